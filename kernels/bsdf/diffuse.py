@@ -1,0 +1,32 @@
+"""Ideal diffuse reflection, f = reflectance / pi on the side of the normal, none on the other.
+
+Directions are local (normal along +z), unit, and point away from the surface. `eval` includes the
+cosine of the outgoing direction; densities are with respect to solid angle.
+"""
+
+import taichi as ti
+from taichi.math import pi
+
+from prb.kernels.parameter import Parameter
+from prb.kernels.traced import select
+from prb.kernels.warp import square_to_cosine_hemisphere
+
+PARAMETERS = (Parameter("reflectance", default=0.5, low=0.0, high=1.0),)
+CHILDREN = 0
+
+
+def eval(p, wi, wo):
+    (reflectance,) = p
+    return select((wi.z > 0) & (wo.z > 0), reflectance * (wo.z / pi), 0.0)
+
+
+@ti.func
+def sample(p, wi, u):
+    """wo in proportion to the cosine. Returns (wo, its density)."""
+    wo = square_to_cosine_hemisphere(u[0], u[1])
+    return wo, pdf(p, wi, wo)
+
+
+@ti.func
+def pdf(p, wi, wo):
+    return ti.select((wi.z > 0) & (wo.z > 0), wo.z / pi, 0.0)

@@ -1,0 +1,159 @@
+"""Ray against scene: traversal of the wide BVH, closest hit or any hit.
+
+On a CPU one operation tests all children of a node, or all primitives of a packet: written as vector
+arithmetic whose results go to a small local array that is later read at a variable index, which is
+what lets LLVM's vectoriser keep the lanes together. The nearest child is visited next; the others are
+pushed, unsorted, with their distance, so that they can be dropped when a nearer hit has been found.
+
+Primitives are planar (triangle, parallelogram, disk) or spheres. A planar primitive is stored as the
+affine map from world space to its (u, v, w) coordinates: Baldwin and Weber, Fast Ray-Triangle
+Intersections by Coordinate Transformation, JCGT 5(3), 2016. A degenerate one has the map w = 1, which no
+ray meets. Spheres are solved as in Haines et al., Precision Improvements for Ray/Sphere Intersection
+(Ray Tracing Gems, 2019, chapter 7).
+"""
+
+import taichi as ti
+
+from prb.kernels.view import DISK_LIMIT, SUM_LIMIT, U_ROW, V_ROW, W_ROW, WIDTH
+
+MISS = 1e30  # farther than anything
+NO_NODE = -2147483647
+ROUNDING = 1.0000004  # 1 + 2 gamma(3): slabs are tested conservatively (Ize, JCGT 2(2), 2013)
+
+
+@ti.func
+def larger(a, b):
+    # A select is one instruction; ti.max is three, for it also looks for NaN.
+    return ti.select(a > b, a, b)
+
+
+@ti.func
+def smaller(a, b):
+    return ti.select(a < b, a, b)
+
+
+@ti.func
+def plane(scene: ti.template(), packet, row: ti.template(), x, y, z):
+    """The linear part of one affine coordinate of all primitives of a packet."""
+    return scene.packets[packet, row] * x + scene.packets[packet, row + 1] * y + scene.packets[packet, row + 2] * z
+
+
+@ti.func
+def sphere_distance(scene: ti.template(), packet, o, d):
+    """Distance to each sphere of a packet along the unit direction d; MISS where there is none."""
+    fx = o.x - scene.packets[packet, 0]
+    fy = o.y - scene.packets[packet, 1]
+    fz = o.z - scene.packets[packet, 2]
+    radius = scene.packets[packet, 3]
+    b = -(fx * d.x + fy * d.y + fz * d.z)
+    lx = fx + b * d.x
+    ly = fy + b * d.y
+    lz = fz + b * d.z
+    discriminant = radius * radius - (lx * lx + ly * ly + lz * lz)
+    root = ti.sqrt(larger(discriminant, 0.0))
+    q = b + ti.select(b < 0, -root, root)
+    c = fx * fx + fy * fy + fz * fz - radius * radius
+    t0 = c / q
+    near = smaller(t0, q)
+    far = larger(t0, q)
+    return ti.select(discriminant < 0, MISS, ti.select(near > 0, near, far))
+
+
+@ti.func
+def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o, d, t_max, any_hit):
+    """Closest hit along o + t d for 0 < t < t_max, d a unit vector; with any_hit, some hit.
+
+    Returns (slot, t, u, v): the primitive (-1 for none), the distance, and for planar primitives the
+    coordinates of the hit.
+    """
+    inv = ti.Vector([0.0, 0.0, 0.0])
+    for i in ti.static(range(3)):
+        inv[i] = 1.0 / ti.select(ti.abs(d[i]) < 1e-18, 1e-18, d[i])
+    o_inv = o * inv
+    near_x = ti.select(inv.x < 0, 1, 0)
+    near_y = ti.select(inv.y < 0, 3, 2)
+    near_z = ti.select(inv.z < 0, 5, 4)
+    hit_t, hit_u, hit_v = t_max, 0.0, 0.0
+    hit = -1
+    size = 0
+    node = 0
+    while node != NO_NODE:
+        if node >= 0:
+            enter = larger(
+                larger(scene.nodes[node, near_x] * inv.x - o_inv.x, scene.nodes[node, near_y] * inv.y - o_inv.y),
+                larger(scene.nodes[node, near_z] * inv.z - o_inv.z, 0.0),
+            )
+            leave = smaller(
+                smaller(
+                    scene.nodes[node, near_x ^ 1] * inv.x - o_inv.x,
+                    scene.nodes[node, near_y ^ 1] * inv.y - o_inv.y,
+                ),
+                smaller(scene.nodes[node, near_z ^ 1] * inv.z - o_inv.z, hit_t),
+            )
+            entry = ti.select(enter <= leave * ROUNDING, enter, MISS)
+            children = scene.children[node]
+            for k in ti.static(range(WIDTH)):
+                stack.t[k] = entry[k]
+            nearest = MISS
+            node = NO_NODE
+            for k in ti.static(range(WIDTH)):
+                if entry[k] < MISS:
+                    far_node, far_t = children[k], entry[k]
+                    if entry[k] < nearest:
+                        far_node, far_t = node, nearest
+                        node, nearest = children[k], entry[k]
+                    if far_node != NO_NODE:
+                        stack.node[size] = far_node
+                        stack.near[size] = far_t
+                        size += 1
+            if stack.t[size & (WIDTH - 1)] < 0:  # never: the variable index that keeps the lanes together
+                node = NO_NODE
+        else:
+            packet = ~node
+            w_o = plane(scene, packet, W_ROW, o.x, o.y, o.z) + scene.packets[packet, W_ROW + 3]
+            t = -w_o / plane(scene, packet, W_ROW, d.x, d.y, d.z)
+            x = t * d.x + o.x
+            y = t * d.y + o.y
+            z = t * d.z + o.z
+            u = plane(scene, packet, U_ROW, x, y, z) + scene.packets[packet, U_ROW + 3]
+            v = plane(scene, packet, V_ROW, x, y, z) + scene.packets[packet, V_ROW + 3]
+            inside = (smaller(u, v) >= 0) & (larger(u, v) <= 1) & (u + v <= scene.packets[packet, SUM_LIMIT])
+            if ti.static(features.disks):
+                limit = ti.abs(scene.packets[packet, DISK_LIMIT])
+                inside = inside & ((u - 0.5) * (u - 0.5) + (v - 0.5) * (v - 0.5) <= limit)
+            if ti.static(features.spheres):
+                is_sphere = scene.packets[packet, DISK_LIMIT] < 0
+                t = ti.select(is_sphere, sphere_distance(scene, packet, o, d), t)
+                inside = inside | is_sphere
+            t = ti.select(inside & (t > 0) & (t < hit_t), t, MISS)
+            for k in ti.static(range(WIDTH)):
+                stack.t[k] = t[k]
+                stack.u[k] = u[k]
+                stack.v[k] = v[k]
+            # A tournament: three rounds of compares instead of a chain of seven.
+            first = ti.select(t[1] < t[0], 1, 0)
+            t01 = smaller(t[1], t[0])
+            second = ti.select(t[3] < t[2], 3, 2)
+            t23 = smaller(t[3], t[2])
+            third = ti.select(t[5] < t[4], 5, 4)
+            t45 = smaller(t[5], t[4])
+            fourth = ti.select(t[7] < t[6], 7, 6)
+            t67 = smaller(t[7], t[6])
+            low = ti.select(t23 < t01, second, first)
+            high = ti.select(t67 < t45, fourth, third)
+            t03 = smaller(t23, t01)
+            t47 = smaller(t67, t45)
+            lane = ti.select(t47 < t03, high, low)
+            if smaller(t47, t03) < hit_t:
+                hit_t = stack.t[lane]
+                hit_u = stack.u[lane]
+                hit_v = stack.v[lane]
+                hit = packet * WIDTH + lane
+            node = NO_NODE
+            if any_hit != 0 and hit >= 0:
+                size = 0
+        while node == NO_NODE and size > 0:
+            size -= 1
+            if stack.near[size] < hit_t:
+                node = stack.node[size]
+    return hit, hit_t, hit_u, hit_v

@@ -1,0 +1,94 @@
+"""A surface that emits the same radiance in all directions on the side of its normal.
+
+Planar primitives are sampled uniformly in area; spheres uniformly in the cone of directions that they
+fill (pbrt-v4, section 6.2.4), or in area from inside.
+"""
+
+import taichi as ti
+from taichi.math import pi
+
+from prb.kernels.emitter.sample import LightSample
+from prb.kernels.frame import tangents, to_world
+from prb.kernels.parameter import Parameter
+from prb.kernels.shape import area_factor
+from prb.kernels.view import DISK, PARALLELOGRAM, SPHERE
+from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
+
+PARAMETER = Parameter("radiance", default=1.0)
+DELTA = False
+
+
+@ti.func
+def cone(center, radius, ref):
+    """1 - cos of the half angle under which a sphere is seen from outside; negative from inside."""
+    to_center = center - ref
+    d2 = to_center.dot(to_center)
+    sin2 = radius * radius / d2
+    outside = d2 > radius * radius * 1.0001
+    return ti.select(outside, sin2 / (1.0 + ti.sqrt(ti.max(1.0 - sin2, 0.0))), -1.0)
+
+
+@ti.func
+def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+    slot = scene.lights[entry][0]
+    g = scene.prims[slot]
+    kind = scene.prim_info[slot][0]
+    a = ti.Vector([g[0], g[1], g[2]])
+    p = a
+    n = ti.Vector([0.0, 0.0, 0.0])
+    density = 0.0  # in area; a cone's, in solid angle, is put in below
+    solid_angle = 0.0
+    if kind != SPHERE:
+        e1 = ti.Vector([g[3], g[4], g[5]])
+        e2 = ti.Vector([g[6], g[7], g[8]])
+        uv = square_to_triangle(u1, u2)
+        if kind == PARALLELOGRAM:
+            uv = ti.Vector([u1, u2])
+        if ti.static(features.disks):
+            if kind == DISK:
+                uv = 0.5 + 0.5 * square_to_disk(u1, u2)
+        p = a + uv.x * e1 + uv.y * e2
+        n = e1.cross(e2)
+        double_area = n.norm()
+        n /= double_area
+        density = 1.0 / (double_area * area_factor(kind))
+    if ti.static(features.spheres):
+        if kind == SPHERE:
+            one_minus_cos = cone(a, g[3], ref)
+            if one_minus_cos > 0:
+                axis = (a - ref).normalized()
+                s, t = tangents(axis)
+                d = to_world(square_to_cone(u1, u2, one_minus_cos), s, t, axis)
+                # nearest intersection of the sampled ray, clamped to the tangent point
+                b = (a - ref).dot(d)
+                away = a - ref - b * d
+                h2 = g[3] * g[3] - away.dot(away)
+                n = (ref + (b - ti.sqrt(ti.max(h2, 0.0))) * d - a).normalized()
+                solid_angle = 1.0 / (2.0 * pi * one_minus_cos)
+            else:
+                n = square_to_sphere(u1, u2)
+                density = 1.0 / (4.0 * pi * g[3] * g[3])
+            p = a + g[3] * n
+            n *= g[6]
+    r = p - ref
+    distance2 = r.dot(r)
+    distance = ti.sqrt(distance2)
+    d = r / distance
+    cos_light = -n.dot(d)
+    pdf = ti.select(solid_angle > 0, solid_angle, density * distance2 / cos_light)
+    pdf = ti.select((cos_light > 0) & (distance2 > 0), pdf, 0.0)
+    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0)
+
+
+@ti.func
+def pdf(features: ti.template(), scene: ti.template(), slot, ref, d, distance, n):
+    """n: geometric normal at the point that the ray ref + distance d met."""
+    entry = scene.prim_light[slot]
+    density = distance * distance / (scene.light_pdf[entry][2] * ti.abs(n.dot(d)))
+    if ti.static(features.spheres):
+        if scene.prim_info[slot][0] == SPHERE:
+            g = scene.prims[slot]
+            one_minus_cos = cone(ti.Vector([g[0], g[1], g[2]]), g[3], ref)
+            if one_minus_cos > 0:
+                density = 1.0 / (2.0 * pi * one_minus_cos)
+    return density

@@ -1,0 +1,23 @@
+"""An environment that sends the same radiance from every direction, sampled uniformly."""
+
+import taichi as ti
+from taichi.math import pi
+
+from prb.kernels.emitter.sample import LightSample
+from prb.kernels.parameter import Parameter
+from prb.kernels.warp import square_to_sphere
+
+PARAMETER = Parameter("radiance", default=1.0)
+DELTA = False
+INFINITY = 1e20
+
+
+@ti.func
+def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+    d = square_to_sphere(u1, u2)
+    return LightSample(d=d, distance=INFINITY, pdf=0.25 / pi, scale=1.0, delta=0)
+
+
+@ti.func
+def pdf():
+    return 0.25 / pi

@@ -1,0 +1,48 @@
+"""Orthonormal frames and small vector helpers. Local directions have the normal along +z."""
+
+import taichi as ti
+
+FLT_MAX = 3.4028234e38
+
+vec2 = ti.types.vector(2, ti.f32)
+vec3 = ti.types.vector(3, ti.f32)
+
+
+@ti.func
+def tangents(n):
+    """Two unit vectors that with the unit vector n make a right-handed orthonormal frame.
+
+    Duff et al., Building an Orthonormal Basis, Revisited, JCGT 6(1), 2017, listing 3.
+    """
+    sign = ti.select(n.z >= 0, 1.0, -1.0)
+    a = -1.0 / (sign + n.z)
+    b = n.x * n.y * a
+    s = ti.Vector([1.0 + sign * n.x * n.x * a, sign * b, -sign * n.x])
+    t = ti.Vector([b, sign + n.y * n.y * a, -n.y])
+    return s, t
+
+
+@ti.func
+def to_world(v, s, t, n):
+    return s * v.x + t * v.y + n * v.z
+
+
+@ti.func
+def to_local(v, s, t, n):
+    return ti.Vector([v.dot(s), v.dot(t), v.dot(n)])
+
+
+@ti.func
+def max_component(v):
+    return ti.max(v.x, v.y, v.z)
+
+
+@ti.func
+def max_abs(v):
+    return ti.max(ti.abs(v.x), ti.abs(v.y), ti.abs(v.z))
+
+
+@ti.func
+def is_finite(v):
+    """False where a component of v is infinite or not a number."""
+    return (ti.abs(v.x) <= FLT_MAX) & (ti.abs(v.y) <= FLT_MAX) & (ti.abs(v.z) <= FLT_MAX)

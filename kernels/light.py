@@ -1,0 +1,49 @@
+"""All lights together: which one next-event estimation takes, and how likely a ray's find was.
+
+One entry of `lights` is an emitting primitive or a light without a surface. An entry is chosen with an
+alias table (Walker 1977) and the remainder of the random number is used again inside the entry.
+"""
+
+import taichi as ti
+
+from prb.kernels import emitter
+from prb.kernels.emitter.sample import LightSample
+from prb.kernels.frame import vec3
+
+
+@ti.func
+def sample(features: ti.template(), scene: ti.template(), ref, u):
+    """A direction from ref to some light. u: at least three numbers. Returns (emitter, LightSample)."""
+    count = scene.lights.shape[0]
+    x = u[0] * ti.f32(count)
+    entry = ti.min(ti.i32(x), count - 1)
+    x -= ti.f32(entry)
+    if x >= scene.light_pdf[entry][0]:
+        entry = scene.lights[entry][2]
+    index = scene.lights[entry][1]
+    kind = scene.emitters[index][0]
+    s = LightSample(d=vec3(0.0, 0.0, 1.0), distance=1.0, pdf=0.0, scale=0.0, delta=0)
+    for name in ti.static(features.emitters):
+        if kind == ti.static(emitter.KINDS[name]):
+            s = emitter.of(name).sample(features, scene, entry, ref, u[1], u[2])
+    s.pdf *= scene.light_pdf[entry][1]
+    return index, s
+
+
+@ti.func
+def hit_pdf(features: ti.template(), scene: ti.template(), slot, ref, d, distance, n):
+    """Density with which `sample` would have taken the direction d that met the emitting primitive."""
+    pdf = 0.0
+    if ti.static("area" in features.emitters):
+        entry = scene.prim_light[slot]
+        pdf = emitter.area.pdf(features, scene, slot, ref, d, distance, n) * scene.light_pdf[entry][1]
+    return pdf
+
+
+@ti.func
+def environment_pdf(features: ti.template(), scene: ti.template(), entry):
+    """Density with which `sample` would have taken a direction that left the scene."""
+    pdf = 0.0
+    if ti.static("constant" in features.emitters):
+        pdf = emitter.constant.pdf() * scene.light_pdf[entry][1]
+    return pdf

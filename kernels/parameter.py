@@ -1,0 +1,18 @@
+"""How a plugin declares the colours and numbers it takes."""
+
+import math
+from typing import NamedTuple
+
+
+class Parameter(NamedTuple):
+    """One colour or number of a plugin, under Mitsuba's key.
+
+    key: the name in the scene dictionary.
+    default: the value where the scene gives none.
+    low, high: the valid range, of each channel.
+    """
+
+    key: str
+    default: float
+    low: float = 0.0
+    high: float = math.inf

@@ -1,0 +1,49 @@
+"""Sampling routines: two uniform numbers on [0, 1) to a density. pbrt-v4, chapter A, has derivations."""
+
+import taichi as ti
+from taichi.math import pi
+
+
+@ti.func
+def square_to_disk(u1, u2):
+    """Concentric map (Shirley and Chiu 1997): uniform on the unit disk, density 1 / pi."""
+    x = 2.0 * u1 - 1.0
+    y = 2.0 * u2 - 1.0
+    wide = ti.abs(x) > ti.abs(y)
+    r = ti.select(wide, x, y)
+    ratio = ti.select(wide, y, x) / ti.select(r == 0, 1.0, r)
+    phi = ti.select(wide, 0.25 * pi * ratio, 0.5 * pi - 0.25 * pi * ratio)
+    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi)])
+
+
+@ti.func
+def square_to_cosine_hemisphere(u1, u2):
+    """Malley's method: density cos(theta) / pi around +z."""
+    d = square_to_disk(u1, u2)
+    return ti.Vector([d.x, d.y, ti.sqrt(ti.max(1.0 - d.x * d.x - d.y * d.y, 0.0))])
+
+
+@ti.func
+def square_to_sphere(u1, u2):
+    """Uniform on the unit sphere, density 1 / (4 pi)."""
+    z = 1.0 - 2.0 * u1
+    r = ti.sqrt(ti.max(1.0 - z * z, 0.0))
+    phi = 2.0 * pi * u2
+    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi), z])
+
+
+@ti.func
+def square_to_triangle(u1, u2):
+    """Barycentric coordinates, uniform over a triangle (square-root parametrisation)."""
+    r = ti.sqrt(1.0 - u1)
+    return ti.Vector([1.0 - r, u2 * r])
+
+
+@ti.func
+def square_to_cone(u1, u2, one_minus_cos_max):
+    """Uniform in a cone around +z; density 1 / (2 pi (1 - cos_max)). Takes 1 - cos_max for accuracy."""
+    one_minus_cos = u1 * one_minus_cos_max
+    cos_theta = 1.0 - one_minus_cos
+    r = ti.sqrt(ti.max(one_minus_cos * (1.0 + cos_theta), 0.0))
+    phi = 2.0 * pi * u2
+    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi), cos_theta])

@@ -1,0 +1,25 @@
+"""Exceptions of prb: every one that a user's mistake can cause derives from `PrbError`."""
+
+
+class PrbError(Exception):
+    """A mistake in the input; the message is one line that names the place and the remedy."""
+
+
+class SceneError(PrbError):
+    """A scene that cannot be loaded.
+
+    The message begins with the place, as a path through the scene dictionary:
+    ``red.reflectance.value: expected 3 numbers, got 2``.
+    """
+
+
+class ParameterError(PrbError):
+    """A parameter name or value that does not fit the scene."""
+
+
+class DeviceError(PrbError):
+    """An architecture that is not available, or an object that outlived its `prb.init`."""
+
+
+class ImageError(PrbError):
+    """A picture that cannot be read, written, or used as it is."""

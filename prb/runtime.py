@@ -1,0 +1,69 @@
+"""Taichi's one initialisation: which device, which settings, and which generation of device memory."""
+
+import contextlib
+import io
+import os
+
+import taichi as ti
+
+from prb.errors import DeviceError
+
+ARCHS = {"cpu": ti.cpu, "cuda": ti.cuda, "metal": ti.metal, "vulkan": ti.vulkan}
+_state = {"arch": None, "generation": 0}
+
+
+def available_archs():
+    """The names that `init` takes on this machine."""
+    return [name for name, arch in ARCHS.items() if name == "cpu" or ti.lang.misc.is_arch_supported(arch)]
+
+
+def init(arch=None):
+    """Choose the device. The first render calls this with the default.
+
+    arch: "cpu", "cuda", "metal" or "vulkan". None: what the variable PRB_ARCH says, else CUDA or Metal
+        where there is one, else the CPU. Vulkan only when asked for, because a software device would
+        pass for a GPU.
+
+    Scenes stay valid: their arrays are laid out anew on the new device by the next render.
+    Raises DeviceError for a name that is unknown or not available here.
+    """
+    wanted = arch or os.environ.get("PRB_ARCH") or None
+    names = available_archs()
+    if wanted is None:
+        wanted = next((name for name in ("cuda", "metal") if name in names), "cpu")
+    if wanted not in names:
+        place = "arch" if arch else "PRB_ARCH"
+        known = "not available here" if wanted in ARCHS else "unknown"
+        raise DeviceError(f"{place}: {wanted!r} is {known}; available: {', '.join(names)}")
+    with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
+        _init(ARCHS[wanted])
+    _state["arch"] = wanted
+    _state["generation"] += 1
+
+
+def _init(arch):
+    ti.init(
+        arch=arch,
+        fast_math=False,  # keeps the two-sum of kernels/path.py and tests for NaN alive
+        force_scalarize_matrix=True,
+        offline_cache=True,
+        random_seed=0,
+        log_level=ti.ERROR,
+        verbose=False,
+    )
+
+
+def ensure():
+    """Initialise with the default unless that has happened; returns the generation."""
+    if _state["arch"] is None:
+        init()
+    return _state["generation"]
+
+
+def arch():
+    """The device in use, or None before the first `init`."""
+    return _state["arch"]
+
+
+def on_cpu():
+    return _state["arch"] == "cpu"

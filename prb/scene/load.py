@@ -1,0 +1,177 @@
+"""A scene dictionary or a JSON file to a `SceneModel`: names, references, and the top level."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prb.scene.materials import child_name
+from prb.scene.model import Integrator, SceneModel
+from prb.scene.plugins import MITSUBA_PLUGINS, PLUGINS
+from prb.scene.reader import Context, Node, Reader, describe, fail, nearest
+
+_MAX_NESTING = 64
+
+
+def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneModel:
+    """The scene of a Mitsuba 3 dictionary, checked and with all references resolved.
+
+    d: what `mi.load_dict` takes, of type "scene"; transforms also as DESIGN section 6 has them.
+    base_dir: where relative file names start; the current folder without it.
+    Raises `SceneError` for anything that prb does not understand or support.
+    """
+    if not isinstance(d, Mapping):
+        fail("", f"expected a dictionary, got {describe(d)}")
+    kind = d.get("type")
+    if kind != "scene":
+        fail("type", 'missing; the top level needs "type": "scene"' if "type" not in d else
+             f"expected 'scene', got {describe(kind)}; put it into a dictionary of type 'scene'")
+    context = Context(PLUGINS, MITSUBA_PLUGINS, Path(base_dir or "."))
+    for key in d:
+        if not isinstance(key, str):
+            fail("", f"the key {key!r} is not a string")
+    _index(context, d, "", "", "scene", [])
+    return _scene(context, d)
+
+
+def load_model_file(path: str | Path) -> SceneModel:
+    """The scene of a JSON file; file names in it are relative to its folder. Raises `SceneError`."""
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        fail(str(path), f"not a text file in UTF-8 (byte {error.start}); a scene file is JSON")
+    except OSError as error:
+        fail(str(path), f"cannot read the scene file: {error.strerror}")
+    if not text.strip():
+        fail(str(path), "the file is empty; a scene file is JSON, a dictionary of type 'scene'")
+    try:
+        d = json.loads(text, object_pairs_hook=_Object)
+    except json.JSONDecodeError as error:
+        what = "XML is not read, only JSON" if text.lstrip().startswith("<") else error.msg
+        fail(str(path), f"not JSON, line {error.lineno} column {error.colno}: {what}")
+    except (RecursionError, ValueError) as error:
+        fail(str(path), f"not a scene: {error}")
+    if not isinstance(d, dict):
+        fail(str(path), f"expected a dictionary of type 'scene' at the top level, got {describe(d)}")
+    _check_duplicates(d, "")
+    return load_model_dict(d, base_dir=path.parent)
+
+
+class _Object(dict):
+    """A JSON object that remembers a key that it holds twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]):
+        super().__init__(pairs)
+        self.duplicate = None
+        if len(self) < len(pairs):
+            seen: set[str] = set()
+            self.duplicate = next(k for k, _ in pairs if k in seen or seen.add(k))
+
+
+def _check_duplicates(value: Any, place: str) -> None:
+    if isinstance(value, _Object):
+        if value.duplicate is not None:
+            where = f"{place}.{value.duplicate}" if place else value.duplicate
+            fail(where, "the key stands twice in one dictionary; rename or remove one of them")
+        for key, item in value.items():
+            _check_duplicates(item, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_duplicates(item, f"{place}[{i}]")
+
+
+def _index(context: Context, data: Mapping, path: str, name: str, parent: str | None,
+           inside: list[int]) -> None:
+    """Note every plugin's dictionary with its path, its id and the name of its parameters.
+
+    The name is Mitsuba's: an object's id or key at the top level, below it the role that it plays.
+    """
+    if id(data) in inside or len(inside) > _MAX_NESTING:
+        fail(path, "the dictionary contains itself, or is nested too deeply")
+    bsdfs = 0
+    for key, value in data.items():
+        if not isinstance(value, Mapping) or not isinstance(key, str):
+            continue
+        child_path = f"{path}.{key}" if path else key
+        kind = value.get("type")
+        category = _category(context, value)
+        child = key
+        if parent == "scene":
+            child = value["id"] if isinstance(value.get("id"), str) and kind != "ref" else key
+        elif parent == "shape" and category in ("bsdf", "emitter"):
+            child = category
+        elif parent == "bsdf" and category in ("bsdf", "ref"):
+            child = child_name(data.get("type"), bsdfs)
+            bsdfs += 1
+        context.nodes[child_path] = Node(value, child_path, f"{name}.{child}" if name else child)
+        if kind != "ref" and "id" in value:
+            _note_id(context, value["id"], child_path)
+        _index(context, value, child_path, context.nodes[child_path].name, category, [*inside, id(data)])
+
+
+def _category(context: Context, data: Mapping) -> str | None:
+    kind = data.get("type")
+    if not isinstance(kind, str):
+        return None
+    return context.plugins[kind].category if kind in context.plugins else kind
+
+
+def _note_id(context: Context, identifier: Any, path: str) -> None:
+    if not isinstance(identifier, str) or not identifier:
+        fail(f"{path}.id", f"expected a name, got {describe(identifier)}")
+    if "." in identifier:
+        fail(f"{path}.id", f"the id '{identifier}' holds a '.', which separates the parts of a path; use '_'")
+    other = context.ids.setdefault(identifier, path)
+    if other != path:
+        fail(f"{path}.id", f"the id '{identifier}' belongs to '{other}' already; rename one of them")
+
+
+def _scene(context: Context, d: Mapping) -> SceneModel:
+    found: dict[str, list] = {c: [] for c in ("sensor", "integrator", "shape", "emitter", "bsdf")}
+    for key, value in d.items():
+        if key in ("type", "id"):
+            continue
+        if "." in key:
+            fail(key, "the key holds a '.', which separates the parts of a path; use '_'")
+        if not isinstance(value, Mapping):
+            fail(key, f"expected an object of the scene, a dictionary with a type, got {describe(value)}"
+                 f"{nearest(key, ['type'])}")
+        if value.get("type") == "ref":
+            fail(key, "a ref at the top level has no effect; remove it")
+        reader = Reader(context.nodes[key], context)
+        clash = context.ids.get(key, key)
+        if clash != key:
+            fail(key, f"'{key}' is also the id of '{clash}'; rename one of them")
+        if reader.category not in found:
+            reader.fail(f"{reader.type} ({reader.category}) does not belong at the top level;"
+                        " write it where it is used")
+        found[reader.category].append(reader)
+    for a, b in (("integrator", "integrator"), ("constant", "environment light")):
+        several = [r for rs in found.values() for r in rs if a in (r.category, r.type)]
+        if len(several) > 1:
+            several[1].fail(f"a scene holds one {b} and '{several[0].path}' is one; remove one of the two")
+    made = {category: [reader.make() for reader in readers] for category, readers in found.items()}
+    _check_use(context, found)
+    emitters = [e for e in made["emitter"] if e.kind != "area"]
+    if not made["sensor"]:
+        fail("", 'there is no sensor; add one, such as "sensor": {"type": "perspective", "to_world": ...}')
+    if not made["shape"] and not any(e.kind == "constant" for e in emitters):
+        fail("", "there is nothing to see; add a shape or a constant emitter")
+    if not emitters and not any(s.emitter for s in made["shape"]):
+        context.warn("", "there is no emitter; the picture will be black")
+    if not made["integrator"]:
+        context.warn("", "there is no integrator; using path with its defaults")
+    integrator = made["integrator"][0] if made["integrator"] else Integrator()
+    return SceneModel(made["shape"], emitters, made["sensor"], integrator, context.warnings)
+
+
+def _check_use(context: Context, found: dict[str, list[Reader]]) -> None:
+    """No surface model and no area light stands at the top level for nothing."""
+    for reader in found["emitter"]:
+        if reader.type == "area" and reader.path not in context.attached:
+            reader.fail("an area emitter belongs inside a shape, or is referred to by one")
+    for reader in found["bsdf"]:
+        if reader.path not in context.referenced:
+            context.warn(reader.path, f"no shape uses this {reader.type}; refer to it with"
+                         f' {{"type": "ref", "id": "{reader.name}"}}')
