@@ -34,30 +34,33 @@ def fetch(features: ti.template(), scene: ti.template(), buffer: ti.template(), 
 
 
 @ti.func
-def eval(features: ti.template(), scene: ti.template(), index, wi, wo):
-    """f(wi, wo) |cos wo| and the density with which `sample` takes wo."""
-    f = vec3(0.0, 0.0, 0.0)
+def sample(features: ti.template(), scene: ti.template(), index, wi, wo_light, u):
+    """(density of wo_light, a sampled wo, its density); a density of 0 where there is no direction.
+
+    Unlike f, the density of wo_light is not zero where only a differentiated weight is.
+    """
+    pdf_light = 0.0
+    wo = vec3(0.0, 0.0, 1.0)
     pdf = 0.0
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[index, 0] == ti.static(models.KINDS[name]):
             p = fetch(features, scene, scene.params, index, name)
-            f = traced.value(models.of(name).eval, p, wi, wo)
-            pdf = models.of(name).pdf(p, wi, wo)
-    return f, pdf
+            pdf_light = models.of(name).pdf(p, wi, wo_light)
+            wo, pdf = models.of(name).sample(p, wi, u)
+    return pdf_light, wo, pdf
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), index, wi, u):
-    """A direction: (wo, f |cos wo|, density); density 0 where there is none."""
-    wo = vec3(0.0, 0.0, 1.0)
-    f = vec3(0.0, 0.0, 0.0)
-    pdf = 0.0
+def eval(features: ti.template(), scene: ti.template(), index, wi, wo_a, wo_b):
+    """f(wi, wo) |cos wo| for two directions."""
+    f_a = vec3(0.0, 0.0, 0.0)
+    f_b = vec3(0.0, 0.0, 0.0)
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[index, 0] == ti.static(models.KINDS[name]):
             p = fetch(features, scene, scene.params, index, name)
-            wo, pdf = models.of(name).sample(p, wi, u)
-            f = traced.value(models.of(name).eval, p, wi, wo)
-    return wo, f, pdf
+            f_a = traced.value(models.of(name).eval, p, wi, wo_a)
+            f_b = traced.value(models.of(name).eval, p, wi, wo_b)
+    return f_a, f_b
 
 
 @ti.func
@@ -68,20 +71,22 @@ def pull_back(
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[index, 0] == ti.static(models.KINDS[name]):
             p = fetch(features, scene, scene.params, index, name)
-            _, a = traced.vjp(models.of(name).eval, (p, wi, wo_a), df_a, (0,))
-            _, b = traced.vjp(models.of(name).eval, (p, wi, wo_b), df_b, (0,))
+            _a, a = traced.vjp(models.of(name).eval, (p, wi, wo_a), df_a, (0,))
+            _b, b = traced.vjp(models.of(name).eval, (p, wi, wo_b), df_b, (0,))
             for i in ti.static(range(len(models.of(name).PARAMETERS))):
                 at = scene.bsdfs[index, FIRST_TEXTURE + i]
                 texture.scatter(features, scene, gradient, replica, at, a[0][i] + b[0][i])
 
 
 @ti.func
-def push_forward(features: ti.template(), scene: ti.template(), tangents: ti.template(), index, wi, wo):
-    """The tangent of f(wi, wo) |cos wo| under the parameters' tangents."""
-    df = vec3(0.0, 0.0, 0.0)
+def push_forward(features: ti.template(), scene: ti.template(), tangents: ti.template(), index, wi, wo_a, wo_b):
+    """The tangents of f(wi, wo_a) and f(wi, wo_b) under the parameters' tangents."""
+    df_a = vec3(0.0, 0.0, 0.0)
+    df_b = vec3(0.0, 0.0, 0.0)
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[index, 0] == ti.static(models.KINDS[name]):
             p = fetch(features, scene, scene.params, index, name)
             dp = fetch(features, scene, tangents, index, name)
-            _, df = traced.jvp(models.of(name).eval, (p, wi, wo), (dp, None, None))
-    return df
+            _a, df_a = traced.jvp(models.of(name).eval, (p, wi, wo_a), (dp, None, None))
+            _b, df_b = traced.jvp(models.of(name).eval, (p, wi, wo_b), (dp, None, None))
+    return df_a, df_b

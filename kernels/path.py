@@ -33,10 +33,10 @@ from prb.kernels.camera import sample_ray
 from prb.kernels.frame import is_finite, max_component, tangents, to_local, to_world, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, interact, offset
-from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i, vec9f, wide_f32, wide_i32
+from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i, vec12f, vec16f, wide_f32, wide_i32
 
 PRIMAL, REVERSE, FORWARD = 0, 1, 2
-CACHED = 16  # vertices whose hits sweep 0 keeps for sweep 1; a constant, so memory does not grow with depth
+CACHED = 16  # vertices that sweep 0 keeps for sweep 1; a constant, so memory does not grow with depth
 ROULETTE_MAX = 0.95
 
 
@@ -82,6 +82,143 @@ def two_sum(high, low, x):
     return s, low + ((high - (s - back)) + (x - back))
 
 
+@ti.dataclass
+class Ray:
+    """The ray o + t d, 0 < t < t_max, on its way to the next vertex.
+
+    previous: the vertex it leaves. pdf: density with which that vertex's BSDF took d; 0 at the camera.
+    """
+
+    o: vec3
+    d: vec3
+    t_max: ti.f32
+    previous: vec3
+    pdf: ti.f32
+
+
+@ti.dataclass
+class Vertex:
+    """All that adding up, or differentiating, needs to know of a vertex: 16 numbers.
+
+    emitter: whose emission the ray met (-1: none), emission_weight: its multiple importance weight.
+    bsdf: the model there (-1: the path ends), wi: where the ray came from, local.
+    light: whose light next-event estimation took (-1: none), at the local direction wo_light;
+    light_weight: visibility times multiple importance weight over density.
+    wo: the sampled direction, local; pdf: its density, 0 where there is none.
+    """
+
+    emitter: ti.i32
+    emission_weight: ti.f32
+    bsdf: ti.i32
+    wi: vec3
+    light: ti.i32
+    light_weight: ti.f32
+    wo_light: vec3
+    wo: vec3
+    pdf: ti.f32
+    u_roulette: ti.f32
+
+
+@ti.func
+def keep(v):
+    """A vertex as one vector, for the cache."""
+    e, b, s = ti.bit_cast(v.emitter, ti.f32), ti.bit_cast(v.bsdf, ti.f32), ti.bit_cast(v.light, ti.f32)
+    return vec16f(
+        e, v.emission_weight, b, v.wi.x, v.wi.y, v.wi.z, s, v.light_weight,
+        v.wo_light.x, v.wo_light.y, v.wo_light.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
+    )  # fmt: skip
+
+
+@ti.func
+def recall(r):
+    """The vertex that `keep` made a vector of."""
+    return Vertex(
+        emitter=ti.bit_cast(r[0], ti.i32),
+        emission_weight=r[1],
+        bsdf=ti.bit_cast(r[2], ti.i32),
+        wi=vec3(r[3], r[4], r[5]),
+        light=ti.bit_cast(r[6], ti.i32),
+        light_weight=r[7],
+        wo_light=vec3(r[8], r[9], r[10]),
+        wo=vec3(r[11], r[12], r[13]),
+        pdf=r[14],
+        u_roulette=r[15],
+    )
+
+
+@ti.func
+def advance(
+    features: ti.template(),
+    scene: ti.template(),
+    stack: ti.template(),
+    environment,
+    ray,
+    from_camera,
+    last,
+    u_light,
+    u_bsdf,
+):
+    """Trace the ray to its next vertex, sample a light and the BSDF there. Returns (vertex, next ray).
+
+    last: only emission counts any more.
+    """
+    vertex = Vertex(emitter=-1, emission_weight=1.0, bsdf=-1, light=-1, pdf=0.0, u_roulette=u_light[3])
+    slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
+    si = interact(features, scene, 0, 0.0, 0.0, 0.0, ray.o, ray.d)
+    searching = True
+    while searching:
+        searching = False
+        slot, t, hit_u, hit_v = bvh.trace(features, scene, stack, ray.o, ray.d, ray.t_max, 0)
+        if slot >= 0:
+            si = interact(features, scene, slot, t, hit_u, hit_v, ray.o, ray.d)
+            if ti.static(features.hide_emitters):
+                if from_camera and si.emitter >= 0:  # seen through
+                    ray.o = offset(si.p, si.ng, ray.d)
+                    ray.t_max -= t
+                    searching = True
+
+    # Emission there; its weight against next-event estimation at the previous vertex.
+    if slot < 0:
+        if environment >= 0 and not (from_camera and ti.static(features.hide_emitters)):
+            vertex.emitter = scene.lights[environment][1]
+            if not from_camera:
+                pdf = light.environment_pdf(features, scene, environment)
+                vertex.emission_weight = power_heuristic(ray.pdf, pdf)
+    elif si.emitter >= 0 and si.ng.dot(ray.d) < 0:
+        vertex.emitter = si.emitter
+        if not from_camera:
+            pdf = light.hit_pdf(features, scene, slot, ray.previous, ray.d, t, si.ng)
+            vertex.emission_weight = power_heuristic(ray.pdf, pdf)
+
+    if slot >= 0 and not last:
+        frame_s, frame_t = tangents(si.n)
+        wi = to_local(-ray.d, frame_s, frame_t, si.n)
+        vertex.bsdf, flip = material.resolve(features, scene, si.bsdf, wi.z)
+        frame_n = si.n * flip
+        vertex.wi = vec3(wi.x, wi.y, wi.z * flip)
+
+        # Next-event estimation, and a direction from the BSDF.
+        light_emitter, ds = light.sample(features, scene, si.p, u_light)
+        vertex.wo_light = to_local(ds.d, frame_s, frame_t, frame_n)
+        pdf_light, wo, pdf = material.sample(features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, u_bsdf)
+        if ds.pdf > 0 and pdf_light > 0:
+            shadow_o = offset(si.p, si.ng, ds.d)
+            shadow_t = ds.distance * (1.0 - SHADOW_EPSILON)
+            blocker, _t, _u, _v = bvh.trace(features, scene, stack, shadow_o, ds.d, shadow_t, 1)
+            if blocker < 0:
+                competitor = ti.select(ds.delta == 1, 0.0, pdf_light)
+                vertex.light = light_emitter
+                vertex.light_weight = ds.scale * power_heuristic(ds.pdf, competitor) / ds.pdf
+        vertex.wo = wo
+        vertex.pdf = pdf
+        ray.d = to_world(wo, frame_s, frame_t, frame_n)
+        ray.o = offset(si.p, si.ng, ray.d)
+        ray.t_max = bvh.MISS
+        ray.previous = si.p
+        ray.pdf = pdf
+    return vertex, ray
+
+
 @ti.kernel
 def trace_paths(
     features: ti.template(),
@@ -90,7 +227,7 @@ def trace_paths(
     nodes: ti.types.ndarray(wide_f32, ndim=2),
     children: ti.types.ndarray(wide_i32, ndim=1),
     packets: ti.types.ndarray(wide_f32, ndim=2),
-    prims: ti.types.ndarray(vec9f, ndim=1),
+    prims: ti.types.ndarray(vec12f, ndim=1),
     prim_info: ti.types.ndarray(vec4i, ndim=1),
     prim_light: ti.types.ndarray(ti.i32, ndim=1),
     normals: ti.types.ndarray(vec3f, ndim=1),
@@ -110,8 +247,7 @@ def trace_paths(
     image_tangent: ti.types.ndarray(vec3f, ndim=1),
     gradient: ti.types.ndarray(ti.f32, ndim=1),
     param_tangents: ti.types.ndarray(ti.f32, ndim=1),
-    cache_slot: ti.types.ndarray(ti.i32, ndim=2),
-    cache_hit: ti.types.ndarray(vec3f, ndim=2),
+    cache: ti.types.ndarray(vec16f, ndim=2),
     rejected: ti.types.ndarray(ti.i32, ndim=1),
 ):
     """Trace one launch. Adds to image (sums over samples), and by mode to gradient or image_tangent.
@@ -146,173 +282,114 @@ def trace_paths(
                 L = vec3(0.0, 0.0, 0.0)
                 L_low = vec3(0.0, 0.0, 0.0)
                 Z = vec3(0.0, 0.0, 0.0)
+                dL = vec3(0.0, 0.0, 0.0)
+                if ti.static(mode == REVERSE):
+                    dL = image_adjoint[pixel]
+                u_film = uniform4(film_pixel, sample, 0, launch.seed)
+                o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u_film)
+                ray = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
+                resume = ray
                 for sweep in range(ti.static(1 if mode == PRIMAL else 2)):
                     # ------------------------------------------------------------- loop state
-                    u = uniform4(film_pixel, sample, 0, launch.seed)
-                    o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u)
                     beta = vec3(1.0, 1.0, 1.0)  # product of the non-zero factors f / p
                     zeros = ti.Vector([0, 0, 0])  # number of factors that were zero
-                    R = L  # sweep 1: what the rest of the path still adds
+                    R = L  # sweep 1: what this vertex and the rest of the path add
                     R_low = L_low
-                    bsdf_pdf = 0.0  # density of the direction d; 0 for the camera's
-                    previous = o  # the vertex that d leaves
-                    depth = 0  # edges before the ray o + t d
-                    step = 0  # rays so far
-                    dL = vec3(0.0, 0.0, 0.0)
-                    if ti.static(mode == REVERSE):
-                        dL = image_adjoint[pixel]
+                    depth = 0  # vertices so far, the camera not counted
                     active = launch.max_depth > 0
                     if sweep == 1:
                         active = active & is_finite(L) & is_finite(Z)
                     while active:
-                        # --------------------------------------------- 1. what does the ray meet?
-                        slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
-                        cached = 0
-                        if ti.static(mode != PRIMAL):
-                            if sweep == 1 and step < CACHED:
-                                cached = 1
-                                slot = cache_slot[worker, step] >> 1
-                                t, hit_u, hit_v = cache_hit[worker, step]
-                        if cached == 0:
-                            slot, t, hit_u, hit_v = bvh.trace(features, scene, stack, o, d, t_max, 0)
-                        visible = 0
+                        # --------------------------------------------- 1. the next vertex
+                        vertex = Vertex(emitter=-1, bsdf=-1, light=-1, pdf=0.0)
+                        if ti.static(mode != PRIMAL) and sweep == 1 and depth < CACHED:
+                            vertex = recall(cache[worker, depth])
+                        else:
+                            if ti.static(mode != PRIMAL):
+                                if depth == CACHED:
+                                    if sweep == 0:
+                                        resume = ray
+                                    else:
+                                        ray = resume
+                            last = depth + 1 >= launch.max_depth
+                            u_light = uniform4(film_pixel, sample, 2 * depth + 1, launch.seed)
+                            u_bsdf = uniform4(film_pixel, sample, 2 * depth + 2, launch.seed)
+                            vertex, ray = advance(
+                                features, scene, stack, launch.environment, ray, depth == 0, last, u_light, u_bsdf
+                            )
+                            if ti.static(mode != PRIMAL):
+                                if sweep == 0 and depth < CACHED:
+                                    cache[worker, depth] = keep(vertex)
+                        depth += 1
 
-                        # --------------------------------------------- 2. emission there
+                        # --------------------------------------------- 2. what it adds: E
+                        emitted = vec3(0.0, 0.0, 0.0)
+                        direct = vec3(0.0, 0.0, 0.0)
+                        f = vec3(0.0, 0.0, 0.0)
+                        f_light = vec3(0.0, 0.0, 0.0)
+                        emitted_at, direct_at = 0, 0  # textures of the radiances
+                        if vertex.emitter >= 0:
+                            emitted_at = emitters[vertex.emitter][1]
+                            emitted = texture.fetch(features, scene, params, emitted_at)
+                        if vertex.bsdf >= 0:
+                            if vertex.light >= 0:
+                                direct_at = emitters[vertex.light][1]
+                                direct = texture.fetch(features, scene, params, direct_at)
+                            f_light, f = material.eval(
+                                features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, vertex.wo
+                            )
                         attenuation = ti.select(zeros == 0, beta, 0.0)
-                        si = interact(features, scene, ti.max(slot, 0), t, hit_u, hit_v, o, d)
-                        emitter = -1
-                        mis_weight = 1.0
-                        if slot < 0:
-                            active = False
-                            if launch.environment >= 0:
-                                emitter = lights[launch.environment][1]
-                                if bsdf_pdf > 0:
-                                    pdf = light.environment_pdf(features, scene, launch.environment)
-                                    mis_weight = power_heuristic(bsdf_pdf, pdf)
-                        elif si.emitter >= 0 and si.ng.dot(d) < 0:
-                            emitter = si.emitter
-                            if bsdf_pdf > 0:
-                                pdf = light.hit_pdf(features, scene, slot, previous, d, t, si.ng)
-                                mis_weight = power_heuristic(bsdf_pdf, pdf)
-                        passes = False
-                        if ti.static(features.hide_emitters):
-                            if depth == 0:
-                                emitter = -1
-                                passes = slot >= 0 and si.emitter >= 0
-                        if emitter >= 0:
-                            at = emitters[emitter][1]
-                            E = texture.fetch(features, scene, params, at) * mis_weight
-                            if sweep == 0:
-                                L, L_low = two_sum(L, L_low, attenuation * E)
-                                if ti.static(mode != PRIMAL):
-                                    Z += ti.select(zeros == 1, beta * E, 0.0)
-                            else:
-                                R, R_low = two_sum(R, R_low, -attenuation * E)
-                                if ti.static(mode == REVERSE):
-                                    dE = dL * attenuation * mis_weight
-                                    texture.scatter(features, scene, gradient, replica, at, dE)
-                                if ti.static(mode == FORWARD):
-                                    dE = texture.fetch(features, scene, param_tangents, at)
-                                    radiance_tangent += attenuation * mis_weight * dE
-                        if not passes:
-                            depth += 1
-                        if depth >= launch.max_depth:
-                            active = False
+                        E = emitted * vertex.emission_weight + direct * f_light * vertex.light_weight
 
-                        if active and passes:
-                            o = offset(si.p, si.ng, d)
-                            t_max -= t
-                        elif active:
-                            # ----------------------------------------- 3. next-event estimation
-                            frame_s, frame_t = tangents(si.n)
-                            wi = to_local(-d, frame_s, frame_t, si.n)
-                            index, flip = material.resolve(features, scene, si.bsdf, wi.z)
-                            frame_n = si.n * flip
-                            wi.z *= flip
-                            u_light = uniform4(film_pixel, sample, 2 * step + 1, launch.seed)
-                            light_emitter, ds = light.sample(features, scene, si.p, u_light)
-                            wo_light = to_local(ds.d, frame_s, frame_t, frame_n)
-                            f_light, pdf_light = material.eval(features, scene, index, wi, wo_light)
-                            light_at = emitters[light_emitter][1]
-                            E_light = texture.fetch(features, scene, params, light_at)
-                            light_weight = 0.0
-                            # The density, unlike f, is not zero where only a differentiated weight is.
-                            possible = (ds.pdf > 0) & (pdf_light > 0)
-                            if ti.static(mode == PRIMAL):
-                                possible = possible & (max_component(attenuation * f_light * E_light) > 0)
-                            if possible:
-                                if cached == 1:
-                                    visible = cache_slot[worker, step] & 1
-                                else:
-                                    shadow_o = offset(si.p, si.ng, ds.d)
-                                    shadow_t = ds.distance * (1.0 - SHADOW_EPSILON)
-                                    blocker, _t, _u, _v = bvh.trace(
-                                        features, scene, stack, shadow_o, ds.d, shadow_t, 1
-                                    )
-                                    visible = ti.select(blocker < 0, 1, 0)
-                                if visible == 1:
-                                    competitor = ti.select(ds.delta == 1, 0.0, pdf_light)
-                                    light_weight = ds.scale * power_heuristic(ds.pdf, competitor) / ds.pdf
-                            E_direct = f_light * E_light * light_weight
-
-                            # ----------------------------------------- 4. sample the BSDF
-                            u_bsdf = uniform4(film_pixel, sample, 2 * step + 2, launch.seed)
-                            wo, f, pdf = material.sample(features, scene, index, wi, u_bsdf)
-
-                            # ----------------------------------------- 5. add, or differentiate
-                            if sweep == 0:
-                                L, L_low = two_sum(L, L_low, attenuation * E_direct)
-                                if ti.static(mode != PRIMAL):
-                                    Z += ti.select(zeros == 1, beta * E_direct, 0.0)
-                            else:
-                                R, R_low = two_sum(R, R_low, -attenuation * E_direct)
-                                beyond = ti.select(
-                                    zeros == 0, ti.select(f == 0, Z, (R + R_low) / ti.select(f == 0, 1.0, f)), 0.0
-                                )
-                                if pdf == 0:
-                                    beyond = vec3(0.0, 0.0, 0.0)
-                                if ti.static(mode == REVERSE):
-                                    df_light = dL * attenuation * E_light * light_weight
+                        # --------------------------------------------- 3. add it, or differentiate
+                        if ti.static(mode == PRIMAL):
+                            L += beta * E
+                        elif sweep == 0:
+                            L, L_low = two_sum(L, L_low, attenuation * E)
+                            Z += ti.select(zeros == 1, beta * E, 0.0)
+                        else:
+                            R, R_low = two_sum(R, R_low, -attenuation * E)
+                            by_f = ti.select(f == 0, Z, (R + R_low) / ti.select(f == 0, 1.0, f))  # dL / df
+                            by_f = ti.select((zeros == 0) & (vertex.pdf > 0), by_f, 0.0)
+                            by_emitted = attenuation * vertex.emission_weight
+                            by_direct = attenuation * vertex.light_weight * f_light
+                            by_f_light = attenuation * vertex.light_weight * direct
+                            if ti.static(mode == REVERSE):
+                                if vertex.emitter >= 0:
+                                    texture.scatter(features, scene, gradient, replica, emitted_at, dL * by_emitted)
+                                if vertex.bsdf >= 0:
                                     material.pull_back(
-                                        features, scene, gradient, replica, index, wi, wo_light, df_light, wo, dL * beyond
-                                    )
-                                    if light_weight > 0:
-                                        dE = dL * attenuation * f_light * light_weight
-                                        texture.scatter(features, scene, gradient, replica, light_at, dE)
-                                if ti.static(mode == FORWARD):
-                                    df_light = material.push_forward(
-                                        features, scene, param_tangents, index, wi, wo_light
-                                    )
-                                    df = material.push_forward(features, scene, param_tangents, index, wi, wo)
-                                    dE = texture.fetch(features, scene, param_tangents, light_at)
-                                    radiance_tangent += df * beyond
-                                    direct = df_light * E_light + f_light * dE
-                                    radiance_tangent += attenuation * light_weight * direct
-
-                            # ----------------------------------------- 6. go on, or not
-                            if pdf > 0:
-                                if ti.static(mode == PRIMAL):
-                                    beta *= f / pdf
-                                    active = max_component(beta) > 0
-                                else:
-                                    beta *= ti.select(f == 0, 1.0, f) / pdf
-                                    zeros += ti.select(f == 0, 1, 0)
-                                if depth >= launch.rr_depth:
-                                    survival = ti.min(max_component(beta), ROULETTE_MAX)
-                                    active = active & (u_light[3] < survival)
-                                    beta /= survival
-                                d = to_world(wo, frame_s, frame_t, frame_n)
-                                o = offset(si.p, si.ng, d)
-                                t_max = bvh.MISS
-                                previous = si.p
-                                bsdf_pdf = pdf
+                                        features, scene, gradient, replica, vertex.bsdf,
+                                        vertex.wi, vertex.wo_light, dL * by_f_light, vertex.wo, dL * by_f,
+                                    )  # fmt: skip
+                                    if vertex.light >= 0:
+                                        texture.scatter(features, scene, gradient, replica, direct_at, dL * by_direct)
                             else:
-                                active = False
-                        if ti.static(mode != PRIMAL):
-                            if sweep == 0 and step < CACHED:
-                                cache_slot[worker, step] = slot * 2 + visible
-                                cache_hit[worker, step] = ti.Vector([t, hit_u, hit_v])
-                        step += 1
+                                if vertex.emitter >= 0:
+                                    demitted = texture.fetch(features, scene, param_tangents, emitted_at)
+                                    radiance_tangent += by_emitted * demitted
+                                if vertex.bsdf >= 0:
+                                    df_light, df = material.push_forward(
+                                        features, scene, param_tangents, vertex.bsdf,
+                                        vertex.wi, vertex.wo_light, vertex.wo,
+                                    )  # fmt: skip
+                                    radiance_tangent += by_f_light * df_light + by_f * df
+                                    if vertex.light >= 0:
+                                        ddirect = texture.fetch(features, scene, param_tangents, direct_at)
+                                        radiance_tangent += by_direct * ddirect
+
+                        # --------------------------------------------- 4. go on, or not
+                        active = (vertex.pdf > 0) & (depth < launch.max_depth)
+                        if ti.static(mode == PRIMAL):
+                            beta *= f / vertex.pdf
+                            active = active & (max_component(beta) > 0)
+                        else:
+                            beta *= ti.select(f == 0, 1.0, f) / vertex.pdf
+                            zeros += ti.select(f == 0, 1, 0)
+                        if depth >= launch.rr_depth:
+                            survival = ti.min(max_component(beta), ROULETTE_MAX)
+                            active = active & (vertex.u_roulette < survival)
+                            beta /= survival
                     if sweep == 0:
                         if is_finite(L) & is_finite(Z):
                             radiance += L + L_low

@@ -3,7 +3,7 @@
 import taichi as ti
 
 from prb.kernels.frame import max_abs, vec3
-from prb.kernels.view import DISK, PARALLELOGRAM, SPHERE
+from prb.kernels.view import SPHERE
 
 RAY_EPSILON = 8.9e-5  # as Mitsuba 3: 1500 times half of float32's spacing at 1
 SHADOW_EPSILON = 8.9e-4
@@ -29,12 +29,12 @@ def interact(features: ti.template(), scene: ti.template(), slot, t, u, v, o, d)
     e1 = ti.Vector([g[3], g[4], g[5]])
     e2 = ti.Vector([g[6], g[7], g[8]])
     p = a + u * e1 + v * e2
-    ng = e1.cross(e2).normalized()
+    ng = ti.Vector([g[9], g[10], g[11]])
     if ti.static(features.spheres):
         if info[0] == SPHERE:
             ng = (o + t * d - a).normalized()
             p = a + g[3] * ng
-            ng *= g[6]
+            ng *= g[9]
     n = ng
     if ti.static(features.normals):
         if info[2] >= 0:
@@ -50,9 +50,3 @@ def offset(p, n, d):
     """p moved off its surface to the side that d points to, so that a ray does not meet it again."""
     distance = (1.0 + max_abs(p)) * RAY_EPSILON
     return p + n * ti.select(n.dot(d) < 0, -distance, distance)
-
-
-@ti.func
-def area_factor(kind):
-    """Area of a planar primitive over |e1 x e2|."""
-    return ti.select(kind == PARALLELOGRAM, 1.0, ti.select(kind == DISK, 0.25 * ti.math.pi, 0.5))

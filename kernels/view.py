@@ -12,7 +12,8 @@ vec2f = ti.types.vector(2, ti.f32)
 vec3f = ti.types.vector(3, ti.f32)
 vec4f = ti.types.vector(4, ti.f32)
 vec4i = ti.types.vector(4, ti.i32)
-vec9f = ti.types.vector(9, ti.f32)
+vec12f = ti.types.vector(12, ti.f32)
+vec16f = ti.types.vector(16, ti.f32)
 
 # Planes of a packet (rows of `packets`), each for WIDTH primitives. Barycentric coordinates u, v and the
 # signed plane distance w of a point p are affine: u = u_row . p + u_offset, and so on.
@@ -54,8 +55,9 @@ class SceneView:
     nodes       (nodes, 6) x WIDTH      bounds of the children: x_min, x_max, y_min, ...
     children    (nodes,) x WIDTH        >= 0 a node, < 0 the packet ~child
     packets     (packets, 14) x WIDTH   rows as above
-    prims       (slots,) x 9            slot = packet * WIDTH + lane; v0, e1, e2, or for a sphere its
-                                        centre, radius, 0, 0, and 1 or -1 for flipped normals, 0, 0
+    prims       (slots,) x 12           slot = packet * WIDTH + lane; v0, e1, e2, unit normal; for a
+                                        sphere its centre, radius, 0, 0, 0, 0, 0, and 1 or -1 for normals
+                                        that point outwards or inwards, 0, 0
     prim_info   (slots,) x 4            kind, shape, first of its three vertex normals (or -1), 0
     prim_light  (slots,)                entry of `lights`, or -1
     normals     (n,) x 3                unit vertex normals, three for each primitive that has them

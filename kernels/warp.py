@@ -5,6 +5,15 @@ from taichi.math import pi
 
 
 @ti.func
+def sin_cos_octant(x):
+    """sin x and cos x for |x| <= pi / 4, to float32's rounding: Cephes' minimax polynomials (sinf.c)."""
+    z = x * x
+    sine = x + x * z * (-1.6666654611e-1 + z * (8.3321608736e-3 - z * 1.9515295891e-4))
+    cosine = 1.0 - 0.5 * z + z * z * (4.166664568298827e-2 + z * (-1.388731625493765e-3 + z * 2.443315711809948e-5))
+    return sine, cosine
+
+
+@ti.func
 def square_to_disk(u1, u2):
     """Concentric map (Shirley and Chiu 1997): uniform on the unit disk, density 1 / pi."""
     x = 2.0 * u1 - 1.0
@@ -12,8 +21,8 @@ def square_to_disk(u1, u2):
     wide = ti.abs(x) > ti.abs(y)
     r = ti.select(wide, x, y)
     ratio = ti.select(wide, y, x) / ti.select(r == 0, 1.0, r)
-    phi = ti.select(wide, 0.25 * pi * ratio, 0.5 * pi - 0.25 * pi * ratio)
-    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi)])
+    sine, cosine = sin_cos_octant(0.25 * pi * ratio)
+    return r * ti.Vector([ti.select(wide, cosine, sine), ti.select(wide, sine, cosine)])
 
 
 @ti.func

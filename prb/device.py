@@ -12,7 +12,7 @@ _ELEMENTS = {  # arrays whose elements are vectors
     "nodes": view.wide_f32,
     "children": view.wide_i32,
     "packets": view.wide_f32,
-    "prims": view.vec9f,
+    "prims": view.vec12f,
     "prim_info": view.vec4i,
     "normals": view.vec3f,
     "shapes": view.vec4i,

@@ -12,7 +12,7 @@ from prb import runtime
 from prb.device import upload, zeros
 from prb.errors import ParameterError
 from prb.kernels import path
-from prb.kernels.view import vec3f
+from prb.kernels.view import vec3f, vec16f
 
 UNLIMITED = 2**30
 MAX_SPP = 2**30
@@ -111,7 +111,7 @@ def integrate(
     gradient = zeros(replicas * size if mode == path.REVERSE else 1)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
     cache_shape = (workers, path.CACHED) if differentiated else (1, 1)
-    cache_slot, cache_hit = zeros(cache_shape, ti.i32), zeros(cache_shape, vec3f)
+    cache = zeros(cache_shape, vec16f)
     rejected = zeros(1, ti.i32)
 
     result = Result(np.zeros((pixels, 3)))
@@ -146,7 +146,7 @@ def integrate(
                 launch.first_pixel, launch.first_sample = first_pixel, done
                 path.trace_paths(
                     features, mode, launch, *arrays,
-                    image, adjoint, tangent, gradient, tangents, cache_slot, cache_hit, rejected,
+                    image, adjoint, tangent, gradient, tangents, cache, rejected,
                 )  # fmt: skip
                 _drain(image, result.image)
                 if mode == path.FORWARD:

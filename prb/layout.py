@@ -106,7 +106,7 @@ def lay_out(model, *, progress=False):
         "nodes": tree.bounds,
         "children": children,
         "packets": _packets(slots, kinds, corners),
-        "prims": by_slot(corners.reshape(-1, 9).astype(np.float32), 0),
+        "prims": by_slot(_records(kinds, corners), 0),
         "prim_info": by_slot(info, 0),
         "prim_light": by_slot(prim_light, -1),
         "normals": normals,
@@ -275,6 +275,17 @@ def _packets(slots, kinds, corners):
     planar[sphere, 3] = corners[sphere, 1, 0]
     planar[sphere, DISK_LIMIT] = -1
     return np.ascontiguousarray(np.moveaxis(planar[slots], 1, 2))
+
+
+def _records(kinds, corners):
+    """Each primitive as SceneView.prims describes it: float32 (n, 12)."""
+    normal = np.cross(corners[:, 1], corners[:, 2])
+    size = np.linalg.norm(normal, axis=1, keepdims=True)
+    normal = np.divide(normal, size, out=np.zeros_like(normal), where=size > 0)
+    records = np.concatenate([corners.reshape(-1, 9), normal], axis=1)
+    sphere = kinds == SPHERE
+    records[sphere, 9], records[sphere, 6] = records[sphere, 6], 0
+    return records.astype(np.float32)
 
 
 def _areas(kinds, corners):

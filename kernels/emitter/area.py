@@ -10,7 +10,6 @@ from taichi.math import pi
 from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import tangents, to_world
 from prb.kernels.parameter import Parameter
-from prb.kernels.shape import area_factor
 from prb.kernels.view import DISK, PARALLELOGRAM, SPHERE
 from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
 
@@ -48,10 +47,8 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
             if kind == DISK:
                 uv = 0.5 + 0.5 * square_to_disk(u1, u2)
         p = a + uv.x * e1 + uv.y * e2
-        n = e1.cross(e2)
-        double_area = n.norm()
-        n /= double_area
-        density = 1.0 / (double_area * area_factor(kind))
+        n = ti.Vector([g[9], g[10], g[11]])
+        density = 1.0 / scene.light_pdf[entry][2]
     if ti.static(features.spheres):
         if kind == SPHERE:
             one_minus_cos = cone(a, g[3], ref)
@@ -67,9 +64,9 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
                 solid_angle = 1.0 / (2.0 * pi * one_minus_cos)
             else:
                 n = square_to_sphere(u1, u2)
-                density = 1.0 / (4.0 * pi * g[3] * g[3])
+                density = 1.0 / scene.light_pdf[entry][2]
             p = a + g[3] * n
-            n *= g[6]
+            n *= g[9]
     r = p - ref
     distance2 = r.dot(r)
     distance = ti.sqrt(distance2)

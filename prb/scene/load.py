@@ -8,7 +8,7 @@ from typing import Any
 from prb.scene.materials import child_name
 from prb.scene.model import Integrator, SceneModel
 from prb.scene.plugins import MITSUBA_PLUGINS, PLUGINS
-from prb.scene.reader import Context, Node, Reader, describe, fail, nearest
+from prb.scene.reader import Context, Node, Reader, describe, fail, kind_of, nearest
 
 _MAX_NESTING = 64
 
@@ -22,10 +22,9 @@ def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneM
     """
     if not isinstance(d, Mapping):
         fail("", f"expected a dictionary, got {describe(d)}")
-    kind = d.get("type")
-    if kind != "scene":
+    if kind_of(d) != "scene":
         fail("type", 'missing; the top level needs "type": "scene"' if "type" not in d else
-             f"expected 'scene', got {describe(kind)}; put it into a dictionary of type 'scene'")
+             f"expected 'scene', got {describe(d['type'])}; put it into a dictionary of type 'scene'")
     context = Context(PLUGINS, MITSUBA_PLUGINS, Path(base_dir or "."))
     for key in d:
         if not isinstance(key, str):
@@ -94,7 +93,7 @@ def _index(context: Context, data: Mapping, path: str, name: str, parent: str | 
         if not isinstance(value, Mapping) or not isinstance(key, str):
             continue
         child_path = f"{path}.{key}" if path else key
-        kind = value.get("type")
+        kind = kind_of(value)
         category = _category(context, value)
         child = key
         if parent == "scene":
@@ -102,7 +101,7 @@ def _index(context: Context, data: Mapping, path: str, name: str, parent: str | 
         elif parent == "shape" and category in ("bsdf", "emitter"):
             child = category
         elif parent == "bsdf" and category in ("bsdf", "ref"):
-            child = child_name(data.get("type"), bsdfs)
+            child = child_name(kind_of(data), bsdfs)
             bsdfs += 1
         context.nodes[child_path] = Node(value, child_path, f"{name}.{child}" if name else child)
         if kind != "ref" and "id" in value:
@@ -111,9 +110,7 @@ def _index(context: Context, data: Mapping, path: str, name: str, parent: str | 
 
 
 def _category(context: Context, data: Mapping) -> str | None:
-    kind = data.get("type")
-    if not isinstance(kind, str):
-        return None
+    kind = kind_of(data)
     return context.plugins[kind].category if kind in context.plugins else kind
 
 
@@ -137,7 +134,7 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
         if not isinstance(value, Mapping):
             fail(key, f"expected an object of the scene, a dictionary with a type, got {describe(value)}"
                  f"{nearest(key, ['type'])}")
-        if value.get("type") == "ref":
+        if kind_of(value) == "ref":
             fail(key, "a ref at the top level has no effect; remove it")
         reader = Reader(context.nodes[key], context)
         clash = context.ids.get(key, key)

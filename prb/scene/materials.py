@@ -9,7 +9,7 @@ import numpy as np
 
 from prb.kernels.bsdf import REGISTRY
 from prb.scene.model import Bsdf, Texture
-from prb.scene.reader import REQUIRED, Reader, describe, numeric_array
+from prb.scene.reader import Reader, describe, numeric_array
 
 # What Mitsuba 3.9.1's RGB variants make of an emission spectrum that is 1 at all wavelengths: light
 # of equal energy seen from a D65 white point. A plain number or an rgb is not changed by it.
@@ -28,7 +28,7 @@ def number_texture(reader: Reader, key: str, default: float, *, low, high, emiss
         if type(value).__name__.startswith(("Color3", "ScalarColor3")) and array is not None:
             array = array.reshape(-1)  # Mitsuba's own colour objects
         elif array is None or array.shape != ():
-            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if np.size(value) == 3 else ""
+            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if array is not None and array.size == 3 else ""
             reader.fail(f"expected a number or a colour, got {describe(value)}{remedy}", key)
         elif emission:
             array = np.full(3, array)
@@ -40,7 +40,8 @@ def number_texture(reader: Reader, key: str, default: float, *, low, high, emiss
 
 
 def _rgb(reader: Reader, *, low, high, emission) -> Texture:
-    if np.ndim(reader.data.get("value")) == 0 and numeric_array(reader.data.get("value")) is not None:
+    array = numeric_array(reader.data.get("value"))
+    if array is not None and array.shape == ():
         value = np.full(3, reader.number("value"))
     else:
         value = reader.vector("value")
@@ -54,8 +55,8 @@ def _uniform(reader: Reader, *, low, high, emission) -> Texture:
 
 
 def _spectrum(reader: Reader, *, low, high, emission) -> Texture:
-    value = reader.data.get("value", REQUIRED)
-    if "filename" in reader or isinstance(value, str) or np.ndim(value) > 0:
+    value = reader.data.get("value")
+    if "filename" in reader or isinstance(value, str | list | tuple | np.ndarray):
         reader.fail("only a spectrum that is one number is supported; use an rgb")
     if not emission:
         return _uniform(reader, low=low, high=high, emission=emission)

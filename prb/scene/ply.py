@@ -59,6 +59,10 @@ def read_ply(data: bytes) -> RawMesh:
     if not isinstance(polygons, tuple):
         raise MeshFileError("the faces have no list vertex_indices or vertex_index")
     counts, corners = polygons
+    if corners.dtype.kind == "f":
+        odd = np.flatnonzero((corners != np.round(corners)) | (np.abs(corners) > 2**53))
+        if len(odd):
+            raise MeshFileError(f"a face refers to vertex {corners[odd[0]]:g}, not a whole number")
     return RawMesh(vertices, triangulate(counts, corners.astype(np.int64)), stack(("nx", "ny", "nz")),
                    texcoords)
 
@@ -82,7 +86,10 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
             elif words[0] == "element":
                 elements.append(_Element(words[1], int(words[2]), []))
             elif words[0] == "property" and words[1] == "list":
-                elements[-1].properties.append(_Property(words[4], _TYPES[words[3]], _TYPES[words[2]]))
+                count = _TYPES[words[2]]
+                if count[0] == "f":
+                    raise ValueError
+                elements[-1].properties.append(_Property(words[4], _TYPES[words[3]], count))
             elif words[0] == "property":
                 elements[-1].properties.append(_Property(words[2], _TYPES[words[1]], None))
             else:
@@ -91,8 +98,9 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
             raise MeshFileError(f"cannot understand the header line '{line.strip()[:60]}'") from None
     if order not in _ORDERS:
         raise MeshFileError(f"unknown format '{order}'; expected one of {', '.join(_ORDERS)}")
-    if any(e.count < 0 for e in elements):
-        raise MeshFileError("an element has a negative count")
+    for element in elements:
+        if element.count < 0 or not element.properties:
+            raise MeshFileError(f"the element '{element.name}' has a negative count or no properties")
     return order, elements, newline + 1
 
 

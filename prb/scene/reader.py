@@ -63,6 +63,12 @@ def fail(place: str, problem: str) -> NoReturn:
     raise SceneError(f"{place or 'scene'}: {' '.join(problem.split())}")
 
 
+def kind_of(data: Mapping) -> str | None:
+    """The plugin that a dictionary names, if it names one."""
+    kind = data.get("type")
+    return kind if isinstance(kind, str) else None
+
+
 def describe(value: Any) -> str:
     """A short description of a wrong value, for a message."""
     if value is None:
@@ -72,8 +78,8 @@ def describe(value: Any) -> str:
     if isinstance(value, str):
         return f"the string '{value if len(value) <= 40 else value[:37] + '...'}'"
     if isinstance(value, Mapping):
-        kind = value.get("type")
-        return f"a dictionary of type '{kind}'" if isinstance(kind, str) else "a dictionary"
+        kind = kind_of(value)
+        return f"a dictionary of type '{kind}'" if kind else "a dictionary"
     if isinstance(value, numbers.Real):
         return f"{value:g}" if isinstance(value, float) else str(value)[:40]
     if isinstance(value, list | tuple):
@@ -272,7 +278,7 @@ class Reader:
         path = self.place(key)
         node = self.context.nodes[path]
         seen = [path]
-        while node.data.get("type") == "ref":
+        while kind_of(node.data) == "ref":
             node = self._resolve(node)
             if node.path in seen:
                 fail(path, f"circular reference: {' -> '.join([*seen, node.path])}")

@@ -22,7 +22,8 @@ def parse_transform(value: Any, place: str) -> np.ndarray:
     if isinstance(value, list | tuple) and any(isinstance(step, Mapping) for step in value):
         matrix = np.eye(4)
         for i, step in enumerate(value):
-            matrix = _step(step, f"{place}[{i}]") @ matrix
+            with np.errstate(all="ignore"):  # check_invertible finds what overflows
+                matrix = _step(step, f"{place}[{i}]") @ matrix
     else:
         matrix = _matrix(value, place)
     return check_invertible(matrix, place)
@@ -70,8 +71,14 @@ def _vector(value: Any, place: str) -> np.ndarray:
         fail(place, f"expected 3 numbers, got {describe(value)}")
     if array.shape != (3,):
         fail(place, f"expected 3 numbers, got {array.size if array.ndim <= 1 else describe(array)}")
+    return _usable(array, place)
+
+
+def _usable(array: np.ndarray, place: str) -> np.ndarray:
     if not np.isfinite(array).all():
         fail(place, "a number is NaN or inf")
+    if np.abs(array).max() > FLOAT32_MAX:
+        fail(place, "a number is beyond the range of 32-bit ones")
     return array
 
 
@@ -97,9 +104,7 @@ def _scale(value: Any, place: str) -> np.ndarray:
     array = numeric_array(value)
     if array is None or array.shape not in ((), (3,)):
         fail(place, f"expected a number or 3 numbers, got {describe(value)}")
-    if not np.isfinite(array).all():
-        fail(place, "a number is NaN or inf")
-    return np.diag(np.append(np.broadcast_to(array, 3), 1.0))
+    return np.diag(np.append(np.broadcast_to(_usable(array, place), 3), 1.0))
 
 
 def _rotate(value: Any, place: str) -> np.ndarray:
@@ -107,8 +112,9 @@ def _rotate(value: Any, place: str) -> np.ndarray:
     axis, angle = _fields(value, place, ("axis", "angle"))
     axis = _vector(axis, f"{place}.axis")
     degrees = numeric_array(angle)
-    if degrees is None or degrees.shape != () or not np.isfinite(degrees):
+    if degrees is None or degrees.shape != ():
         fail(f"{place}.angle", f"expected a number of degrees, got {describe(angle)}")
+    _usable(degrees, f"{place}.angle")
     length = np.linalg.norm(axis)
     if length == 0:
         fail(f"{place}.axis", "the axis has length zero")
