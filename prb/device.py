@@ -7,6 +7,7 @@ from prb import runtime
 from prb.film import camera_buffer, filter_tables
 from prb.kernels import view
 from prb.layout import lay_out
+from prb.scene.sensors import resize
 
 _ELEMENTS = {  # arrays whose elements are vectors
     "nodes": view.wide_f32,
@@ -99,6 +100,11 @@ class Scene:
             if self.values.size:
                 self._arrays["params"].from_numpy(self.values)
             self._arrays["camera"].from_numpy(camera_buffer(self.sensor))
+
+    def resize(self, width, height):
+        """Give the film another size in pixels. Raises SceneError for an impossible one."""
+        resize(self.sensor, width, height)
+        self._generation = None
 
     def device_bytes(self):
         """Bytes of the scene's arrays on the device."""

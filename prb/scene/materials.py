@@ -28,7 +28,8 @@ def number_texture(reader: Reader, key: str, default: float, *, low, high, emiss
         if type(value).__name__.startswith(("Color3", "ScalarColor3")) and array is not None:
             array = array.reshape(-1)  # Mitsuba's own colour objects
         elif array is None or array.shape != ():
-            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if array is not None and array.size == 3 else ""
+            three = array is not None and array.size == 3
+            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if three else ""
             reader.fail(f"expected a number or a colour, got {describe(value)}{remedy}", key)
         elif emission:
             array = np.full(3, array)
@@ -87,7 +88,7 @@ def _nested(reader: Reader, low: int, high: int) -> tuple[Bsdf, ...]:
     if high == 0:
         return ()
     children = []
-    for child in reader.children():
+    for child in reader.children("bsdf"):
         if child.category != "bsdf":
             child.misplaced(reader)
         children.append(child.make())

@@ -88,7 +88,8 @@ class Film:
 class Sensor:
     """A perspective camera that looks along its local +z, with +x to the left and +y up.
 
-    x_fov: horizontal field of view in degrees, whatever `fov_axis` the file named.
+    x_fov: horizontal field of view in degrees, whatever `fov_axis` the file named; fov: the field of view
+    and its axis as the file has them, for a film of another size.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Sensor:
     near_clip: float = 1e-2
     far_clip: float = 1e4
     sample_count: int = 4
+    fov: tuple[float, str] = (0.0, "x")
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 Polygons are split into fans. Corners that differ in position, texture coordinate or normal index
 become vertices of their own, as in Mitsuba. Negative indices count back from the line they stand in.
+A corner without a texture coordinate, in a file that has some, gets (0, 0).
 """
 
 import itertools

@@ -83,6 +83,9 @@ def describe(value: Any) -> str:
     if isinstance(value, numbers.Real):
         return f"{value:g}" if isinstance(value, float) else str(value)[:40]
     if isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, bool | str) or item is None:
+                return f"a list with {describe(item)} in it"
         return f"a list of {len(value)} values"
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
@@ -120,13 +123,15 @@ class Reader:
         self.data, self.path, self.name = node
         self.context = context
         self._known: set[str] = {"type", "id"}
+        self._roles: tuple[str, ...] = ()
         for key in self.data:
             if not isinstance(key, str):
                 fail(self.path, f"the key {key!r} is not a string")
             if "." in key:
                 fail(self.path, f"the key '{key}' holds a '.', which separates the parts of a path; use '_'")
         if "type" not in self.data:
-            fail(self.place("type"), f"missing; say which plugin it is, as one of {self._supported()}")
+            hint = nearest("type", self.data) or f"; say which plugin it is, as one of {self._supported()}"
+            fail(self.place("type"), f"missing{hint}")
         self.type = self.data["type"]
         if not isinstance(self.type, str):
             fail(self.place("type"), f"expected the name of a plugin, got {describe(self.type)}")
@@ -301,8 +306,9 @@ class Reader:
         context.referenced.add(path)
         return context.nodes[path]
 
-    def children(self) -> Iterator["Reader"]:
-        """The nested plugins under all keys that have not been read yet."""
+    def children(self, *roles: str) -> Iterator["Reader"]:
+        """The nested plugins under all keys not read yet; `roles` are their usual keys, for messages."""
+        self._roles = roles
         for key in list(self.data):
             if key not in self._known and isinstance(self.data[key], Mapping):
                 yield self.child(key)
@@ -330,7 +336,9 @@ class Reader:
         """Fail for keys that nobody asked for."""
         for key in self.data:
             if key not in self._known:
-                known = sorted(self._known - {"type", "id"})
+                if key in self._roles:
+                    self.fail(f"expected a dictionary with a type, got {describe(self.data[key])}", key)
+                known = sorted((self._known | set(self._roles)) - {"type", "id"})
                 hint = nearest(key, known)
                 takes = f"{self.type} takes {', '.join(known) or 'no keys'}"
                 self.fail(f"unknown key{hint or '; ' + takes}", key)

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from prb.scene.model import Film, Sensor
-from prb.scene.reader import Reader
+from prb.scene.reader import Reader, fail
 
 MAX_SIDE = 65536
 MAX_PIXELS = 2**28
@@ -36,7 +36,7 @@ def _perspective(reader: Reader) -> Sensor:
     reader.without_effect("focus_distance", "shutter_open", "shutter_close")
     fov = _fov_of(reader)
     found: dict = {}
-    for child in reader.children():
+    for child in reader.children("film", "sampler"):
         if child.category not in ("film", "sampler"):
             child.misplaced(reader)
         if child.category in found:
@@ -46,7 +46,18 @@ def _perspective(reader: Reader) -> Sensor:
     x_fov = horizontal_fov(*fov, film.width / film.height)
     if not 0 < x_fov < 180:
         reader.fail(f"the horizontal field of view is {x_fov:g} degrees, outside (0, 180)", "fov")
-    return Sensor(reader.name, to_world, x_fov, film, near_clip, far_clip, found.get("sampler", 4))
+    return Sensor(reader.name, to_world, x_fov, film, near_clip, far_clip, found.get("sampler", 4), fov)
+
+
+def resize(sensor: Sensor, width: int, height: int) -> None:
+    """Give the sensor a film of another size, without a crop; the field of view stays along its axis."""
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
+        fail("size", f"{width}x{height} is not a size prb renders; sides go from 1 to {MAX_SIDE},"
+                     f" pixels to {MAX_PIXELS}")
+    sensor.x_fov = horizontal_fov(*sensor.fov, width / height)
+    film = sensor.film
+    film.width, film.height = film.crop_size = width, height
+    film.crop_offset = 0, 0
 
 
 def _fov_of(reader: Reader) -> tuple[float, str]:
@@ -102,7 +113,7 @@ def _hdrfilm(reader: Reader) -> Film:
     if reader.boolean("sample_border", False):
         reader.fail("only false is supported; prb samples no pixels outside the film", "sample_border")
     rfilter: dict | None = None
-    for child in reader.children():
+    for child in reader.children("rfilter"):
         if child.category != "rfilter":
             child.misplaced(reader)
         if rfilter is not None:

@@ -58,7 +58,7 @@ def _shape(reader: Reader, kind: str, to_world: np.ndarray, flip_normals: bool) 
     reader.without_effect("silhouette_sampling_weight")
     bsdf: Bsdf | None = None
     emitter: Emitter | None = None
-    for child in reader.children():
+    for child in reader.children("bsdf", "emitter"):
         if child.category == "bsdf":
             if bsdf is not None:
                 child.fail("a shape holds one bsdf; remove one of the two")

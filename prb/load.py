@@ -1,0 +1,38 @@
+"""Scenes by dictionary, file, or bundled name."""
+
+from importlib import resources
+from pathlib import Path
+
+from prb.device import Scene
+from prb.errors import SceneError
+from prb.scene import load_model_dict, load_model_file
+
+
+def load_dict(scene_dict, *, base_dir=None):
+    """A scene from a Mitsuba 3 dictionary, as `mi.load_dict` takes it, its transform objects included.
+
+    base_dir: the folder that relative file names start from, by default the current one.
+    Raises SceneError, which names the place in the dictionary.
+    """
+    return Scene(load_model_dict(scene_dict, base_dir=base_dir))
+
+
+def load_file(path):
+    """A scene from a JSON file, or a bundled scene by its name (``cornell-box``).
+
+    File names inside are relative to the file's folder. Raises SceneError.
+    """
+    path = Path(path)
+    if not path.exists() and not path.suffix and path.name == str(path):
+        bundled = bundled_scenes()
+        if path.name not in bundled:
+            names = ", ".join(sorted(bundled))
+            raise SceneError(f"{path}: no such file, and no bundled scene of that name; bundled: {names}")
+        path = bundled[path.name]
+    return Scene(load_model_file(path), name=path.stem)
+
+
+def bundled_scenes():
+    """The scenes that ship with prb: name -> file."""
+    folder = Path(str(resources.files("prb.scenes")))
+    return {file.stem: file for file in sorted(folder.glob("*.json"))}

@@ -1,0 +1,107 @@
+"""Pictures and their derivatives: `render`, `render_backward`, `render_forward`."""
+
+import warnings
+
+import numpy as np
+
+from prb.adjoint import ReplayAdjoint
+from prb.errors import ImageError, ParameterError
+from prb.integrate import integrate
+from prb.kernels import path
+from prb.params import select, slots
+
+
+def render(scene, *, spp=None, seed=0, max_depth=None, progress=False):
+    """Render a scene: linear RGB radiance, float32 (height, width, 3).
+
+    spp: samples per pixel, by default the sampler's sample_count. seed: the same seed gives the same
+    picture. max_depth: path edges at most, -1 for no limit, by default the integrator's.
+    Raises ParameterError for numbers that make no sense. Warns where paths had to be left out because a
+    contribution was not finite.
+    """
+    result = integrate(scene, path.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    _report(result)
+    return result.image.astype(np.float32)
+
+
+def render_backward(
+    scene, grad_image, params=None, *, spp=None, seed=0, max_depth=None, adjoint=None, progress=False
+):
+    """Reverse mode: J^T grad_image, where J is the derivative of the image by the parameters.
+
+    grad_image: derivative of the objective with respect to the image, (height, width, 3).
+    params: names, globs or aliases, as `prb.traverse` lists them; None: every differentiable parameter.
+    spp, seed, max_depth: of the paths that carry the gradient; for an objective that is not linear in the
+        image, give them another seed than the picture's, or the gradient is biased.
+    adjoint: the method, `ReplayAdjoint()` by default.
+
+    Returns a dict name -> float64 array in the parameter's shape.
+    Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
+    finite. Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
+    """
+    names = select(scene, params)
+    result = backward(scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    return split(scene, result.gradient, names)
+
+
+def backward(scene, grad_image, adjoint=None, *, spp=None, seed=0, max_depth=None, progress=False):
+    """As `render_backward`, for all parameters: a `Result` with the image of the same paths as well."""
+    weight = checked_image(grad_image, scene.image_shape, "grad_image")
+    method = ReplayAdjoint() if adjoint is None else adjoint
+    result = method.backward(scene, weight, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    _report(result)
+    return result
+
+
+def render_forward(scene, tangents, *, spp=None, seed=0, max_depth=None, progress=False):
+    """Forward mode: J t, the derivative image along a direction in parameter space, in one replay pass.
+
+    tangents: dict name -> array or number that broadcasts to the parameter's shape.
+    Returns float32 (height, width, 3). Raises ParameterError. Interior derivatives only.
+    """
+    known = slots(scene)
+    flat = np.zeros(max(scene.values.size, 1), np.float32)
+    for name, value in tangents.items():
+        select(scene, [name])
+        if name not in known:
+            raise ParameterError(f"{name}: a tangent needs one parameter's exact name, not a pattern")
+        try:
+            value = np.broadcast_to(np.asarray(value, np.float32), known[name].shape)
+        except (TypeError, ValueError):
+            shape = known[name].shape
+            raise ParameterError(f"{name}: expected a tangent of shape {shape}, got {np.shape(value)}") from None
+        if not np.isfinite(value).all():
+            raise ParameterError(f"{name}: the tangent has a number that is not finite")
+        known[name].of(flat)[...] = value
+    result = integrate(
+        scene, path.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=flat, progress=progress,
+        label="derivative",
+    )  # fmt: skip
+    _report(result)
+    return result.tangent.astype(np.float32)
+
+
+def split(scene, flat, names):
+    """A flat gradient as a dict name -> array."""
+    known = slots(scene)
+    return {name: known[name].of(flat).copy() for name in names}
+
+
+def checked_image(image, shape, place):
+    """An image as float64 of the given shape. Raises ImageError."""
+    try:
+        image = np.asarray(image, np.float64)
+    except (TypeError, ValueError):
+        raise ImageError(f"{place}: expected an array of numbers, got {type(image).__name__}") from None
+    if image.shape != shape:
+        raise ImageError(f"{place}: expected the film's shape {shape}, got {image.shape}")
+    if not np.isfinite(image).all():
+        raise ImageError(f"{place}: has numbers that are not finite")
+    return image
+
+
+def _report(result):
+    if result.rejected:
+        warnings.warn(
+            f"{result.rejected} paths had a contribution that is not finite and were left out", stacklevel=3
+        )
