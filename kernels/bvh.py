@@ -23,7 +23,7 @@ ROUNDING = 1.0000004  # 1 + 2 gamma(3): slabs are tested conservatively (Ize, JC
 
 @ti.func
 def larger(a, b):
-    # A select is one instruction; ti.max is three, for it also looks for NaN.
+    # A select is one instruction; ti.max is three, for it also looks for NaN. Here NaN survives as b.
     return ti.select(a > b, a, b)
 
 
@@ -81,14 +81,14 @@ def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o
         if node >= 0:
             enter = larger(
                 larger(scene.nodes[node, near_x] * inv.x - o_inv.x, scene.nodes[node, near_y] * inv.y - o_inv.y),
-                larger(scene.nodes[node, near_z] * inv.z - o_inv.z, 0.0),
+                larger(0.0, scene.nodes[node, near_z] * inv.z - o_inv.z),
             )
             leave = smaller(
                 smaller(
                     scene.nodes[node, near_x ^ 1] * inv.x - o_inv.x,
                     scene.nodes[node, near_y ^ 1] * inv.y - o_inv.y,
                 ),
-                smaller(scene.nodes[node, near_z ^ 1] * inv.z - o_inv.z, hit_t),
+                smaller(hit_t, scene.nodes[node, near_z ^ 1] * inv.z - o_inv.z),
             )
             entry = ti.select(enter <= leave * ROUNDING, enter, MISS)
             children = scene.children[node]

@@ -31,12 +31,12 @@ def sample(features: ti.template(), scene: ti.template(), ref, u):
 
 
 @ti.func
-def hit_pdf(features: ti.template(), scene: ti.template(), slot, ref, d, distance, n):
-    """Density with which `sample` would have taken the direction d that met the emitting primitive."""
+def hit_pdf(features: ti.template(), scene: ti.template(), slot, ref, p, n):
+    """Density with which `sample` would have taken the direction from ref to the emitting primitive's p."""
     pdf = 0.0
     if ti.static("area" in features.emitters):
         entry = scene.prim_light[slot]
-        pdf = emitter.area.pdf(features, scene, slot, ref, d, distance, n) * scene.light_pdf[entry][1]
+        pdf = emitter.area.pdf(features, scene, slot, ref, p, n) * scene.light_pdf[entry][1]
     return pdf
 
 

@@ -32,7 +32,7 @@ from prb.kernels import bvh, light, material, texture
 from prb.kernels.camera import sample_ray
 from prb.kernels.frame import is_finite, max_component, tangents, to_local, to_world, vec3
 from prb.kernels.rng import uniform4
-from prb.kernels.shape import SHADOW_EPSILON, interact, offset
+from prb.kernels.shape import SHADOW_EPSILON, interact, leave
 from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i, vec12f, vec16f, wide_f32, wide_i32
 
 PRIMAL, REVERSE, FORWARD = 0, 1, 2
@@ -173,7 +173,7 @@ def advance(
             si = interact(features, scene, slot, t, hit_u, hit_v, ray.o, ray.d)
             if ti.static(features.hide_emitters):
                 if from_camera and si.emitter >= 0:  # seen through
-                    ray.o = offset(si.p, si.ng, ray.d)
+                    ray.o = leave(si, ray.d)
                     ray.t_max -= t
                     searching = True
 
@@ -187,7 +187,7 @@ def advance(
     elif si.emitter >= 0 and si.ng.dot(ray.d) < 0:
         vertex.emitter = si.emitter
         if not from_camera:
-            pdf = light.hit_pdf(features, scene, slot, ray.previous, ray.d, t, si.ng)
+            pdf = light.hit_pdf(features, scene, slot, ray.previous, si.p, si.ng)
             vertex.emission_weight = power_heuristic(ray.pdf, pdf)
 
     if slot >= 0 and not last:
@@ -202,9 +202,11 @@ def advance(
         vertex.wo_light = to_local(ds.d, frame_s, frame_t, frame_n)
         pdf_light, wo, pdf = material.sample(features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, u_bsdf)
         if ds.pdf > 0 and pdf_light > 0:
-            shadow_o = offset(si.p, si.ng, ds.d)
-            shadow_t = ds.distance * (1.0 - SHADOW_EPSILON)
-            blocker, _t, _u, _v = bvh.trace(features, scene, stack, shadow_o, ds.d, shadow_t, 1)
+            shadow_o = leave(si, ds.d)
+            shadow = (si.p - shadow_o) + ds.d * ds.distance  # to the very point on the light
+            length = shadow.norm()
+            shadow_t = length * (1.0 - SHADOW_EPSILON)
+            blocker, _t, _u, _v = bvh.trace(features, scene, stack, shadow_o, shadow / length, shadow_t, 1)
             if blocker < 0:
                 competitor = ti.select(ds.delta == 1, 0.0, pdf_light)
                 vertex.light = light_emitter
@@ -212,7 +214,7 @@ def advance(
         vertex.wo = wo
         vertex.pdf = pdf
         ray.d = to_world(wo, frame_s, frame_t, frame_n)
-        ray.o = offset(si.p, si.ng, ray.d)
+        ray.o = leave(si, ray.d)
         ray.t_max = bvh.MISS
         ray.previous = si.p
         ray.pdf = pdf
@@ -276,6 +278,7 @@ def trace_paths(
             row = pixel // launch.width
             film_pixel = (launch.crop_y + row) * launch.film_width + launch.crop_x + column
             radiance = vec3(0.0, 0.0, 0.0)  # sum over the item's samples
+            radiance_low = vec3(0.0, 0.0, 0.0)
             radiance_tangent = vec3(0.0, 0.0, 0.0)
             for s in range(launch.samples):
                 sample = launch.first_sample + (item % launch.splits) * launch.samples + s
@@ -379,22 +382,25 @@ def trace_paths(
                                         radiance_tangent += by_direct * ddirect
 
                         # --------------------------------------------- 4. go on, or not
-                        active = (vertex.pdf > 0) & (depth < launch.max_depth)
+                        relevant = beta  # what may still reach L or Z
                         if ti.static(mode == PRIMAL):
                             beta *= f / vertex.pdf
-                            active = active & (max_component(beta) > 0)
+                            relevant = beta
                         else:
                             beta *= ti.select(f == 0, 1.0, f) / vertex.pdf
                             zeros += ti.select(f == 0, 1, 0)
+                            relevant = ti.select(zeros < 2, beta, 0.0)
+                        strength = max_component(relevant)
+                        active = (vertex.pdf > 0) & (depth < launch.max_depth) & (strength > 0)
                         if depth >= launch.rr_depth:
-                            survival = ti.min(max_component(beta), ROULETTE_MAX)
+                            survival = ti.min(strength, ROULETTE_MAX)
                             active = active & (vertex.u_roulette < survival)
                             beta /= survival
                     if sweep == 0:
                         if is_finite(L) & is_finite(Z):
-                            radiance += L + L_low
+                            radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
                         else:
                             rejected[0] += 1
-            ti.atomic_add(image[pixel], radiance)
+            ti.atomic_add(image[pixel], radiance + radiance_low)
             if ti.static(mode == FORWARD):
                 ti.atomic_add(image_tangent[pixel], radiance_tangent)

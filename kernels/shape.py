@@ -5,15 +5,21 @@ import taichi as ti
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.view import SPHERE
 
-RAY_EPSILON = 8.9e-5  # as Mitsuba 3: 1500 times half of float32's spacing at 1
-SHADOW_EPSILON = 8.9e-4
+# A computed position is off its surface by a few roundings of the coordinates it is made from, so a ray
+# leaves from EPSILON times their size above it; larger steps bias what happens at grazing angles.
+EPSILON = 2e-6
+SHADOW_EPSILON = 1e-4  # part of a shadow ray's length that is left out at the light
 
 
 @ti.dataclass
 class Interaction:
-    """A point on a surface. ng: geometric unit normal, n: unit shading normal, both world space."""
+    """A point on a surface. ng: geometric unit normal, n: unit shading normal, both world space.
+
+    margin: how far off the surface a ray has to start.
+    """
 
     p: vec3
+    margin: ti.f32
     ng: vec3
     n: vec3
     bsdf: ti.i32
@@ -29,6 +35,7 @@ def interact(features: ti.template(), scene: ti.template(), slot, t, u, v, o, d)
     e1 = ti.Vector([g[3], g[4], g[5]])
     e2 = ti.Vector([g[6], g[7], g[8]])
     p = a + u * e1 + v * e2
+    margin = EPSILON * (max_abs(a) + max_abs(e1) + max_abs(e2))
     ng = ti.Vector([g[9], g[10], g[11]])
     if ti.static(features.spheres):
         if info[0] == SPHERE:
@@ -42,11 +49,10 @@ def interact(features: ti.template(), scene: ti.template(), slot, t, u, v, o, d)
             n = scene.normals[k] * (1.0 - u - v) + scene.normals[k + 1] * u + scene.normals[k + 2] * v
             n = ti.select(n.dot(n) > 0, n.normalized(), ng)
     shape = scene.shapes[info[1]]
-    return Interaction(p=p, ng=ng, n=n, bsdf=shape[0], emitter=shape[1])
+    return Interaction(p=p, margin=margin, ng=ng, n=n, bsdf=shape[0], emitter=shape[1])
 
 
 @ti.func
-def offset(p, n, d):
-    """p moved off its surface to the side that d points to, so that a ray does not meet it again."""
-    distance = (1.0 + max_abs(p)) * RAY_EPSILON
-    return p + n * ti.select(n.dot(d) < 0, -distance, distance)
+def leave(si, d):
+    """The interaction's point, moved off the surface to the side that d points to."""
+    return si.p + si.ng * ti.select(si.ng.dot(d) < 0, -si.margin, si.margin)

@@ -102,16 +102,16 @@ class Scalar:
         return power(self, exponent)
 
     def __lt__(self, other):
-        return _let(self.expr < _raw(other))
+        return Condition(self.expr < _raw(other))
 
     def __le__(self, other):
-        return _let(self.expr <= _raw(other))
+        return Condition(self.expr <= _raw(other))
 
     def __gt__(self, other):
-        return _let(self.expr > _raw(other))
+        return Condition(self.expr > _raw(other))
 
     def __ge__(self, other):
-        return _let(self.expr >= _raw(other))
+        return Condition(self.expr >= _raw(other))
 
     # A comparison of two traced numbers is a run-time condition: use `select`, not `if` or `==`.
     __eq__ = None
@@ -119,6 +119,27 @@ class Scalar:
 
     def __bool__(self):
         raise TypeError("a traced number has no truth value: use select(condition, a, b)")
+
+
+class Condition:
+    """The outcome of a comparison of traced numbers, for `select`; combined with &, | and ~."""
+
+    __slots__ = ("expr",)
+
+    def __init__(self, expr):
+        self.expr = _let(expr)
+
+    def __and__(self, other):
+        return Condition(self.expr & other.expr)
+
+    def __or__(self, other):
+        return Condition(self.expr | other.expr)
+
+    def __invert__(self):
+        return Condition(ti.select(self.expr, False, True))
+
+    def __bool__(self):
+        raise TypeError("a comparison of traced numbers has no truth value: use select, &, | and ~")
 
 
 def _linear(value, *links):
@@ -226,7 +247,8 @@ def cos(x):
 
 @_elementwise
 def tan(x):
-    t = _let(ti.tan(_raw(x)))
+    a = _raw(x)
+    t = _let(ti.sin(a) / ti.cos(a))  # Taichi's own autodiff, hence the tape, has no derivative of ti.tan
     return _linear(t, (x, lambda d: d * (1.0 + t * t)))
 
 
@@ -282,13 +304,13 @@ def absolute(x):
 @_elementwise
 def minimum(a, b):
     """The smaller of two; where they are equal the derivative is that of the first."""
-    return select(_let(_raw(a) <= _raw(b)), a, b)
+    return select(Condition(_raw(a) <= _raw(b)), a, b)
 
 
 @_elementwise
 def maximum(a, b):
     """The larger of two; where they are equal the derivative is that of the first."""
-    return select(_let(_raw(a) >= _raw(b)), a, b)
+    return select(Condition(_raw(a) >= _raw(b)), a, b)
 
 
 def clamp(x, low, high):
@@ -297,14 +319,19 @@ def clamp(x, low, high):
 
 
 def select(condition, a, b):
-    """a where the condition (a comparison of traced numbers) holds, else b; both are evaluated."""
+    """a where the condition (a comparison of traced numbers) holds, else b.
+
+    Both are evaluated, and the other one gets the cotangent 0; so where that one's derivative is infinite,
+    the result's is not a number. Guard its operand: select(x > 0, 1 / select(x > 0, x, 1), 0).
+    """
     if isinstance(a, Vec3) or isinstance(b, Vec3):
         a = a if isinstance(a, Vec3) else Vec3(a, a, a)
         return a.map(lambda p, q: select(condition, p, q), b)
+    c = condition.expr
     return _linear(
-        ti.select(condition, _raw(a), _raw(b)),
-        (a, lambda d: ti.select(condition, d, 0.0)),
-        (b, lambda d: ti.select(condition, 0.0, d)),
+        ti.select(c, _raw(a), _raw(b)),
+        (a, lambda d: ti.select(c, d, 0.0)),
+        (b, lambda d: ti.select(c, 0.0, d)),
     )
 
 

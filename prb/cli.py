@@ -1,7 +1,9 @@
 """The command `prb`: argument parsing and what it prints. A user's mistake is one line and status 2."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -16,23 +18,54 @@ SEED_OF_PATHS = 0x9E3779B9  # added to the seed for the paths of a gradient whos
 
 
 def main(argv=None):
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status: 0, 2 for a user's mistake, 130 for an interrupt."""
     args = _parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(f"prb: {message}", file=sys.stderr)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _say(message)
+        try:
+            return _run(args)
+        except PrbError as error:
+            _say(error)
+            return 2
+        except MemoryError:
+            _say("not enough memory; choose a smaller --size")
+            return 2
+        except RuntimeError as error:  # how Taichi reports it
+            if "memory" not in str(error).lower():
+                raise
+            _say(f"the device has not enough memory ({str(error).splitlines()[0]}); choose a smaller --size")
+            return 2
+        except KeyboardInterrupt:
+            _say("interrupted")
+            return 130
+
+
+def _run(args):
+    """The command itself. What it prints goes out at its end, or nothing does."""
+    text = args.run(args)
+    if sys.stdout is None:  # closed by the caller, who does not want to know
+        return 0
     try:
-        return args.run(args)
-    except PrbError as error:
-        print(f"prb: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("prb: not enough memory; use a smaller --size", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        print("prb: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold anything
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader had enough, as `head` does
+        _drop_output()
+        return 0
+    except OSError as error:
+        _drop_output()
+        raise PrbError(f"standard output: cannot be written: {error.strerror}") from None
+    return 0
+
+
+def _drop_output():
+    """Python flushes standard output once more at its end, which must not fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(message):
+    """One line on standard error."""
+    print("prb:", " ".join(str(message).split()), file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,25 +83,27 @@ def _parser():
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--spp", type=int, help="samples per pixel (default: the scene's)")
-    common.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers (default: 0)")
-    common.add_argument("--max-depth", type=int, help="path edges at most, -1: no limit (default: the scene's)")
+    common.add_argument("--seed", type=int, default=0, help="same seed, same numbers (default: 0)")
+    common.add_argument("--max-depth", type=int, metavar="N",
+                        help="path edges at most, -1: no limit (default: the scene's)")  # fmt: skip
     common.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the scene's film)")
     common.add_argument("--arch", help="cpu, cuda, metal or vulkan (default: CUDA or Metal, else the CPU)")
     common.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     render = commands.add_parser("render", parents=[common], help="render a scene to a picture")
     render.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
-    render.add_argument("-o", "--output", help="png, jpg, exr, hdr or npy (default: the scene's name, .png)")
+    render.add_argument("-o", "--output", metavar="FILE",
+                        help="png, jpg, exr, hdr or npy (default: the scene's name, .png)")  # fmt: skip
     render.set_defaults(run=_render)
 
     grad = commands.add_parser("grad", parents=[common], help="the gradient of a picture's objective")
     grad.add_argument("scene", metavar="SCENE", nargs="?", default="cornell-box",
                       help="a scene file, or the name of a bundled scene (default: cornell-box)")  # fmt: skip
     grad.add_argument("--param", action="append", metavar="PATTERN",
-                      help="a name, a glob, or an alias such as albedo; may be repeated (default: all)")  # fmt: skip
+                      help="a name, a glob or the alias albedo; may be repeated (default: all)")  # fmt: skip
     grad.add_argument("--target", metavar="IMAGE",
-                      help="objective: the mean squared difference to this picture (default: the mean)")  # fmt: skip
-    grad.add_argument("-o", "--output", help="also write the gradients, as json or npz")
+                      help="objective: mean squared difference to it (default: the mean)")  # fmt: skip
+    grad.add_argument("-o", "--output", metavar="FILE", help="also write the gradients, as json or npz")
     grad.set_defaults(run=_grad)
 
     params = commands.add_parser("params", help="list a scene's parameters")
@@ -88,7 +123,7 @@ def _size(text):
     try:
         width, height = (int(n) for n in text.lower().split("x"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write WIDTHxHEIGHT, as in 256x256") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it as in 256x256") from None
     return width, height
 
 
@@ -96,13 +131,20 @@ def _load(args):
     """The scene, with the command line's changes, on the device it names."""
     import prb
 
-    if args.arch:
+    if args.arch is not None:
         prb.init(args.arch)
-    scene = prb.load_file(args.scene)
-    for warning in scene.model.warnings:
-        print(f"prb: {warning}", file=sys.stderr)
-    if args.size:
+    scene = _load_scene(args.scene)
+    if args.size is not None:
         scene.resize(*args.size)
+    return scene
+
+
+def _load_scene(name):
+    import prb
+
+    scene = prb.load_file(name)
+    for warning in scene.model.warnings:
+        _say(warning)
     return scene
 
 
@@ -119,37 +161,35 @@ def _settings(scene, args):
 def _render(args):
     import prb
 
-    if args.output:
+    if args.output is not None:
         check_output(args.output)
     scene = _load(args)
-    output = check_output(args.output or f"{scene.name}.png")
+    output = check_output(f"{scene.name}.png" if args.output is None else args.output)
     spp, max_depth = _settings(scene, args)
-    image = prb.render(scene, spp=spp, seed=args.seed, max_depth=max_depth, progress=True)
+    image = prb.render(scene, spp=spp, seed=args.seed, max_depth=max_depth, progress=_progress())
     write_image(output, image)
     mean = image.mean(axis=(0, 1), dtype=float)
     if args.json:
-        _print_json(scene=args.scene, spp=spp, seed=args.seed, max_depth=max_depth, output=str(output),
-                    width=image.shape[1], height=image.shape[0], mean=mean.tolist())  # fmt: skip
-    else:
-        print(f"{output}: {image.shape[1]} x {image.shape[0]}, {spp} spp, mean {_numbers(mean)}")
-    return 0
+        return _json(scene=args.scene, spp=spp, seed=args.seed, max_depth=max_depth, output=str(output),
+                     width=image.shape[1], height=image.shape[0], mean=mean.tolist())  # fmt: skip
+    return f"{output}: {image.shape[1]} x {image.shape[0]}, {spp} spp, mean {_numbers(mean)}"
 
 
 def _grad(args):
     import prb
     from prb.params import select
-    from prb.render import backward, checked_image, split
+    from prb.render import backward, split
 
-    if args.output:
+    if args.output is not None:
         check_output(args.output, GRADIENT_FORMATS)
     scene = _load(args)
     spp, max_depth = _settings(scene, args)
     names = select(scene, args.param)
     shape = scene.image_shape
-    options = dict(spp=spp, max_depth=max_depth, progress=True)
+    options = dict(spp=spp, max_depth=max_depth, progress=_progress())
     seed = args.seed
-    if args.target:
-        target = checked_image(read_image(args.target), shape, args.target)
+    if args.target is not None:
+        target = _target(args.target, shape)
         difference = prb.render(scene, seed=seed, **options).astype(float) - target
         objective = {"name": "mean squared difference", "value": float((difference**2).mean())}
         weight = 2 * difference / difference.size
@@ -157,7 +197,7 @@ def _grad(args):
     else:
         weight = np.full(shape, 1 / np.prod(shape))
     result = backward(scene, weight, seed=seed, **options)
-    if not args.target:
+    if args.target is None:
         objective = {"name": "mean", "value": float(result.image.mean())}
     grads = split(scene, result.gradient, names)
     _check_finite(grads)
@@ -165,13 +205,26 @@ def _grad(args):
         "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth, "method": "replay",
         "objective": objective, "gradients": {name: g.tolist() for name, g in grads.items()},
     }  # fmt: skip
-    if args.output:
+    if args.output is not None:
         _write_gradients(Path(args.output), report, grads)
-    if args.json:
-        _print_json(**report)
-    else:
-        _print_gradients(scene, report, grads)
-    return 0
+    return _json(**report) if args.json else _gradients(scene, report, grads)
+
+
+def _progress():
+    """Whether to show a bar: where somebody watches, not in a log."""
+    return sys.stderr.isatty()
+
+
+def _target(path, shape):
+    """The picture that the film, of the given shape, is compared with."""
+    from prb.render import checked_image
+
+    target = read_image(path)
+    if target.shape != shape:
+        (height, width, _), (film_height, film_width, _) = target.shape, shape
+        sizes = f"has {width} x {height} pixels and the film {film_width} x {film_height}"
+        raise ImageError(f"{path}: {sizes}; resize one of them, for instance with --size {width}x{height}")
+    return checked_image(target, shape, path)
 
 
 def _check_finite(grads):
@@ -186,43 +239,41 @@ def _write_gradients(path, report, grads):
             if path.suffix.lower() == ".npz":
                 np.savez(temporary, **grads)
             else:
-                Path(temporary).write_text(json.dumps(report, indent=2) + "\n")
+                Path(temporary).write_text(_json(**report) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written: {error.strerror}") from None
+        raise ImageError(f"{path}: cannot be written: {error.strerror}; choose another place") from None
 
 
-def _print_gradients(scene, report, grads):
+def _gradients(scene, report, grads):
     import prb
     from prb.params import numbers
 
     depth = "unlimited" if report["max_depth"] < 0 else report["max_depth"]
     objective = report["objective"]
-    print(f"{scene.name}: {report['spp']} spp, seed {report['seed']}, depth {depth}, method {report['method']}")
-    print(f"objective: {objective['name']} = {objective['value']:.6g}\n")
+    head = f"{scene.name}: {report['spp']} spp, seed {report['seed']}, depth {depth}, {report['method']}"
+    value = f"objective: {objective['name']} = {objective['value']:.6g}"
     values = prb.traverse(scene)
     rows = [[name, numbers(values[name]), numbers(g)] for name, g in grads.items()]
-    print(_table(rows, ["parameter", "value", "derivative of the objective"]))
+    return f"{head}\n{value}\n\n{_table(rows, ['parameter', 'value', 'derivative of the objective'])}"
 
 
 def _params(args):
     import prb
 
-    params = prb.traverse(prb.load_file(args.scene))
-    if args.json:
-        _print_json(
-            scene=args.scene,
-            parameters={
-                name: {
-                    "shape": list(np.shape(value)),
-                    "value": value.tolist(),
-                    "differentiable": params.differentiable(name),
-                }
-                for name, value in params.items()
-            },
-        )
-    else:
-        print(params)
-    return 0
+    params = prb.traverse(_load_scene(args.scene))
+    if not args.json:
+        return repr(params)
+    return _json(
+        scene=args.scene,
+        parameters={
+            name: {
+                "shape": list(np.shape(value)),
+                "value": value.tolist(),
+                "differentiable": params.differentiable(name),
+            }
+            for name, value in params.items()
+        },
+    )
 
 
 def _table(rows, headers):
@@ -235,9 +286,5 @@ def _numbers(values):
     return " ".join(f"{x:.6f}" for x in values)
 
 
-def _print_json(**report):
-    print(json.dumps(report))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _json(**report):
+    return json.dumps(report, allow_nan=False)

@@ -1,5 +1,8 @@
-"""Pictures in and out of files. Formats are imageio's and OpenEXR's; here is only what prb promises about
-them: linear RGB in arrays, sRGB in 8-bit files, and never a half-written file."""
+"""Pictures in and out of files: linear RGB in arrays, sRGB in 8-bit files, and never a half-written file.
+
+The formats are imageio's and OpenEXR's, but for Radiance's .hdr, which imageio reads and writes only with
+another library beside it.
+"""
 
 import contextlib
 import os
@@ -30,23 +33,37 @@ def from_srgb(srgb):
 def check_output(path, formats=FORMATS):
     """The path, if a file of that name and format can be written. Raises ImageError, before any work."""
     path = Path(path)
+    if os.path.isdir(path):
+        raise ImageError(f"{path}: is a folder; name a file in it")
     if path.suffix.lower() not in formats:
         what = f"the format {path.suffix!r} is not known" if path.suffix else "the name has no format"
         raise ImageError(f"{path}: {what}; use one of {', '.join(formats)}")
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise ImageError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise ImageError(f"{path}: no permission to write there; choose another place with -o")
+    target = Path(os.path.realpath(path))
+    if not os.path.isdir(target.parent):
+        raise ImageError(f"{path}: the folder {target.parent} does not exist; make it first")
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        exists = False
+    except OSError as error:  # such as a name that is too long
+        raise ImageError(f"{path}: cannot be written: {_reason(error)}; choose another name") from None
+    else:
+        exists = True
+    if exists and not target.is_file():
+        raise ImageError(f"{path}: is not a regular file; choose another name")
+    if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
+        raise ImageError(f"{path}: no permission to write there; choose another place")
     return path
 
 
 @contextlib.contextmanager
 def atomic(path):
-    """A temporary file name beside `path` that takes its place when the block ends without an error."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    """A temporary file name beside `path` that takes its place when the block ends without an error.
+
+    The temporary file goes away with any exception, an interrupt included. A link stays a link.
+    """
+    path = Path(os.path.realpath(path))
+    handle, temporary = tempfile.mkstemp(prefix=".prb-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:
         yield temporary
@@ -61,11 +78,17 @@ def atomic(path):
 
 
 def write_image(path, image):
-    """Write linear RGB (height, width, 3) in the format of the suffix: png and jpg as sRGB, 8 bit; exr and
-    hdr linear, float32; npy the array itself. Raises ImageError."""
+    """Write linear RGB (height, width, 3) in the format of the suffix. Raises ImageError.
+
+    png and jpg are sRGB with 8 bits, exr is linear in float32, hdr linear with 8 bits and a common exponent,
+    npy is the array itself.
+    """
     path = check_output(path)
     suffix = path.suffix.lower()
     image = np.asarray(image, np.float32)
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"{path}: expected an image of shape (height, width, 3), got {image.shape}")
+    temporary = ""
     try:
         with atomic(path) as temporary:
             if suffix == ".exr":
@@ -73,17 +96,15 @@ def write_image(path, image):
             elif suffix == ".npy":
                 np.save(temporary, image)
             elif suffix == ".hdr":
-                _imageio().imwrite(temporary, image)
+                Path(temporary).write_bytes(_to_hdr(image))
             else:
                 pixels = (to_srgb(image) * 255 + 0.5).astype(np.uint8)
                 _imageio().imwrite(temporary, pixels, **({} if suffix == ".png" else {"quality": 95}))
-    except ImageError:
-        raise
     except OSError as error:
-        remedy = "; use .exr" if suffix == ".hdr" else ""
-        raise ImageError(f"{path}: cannot be written: {_first_line(error)}{remedy}") from None
-    except (ValueError, RuntimeError, ImportError) as error:
-        raise ImageError(f"{path}: cannot be written as {suffix}: {_first_line(error)}; use .exr") from None
+        raise ImageError(f"{path}: cannot be written: {_reason(error)}; choose another place") from None
+    except (ValueError, RuntimeError) as error:  # of imageio and OpenEXR
+        reason = _reason(error).replace(temporary, path.name)
+        raise ImageError(f"{path}: cannot be written: {reason}; choose another place or format") from None
 
 
 def read_image(path):
@@ -92,36 +113,66 @@ def read_image(path):
     Alpha is dropped, grey is repeated. Raises ImageError.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"{path}: no such file")
+    if not os.path.isfile(path):
+        what = "is a folder; name a picture in it" if os.path.isdir(path) else "no such file; name a picture"
+        raise ImageError(f"{path}: {what}")
     suffix = path.suffix.lower()
     try:
         if suffix == ".exr":
             pixels = _read_exr(path)
         elif suffix == ".npy":
-            pixels = np.load(path, allow_pickle=False)
+            pixels = _read_npy(path)
+        elif suffix == ".hdr":
+            pixels = _from_hdr(path.read_bytes())
         else:
-            pixels = np.asarray(_imageio().imread(path))
+            pixels = _read_with_imageio(path)
     except ImageError:
         raise
     except Exception as error:  # the readers raise many kinds
-        raise ImageError(f"{path}: not a picture that can be read: {_first_line(error)}") from None
+        known = ", ".join(FORMATS)
+        what = f"not a picture that can be read ({_reason(error)})"
+        raise ImageError(f"{path}: {what}; give one of {known}") from None
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey and alpha
         pixels = np.repeat(pixels[..., :1], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype.kind not in "fui":
-        raise ImageError(f"{path}: expected RGB, got an array of shape {pixels.shape} and type {pixels.dtype}")
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype.kind not in "fu":
+        what = f"an array of shape {pixels.shape} and type {pixels.dtype}"
+        raise ImageError(f"{path}: expected RGB of floats or unsigned integers, got {what}; convert it")
+    if pixels.size == 0:
+        raise ImageError(f"{path}: has no pixels; name another picture")
     pixels = pixels[..., :3]
-    if pixels.dtype.kind in "ui":
+    if pixels.dtype.kind == "u":
         pixels = from_srgb(pixels / np.iinfo(pixels.dtype).max)
-    return np.ascontiguousarray(pixels, np.float32)
+    with np.errstate(over="ignore"):  # who needs finite numbers checks for them
+        return np.ascontiguousarray(pixels, np.float32)
 
 
 def _imageio():
     import imageio.v3  # takes a while to import, so only where it is needed
 
     return imageio.v3
+
+
+def _read_npy(path):
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError:
+        raise ValueError("it holds no array of numbers") from None
+
+
+def _read_with_imageio(path):
+    reader = _imageio()
+    try:
+        mode = reader.immeta(path, plugin="pillow").get("mode", "RGB")
+    except OSError as error:
+        if error.strerror:
+            raise
+        raise ValueError("its format is unknown or it is damaged") from None
+    if mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "I;16L"):
+        raise ImageError(f"{path}: its colours are {mode}; convert it to RGB")
+    pixels = np.asarray(reader.imread(path, plugin="pillow"))
+    return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == bool else pixels
 
 
 def _write_exr(path, image):
@@ -147,5 +198,68 @@ def _read_exr(path):
         raise ImageError(f"{path}: has no RGB channels; it has {', '.join(channels)}")
 
 
-def _first_line(error):
+def _to_hdr(image):
+    """The bytes of a Radiance picture: each pixel three 8-bit mantissas and their common exponent.
+
+    G. Ward, "Real Pixels", Graphics Gems II, 1991. Rows are not compressed. Negative values become 0.
+    """
+    image = np.clip(np.nan_to_num(image), 0, 1.69e38).astype(np.float64)
+    brightest = image.max(axis=2)
+    _, exponent = np.frexp(brightest)
+    pixels = np.zeros((*image.shape[:2], 4), np.uint8)
+    pixels[..., :3] = np.minimum(np.rint(np.ldexp(image, 8 - exponent[..., None])), 255)
+    pixels[..., 3] = np.clip(exponent + 128, 0, 255)
+    pixels[brightest < 1e-38] = 0
+    height, width = image.shape[:2]
+    return b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y %d +X %d\n" % (height, width) + pixels.tobytes()
+
+
+def _from_hdr(data):
+    """Linear RGB float32 (height, width, 3) of a Radiance picture. Raises ValueError."""
+    header, _, rest = data.partition(b"\n\n")
+    size, _, body = rest.partition(b"\n")
+    words = size.split()
+    if not header.startswith(b"#?") or len(words) != 4 or (words[0], words[2]) != (b"-Y", b"+X"):
+        raise ValueError("no Radiance header with rows from the top")
+    if b"FORMAT=32-bit_rle_xyze" in header:
+        raise ValueError("its colours are XYZ, not RGB")
+    height, width = int(words[1]), int(words[3])
+    if len(body) == 4 * height * width:
+        pixels = np.frombuffer(body, np.uint8).reshape(height, width, 4)
+    else:
+        pixels = _hdr_rows(body, height, width)
+    return np.ldexp(pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.int32) - 136)
+
+
+def _hdr_rows(body, height, width):
+    """The rows of a run-length encoded Radiance picture: uint8 (height, width, 4)."""
+    pixels = np.zeros((height, 4, width), np.uint8)
+    at = 0
+    for row in pixels:
+        if len(body) < at + 4:
+            raise ValueError("the file is cut short")
+        if body[at : at + 2] != b"\2\2" or int.from_bytes(body[at + 2 : at + 4], "big") != width:
+            raise ValueError("its rows are in an old encoding")
+        at += 4
+        for channel in row:
+            x = 0
+            while x < width:
+                if len(body) < at + 2:
+                    raise ValueError("the file is cut short")
+                count = body[at]
+                run = count > 128
+                count = count - 128 if run else count
+                values = body[at + 1 : at + 2] * count if run else body[at + 1 : at + 1 + count]
+                if count == 0 or x + count > width or len(values) < count:
+                    raise ValueError("a row is damaged")
+                channel[x : x + count] = np.frombuffer(values, np.uint8)
+                x += count
+                at += 2 if run else 1 + count
+    return np.moveaxis(pixels, 1, 2)
+
+
+def _reason(error):
+    """What went wrong, in one line, without the name of the temporary file."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -34,7 +34,7 @@ class Plan:
     sums: int
 
 
-CPU = Plan(paths=2**19, workers=512, items=1, block=1, sums=2**20)
+CPU = Plan(paths=2**19, workers=512, items=64, block=1, sums=2**20)
 GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, sums=2**22)
 
 

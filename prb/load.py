@@ -1,5 +1,6 @@
 """Scenes by dictionary, file, or bundled name."""
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -22,14 +23,14 @@ def load_file(path):
 
     File names inside are relative to the file's folder. Raises SceneError.
     """
-    path = Path(path)
-    if not path.exists() and not path.suffix and path.name == str(path):
-        bundled = bundled_scenes()
-        if path.name not in bundled:
-            names = ", ".join(sorted(bundled))
-            raise SceneError(f"{path}: no such file, and no bundled scene of that name; bundled: {names}")
-        path = bundled[path.name]
-    return Scene(load_model_file(path), name=path.stem)
+    bundled = bundled_scenes()
+    if str(path) in bundled and not os.path.isfile(path):
+        path = bundled[str(path)]
+    if os.path.isdir(path):
+        raise SceneError(f"{path}: is a folder; name a scene file in it")
+    if not os.path.exists(path):
+        raise SceneError(f"{path}: no such file; the bundled scenes are {', '.join(bundled)}")
+    return Scene(load_model_file(path), name=Path(path).stem)
 
 
 def bundled_scenes():

@@ -13,6 +13,7 @@ from prb.errors import ParameterError
 ALIASES = {
     "albedo": ("*.reflectance.value", "*.base_color.value", "*.albedo.value"),
 }
+LISTED = 24  # names in a message
 SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summarised
 
 
@@ -50,36 +51,48 @@ def select(scene, patterns):
     Raises ParameterError where a pattern matches none.
     """
     known = slots(scene)
+    if not known:
+        raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
     if patterns is None:
         return list(known)
     if isinstance(patterns, str):
         patterns = [patterns]
     chosen = set()
     for pattern in patterns:
-        globs = [pattern] if pattern in known else ALIASES.get(pattern, (pattern,))
-        found = [name for name in known if any(fnmatch.fnmatchcase(name, g) for g in globs)]
+        if not isinstance(pattern, str):
+            raise ParameterError(f"params: expected names or patterns, got {pattern!r}")
+        found = _matches(pattern, known)
         if not found:
             raise ParameterError(_no_match(scene, pattern, known))
         chosen.update(found)
     return [name for name in known if name in chosen]
 
 
+def _matches(pattern, names):
+    globs = [pattern] if pattern in names else ALIASES.get(pattern, (pattern,))
+    return [name for name in names if any(fnmatch.fnmatchcase(name, g) for g in globs)]
+
+
 def _no_match(scene, pattern, known):
-    if pattern in _camera(scene):
-        return f"{pattern}: not differentiable by path replay; differentiable: {', '.join(known) or 'none'}"
+    """The message for a pattern that names nothing differentiable."""
+    camera = _matches(pattern, _camera(scene))
+    what = "is not differentiable by path replay" if camera else "matches no parameter"
     near = difflib.get_close_matches(pattern, [*known, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{pattern}: matches no parameter; {hint}the scene has: {', '.join(known) or 'none'}"
+    listed = ", ".join([*known][:LISTED])
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f"{pattern!r}: {what}; {hint}differentiable are {listed}{more}"
 
 
 def _camera(scene):
-    """Parameters that can be changed but not differentiated: name -> (attribute, shape)."""
+    """Parameters that can be changed but not differentiated: name -> (attribute, shape, low, high)."""
     name = scene.sensor.name
+    tiny = np.finfo(np.float32).tiny
     return {
-        f"{name}.to_world": ("to_world", (4, 4)),
-        f"{name}.x_fov": ("x_fov", ()),
-        f"{name}.near_clip": ("near_clip", ()),
-        f"{name}.far_clip": ("far_clip", ()),
+        f"{name}.to_world": ("to_world", (4, 4), -np.inf, np.inf),
+        f"{name}.x_fov": ("x_fov", (), 1e-3, 179.999),
+        f"{name}.near_clip": ("near_clip", (), tiny, np.inf),
+        f"{name}.far_clip": ("far_clip", (), tiny, np.inf),
     }
 
 
@@ -103,17 +116,20 @@ class Params(MutableMapping):
             return self._slots[name].of(self._scene.values).copy()
         if name in self._others:
             return np.array(getattr(self._scene.sensor, self._others[name][0]), float)
-        raise KeyError(_no_match(self._scene, name, self._slots))
+        raise KeyError(self._unknown(name))
 
     def __setitem__(self, name, value):
+        self._pending[name] = self._checked(name, value)
+
+    def _checked(self, name, value):
+        """The value as an array of the parameter's shape and type."""
         if name in self._slots:
             slot = self._slots[name]
             array, shape, low, high = _numbers(name, value, np.float32), slot.shape, slot.low, slot.high
         elif name in self._others:
-            array, shape = _numbers(name, value, np.float64), self._others[name][1]
-            low, high = -np.inf, np.inf
+            array, (_, shape, low, high) = _numbers(name, value, np.float64), self._others[name]
         else:
-            raise ParameterError(_no_match(self._scene, name, self._slots))
+            raise ParameterError(self._unknown(name))
         if array.shape != shape:
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
@@ -121,7 +137,14 @@ class Params(MutableMapping):
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")
-        self._pending[name] = array
+        if shape == (4, 4) and not _is_rigid(array):
+            raise ParameterError(f"{name}: a camera's transform may only rotate and translate")
+        return array
+
+    def _unknown(self, name):
+        near = difflib.get_close_matches(str(name), list(self), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "repr(prb.traverse(scene)) lists them"
+        return f"{name!r}: no such parameter; {hint}"
 
     def __delitem__(self, name):
         raise ParameterError(f"{name}: a scene's parameters cannot be removed")
@@ -138,30 +161,51 @@ class Params(MutableMapping):
         return name in self._slots
 
     def update(self, values=()):
-        """Make assigned values take effect. values: a mapping to assign first."""
-        for name, value in dict(values).items():
-            self[name] = value
-        for name, array in self._pending.items():
+        """Make assigned values take effect. values: a mapping to assign first.
+
+        Raises ParameterError, and then nothing has changed.
+        """
+        assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
+        pending = {**self._pending, **assigned}
+        self._check_clipping(pending)
+        sensor = self._scene.sensor
+        for name, array in pending.items():
             if name in self._slots:
                 self._slots[name].of(self._scene.values)[...] = array
             else:
-                setattr(self._scene.sensor, self._others[name][0], array if array.shape else float(array))
+                attribute = self._others[name][0]
+                setattr(sensor, attribute, array if array.shape else float(array))
+                if attribute == "x_fov":
+                    sensor.fov = (float(array), "x")  # what a film of another size goes by
         self._pending.clear()
         self._scene.refresh()
 
+    def _check_clipping(self, pending):
+        sensor = self._scene.sensor
+        near = float(pending.get(f"{sensor.name}.near_clip", sensor.near_clip))
+        far = float(pending.get(f"{sensor.name}.far_clip", sensor.far_clip))
+        if near >= far:
+            raise ParameterError(f"{sensor.name}.near_clip: {near:g} must be smaller than far_clip {far:g}")
+
     def __repr__(self):
         rows = [
-            [name, _shape(np.shape(self[name])), numbers(self[name]), "yes" if self.differentiable(name) else "no"]
-            for name in self
+            [name, _shape(value.shape), numbers(value), "yes" if self.differentiable(name) else "no"]
+            for name, value in self.items()
         ]
         return tabulate(rows, headers=["name", "shape", "value", "differentiable"], disable_numparse=True)
 
 
 def _numbers(name, value, dtype):
     try:
-        return np.asarray(value, dtype)
+        with np.errstate(over="ignore"):  # what overflows is reported as not finite
+            return np.array(value, dtype)
     except (TypeError, ValueError):
         raise ParameterError(f"{name}: expected numbers, got {value!r}") from None
+
+
+def _is_rigid(matrix):
+    linear = matrix[:3, :3]
+    return np.abs(linear @ linear.T - np.eye(3)).max() < 1e-3 and np.allclose(matrix[3], [0, 0, 0, 1])
 
 
 def _shape(shape):

@@ -1,14 +1,20 @@
 """Pictures and their derivatives: `render`, `render_backward`, `render_forward`."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 
+from prb import runtime
 from prb.adjoint import ReplayAdjoint
+from prb.device import Scene
 from prb.errors import ImageError, ParameterError
 from prb.integrate import integrate
 from prb.kernels import path
 from prb.params import select, slots
+
+# Of the host at the peak, where a CPU traces and the picture is then written: sums, buffers, copies.
+BYTES_PER_PIXEL = {path.PRIMAL: 72, path.REVERSE: 100, path.FORWARD: 100}
 
 
 def render(scene, *, spp=None, seed=0, max_depth=None, progress=False):
@@ -19,6 +25,8 @@ def render(scene, *, spp=None, seed=0, max_depth=None, progress=False):
     Raises ParameterError for numbers that make no sense. Warns where paths had to be left out because a
     contribution was not finite.
     """
+    _check_scene(scene)
+    _check_memory(scene, path.PRIMAL)
     result = integrate(scene, path.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     _report(result)
     return result.image.astype(np.float32)
@@ -39,6 +47,7 @@ def render_backward(
     Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
     finite. Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
     """
+    _check_scene(scene)
     names = select(scene, params)
     result = backward(scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     return split(scene, result.gradient, names)
@@ -46,6 +55,8 @@ def render_backward(
 
 def backward(scene, grad_image, adjoint=None, *, spp=None, seed=0, max_depth=None, progress=False):
     """As `render_backward`, for all parameters: a `Result` with the image of the same paths as well."""
+    _check_scene(scene)
+    _check_memory(scene, path.REVERSE)
     weight = checked_image(grad_image, scene.image_shape, "grad_image")
     method = ReplayAdjoint() if adjoint is None else adjoint
     result = method.backward(scene, weight, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
@@ -59,6 +70,10 @@ def render_forward(scene, tangents, *, spp=None, seed=0, max_depth=None, progres
     tangents: dict name -> array or number that broadcasts to the parameter's shape.
     Returns float32 (height, width, 3). Raises ParameterError. Interior derivatives only.
     """
+    _check_scene(scene)
+    _check_memory(scene, path.FORWARD)
+    if not isinstance(tangents, Mapping):
+        raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
     known = slots(scene)
     flat = np.zeros(max(scene.values.size, 1), np.float32)
     for name, value in tangents.items():
@@ -66,10 +81,12 @@ def render_forward(scene, tangents, *, spp=None, seed=0, max_depth=None, progres
         if name not in known:
             raise ParameterError(f"{name}: a tangent needs one parameter's exact name, not a pattern")
         try:
-            value = np.broadcast_to(np.asarray(value, np.float32), known[name].shape)
+            with np.errstate(over="ignore"):  # what overflows is reported as not finite
+                value = np.broadcast_to(np.asarray(value, np.float32), known[name].shape)
         except (TypeError, ValueError):
             shape = known[name].shape
-            raise ParameterError(f"{name}: expected a tangent of shape {shape}, got {np.shape(value)}") from None
+            got = " ".join(repr(value).split())[:60]
+            raise ParameterError(f"{name}: expected a tangent of shape {shape}, got {got}") from None
         if not np.isfinite(value).all():
             raise ParameterError(f"{name}: the tangent has a number that is not finite")
         known[name].of(flat)[...] = value
@@ -94,10 +111,27 @@ def checked_image(image, shape, place):
     except (TypeError, ValueError):
         raise ImageError(f"{place}: expected an array of numbers, got {type(image).__name__}") from None
     if image.shape != shape:
-        raise ImageError(f"{place}: expected the film's shape {shape}, got {image.shape}")
+        sizes = f"the film's shape {shape} (height, width, channels), got {image.shape}"
+        raise ImageError(f"{place}: expected {sizes}; resize one of them")
     if not np.isfinite(image).all():
-        raise ImageError(f"{place}: has numbers that are not finite")
+        raise ImageError(f"{place}: has numbers that are not finite; replace them")
     return image
+
+
+def _check_scene(scene):
+    if not isinstance(scene, Scene):
+        what = type(scene).__name__
+        raise ParameterError(f"scene: expected what prb.load_file or prb.load_dict returns, got {what}")
+
+
+def _check_memory(scene, mode):
+    """Refuse a film that this machine cannot hold, rather than be killed while it renders."""
+    height, width, _ = scene.image_shape
+    needed = height * width * BYTES_PER_PIXEL[mode]
+    there = runtime.host_memory()
+    if there is not None and needed > there:
+        film = f"{width} x {height} pixels need about {needed / 2**30:.1f} GiB of memory"
+        raise ParameterError(f"film: {film}, this machine has {there / 2**30:.1f}; choose a smaller size")
 
 
 def _report(result):

@@ -27,30 +27,41 @@ def init(arch=None):
     Scenes stay valid: their arrays are laid out anew on the new device by the next render.
     Raises DeviceError for a name that is unknown or not available here.
     """
-    wanted = arch or os.environ.get("PRB_ARCH") or None
+    wanted = os.environ.get("PRB_ARCH") or None if arch is None else arch
     names = available_archs()
     if wanted is None:
         wanted = next((name for name in ("cuda", "metal") if name in names), "cpu")
     if wanted not in names:
-        place = "arch" if arch else "PRB_ARCH"
+        place = "PRB_ARCH" if arch is None else "arch"
         known = "not available here" if wanted in ARCHS else "unknown"
         raise DeviceError(f"{place}: {wanted!r} is {known}; available: {', '.join(names)}")
-    with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
+    try:
         _init(ARCHS[wanted])
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(f"arch: {wanted!r} did not start ({reason}); use another, such as cpu") from None
+    if ti.lang.impl.current_cfg().arch != ARCHS[wanted]:  # Taichi goes on with the CPU without a device
+        raise DeviceError(f"arch: {wanted!r} has no device here; use another, such as cpu")
     _state["arch"] = wanted
     _state["generation"] += 1
 
 
 def _init(arch):
-    ti.init(
-        arch=arch,
-        fast_math=False,  # keeps the two-sum of kernels/path.py and tests for NaN alive
-        force_scalarize_matrix=True,
-        offline_cache=True,
-        random_seed=0,
-        log_level=ti.ERROR,
-        verbose=False,
-    )
+    overriding = os.environ.pop("TI_ARCH", None)  # it would go before what the caller asked for
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
+            ti.init(
+                arch=arch,
+                fast_math=False,  # keeps the two-sum of kernels/path.py and tests for NaN alive
+                force_scalarize_matrix=True,
+                offline_cache=True,
+                random_seed=0,
+                log_level=ti.ERROR,
+                verbose=False,
+            )
+    finally:
+        if overriding is not None:
+            os.environ["TI_ARCH"] = overriding
 
 
 def ensure():
@@ -67,3 +78,11 @@ def arch():
 
 def on_cpu():
     return _state["arch"] == "cpu"
+
+
+def host_memory():
+    """Bytes of memory that this machine has, or None where that cannot be told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None

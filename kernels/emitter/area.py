@@ -78,10 +78,12 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
 
 
 @ti.func
-def pdf(features: ti.template(), scene: ti.template(), slot, ref, d, distance, n):
-    """n: geometric normal at the point that the ray ref + distance d met."""
+def pdf(features: ti.template(), scene: ti.template(), slot, ref, p, n):
+    """p, n: the point on the primitive that a ray from ref met, and its geometric normal."""
     entry = scene.prim_light[slot]
-    density = distance * distance / (scene.light_pdf[entry][2] * ti.abs(n.dot(d)))
+    r = p - ref
+    distance2 = r.dot(r)
+    density = distance2 * ti.sqrt(distance2) / (scene.light_pdf[entry][2] * ti.abs(n.dot(r)))
     if ti.static(features.spheres):
         if scene.prim_info[slot][0] == SPHERE:
             g = scene.prims[slot]

@@ -1,0 +1,8 @@
+"""`python -m prb` is the command `prb`."""
+
+import sys
+
+from prb.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
