@@ -30,7 +30,7 @@ import taichi as ti
 
 from prb.kernels import bvh, light, material, texture
 from prb.kernels.camera import sample_ray
-from prb.kernels.frame import is_finite, max_component, tangents, to_local, to_world, vec3
+from prb.kernels.frame import is_finite, max_abs, tangents, to_local, to_world, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, interact, leave
 from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i, vec12f, vec16f, wide_f32, wide_i32
@@ -390,7 +390,7 @@ def trace_paths(
                             beta *= ti.select(f == 0, 1.0, f) / vertex.pdf
                             zeros += ti.select(f == 0, 1, 0)
                             relevant = ti.select(zeros < 2, beta, 0.0)
-                        strength = max_component(relevant)
+                        strength = max_abs(relevant)  # a central difference may make a factor negative
                         active = (vertex.pdf > 0) & (depth < launch.max_depth) & (strength > 0)
                         if depth >= launch.rr_depth:
                             survival = ti.min(strength, ROULETTE_MAX)
