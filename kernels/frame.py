@@ -2,8 +2,6 @@
 
 import taichi as ti
 
-FLT_MAX = 3.4028234e38
-
 vec2 = ti.types.vector(2, ti.f32)
 vec3 = ti.types.vector(3, ti.f32)
 
@@ -33,16 +31,5 @@ def to_local(v, s, t, n):
 
 
 @ti.func
-def max_component(v):
-    return ti.max(v.x, v.y, v.z)
-
-
-@ti.func
 def max_abs(v):
     return ti.max(ti.abs(v.x), ti.abs(v.y), ti.abs(v.z))
-
-
-@ti.func
-def is_finite(v):
-    """False where a component of v is infinite or not a number."""
-    return (ti.abs(v.x) <= FLT_MAX) & (ti.abs(v.y) <= FLT_MAX) & (ti.abs(v.z) <= FLT_MAX)

@@ -30,7 +30,7 @@ import taichi as ti
 
 from prb.kernels import bvh, light, material, texture
 from prb.kernels.camera import sample_ray
-from prb.kernels.frame import is_finite, max_abs, tangents, to_local, to_world, vec3
+from prb.kernels.frame import max_abs, tangents, to_local, to_world, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, interact, leave
 from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i, vec12f, vec16f, wide_f32, wide_i32
@@ -38,6 +38,7 @@ from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i
 PRIMAL, REVERSE, FORWARD = 0, 1, 2
 CACHED = 16  # vertices that sweep 0 keeps for sweep 1; a constant, so memory does not grow with depth
 ROULETTE_MAX = 0.95
+LARGEST = 1e32
 
 
 @ti.dataclass
@@ -72,6 +73,12 @@ def power_heuristic(a, b):
     """Weight of the technique with density a against one with density b."""
     a2 = a * a
     return a2 / (a2 + b * b)
+
+
+@ti.func
+def is_usable(v):
+    """False where a component is NaN, infinite, or so large that a sum of samples would overflow."""
+    return (ti.abs(v.x) <= LARGEST) & (ti.abs(v.y) <= LARGEST) & (ti.abs(v.z) <= LARGEST)
 
 
 @ti.func
@@ -301,7 +308,7 @@ def trace_paths(
                     depth = 0  # vertices so far, the camera not counted
                     active = launch.max_depth > 0
                     if sweep == 1:
-                        active = active & is_finite(L) & is_finite(Z)
+                        active = active & is_usable(L) & is_usable(Z)
                     while active:
                         # --------------------------------------------- 1. the next vertex
                         vertex = Vertex(emitter=-1, bsdf=-1, light=-1, pdf=0.0)
@@ -397,7 +404,7 @@ def trace_paths(
                             active = active & (vertex.u_roulette < survival)
                             beta /= survival
                     if sweep == 0:
-                        if is_finite(L) & is_finite(Z):
+                        if is_usable(L) & is_usable(Z):
                             radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
                         else:
                             rejected[0] += 1

@@ -177,9 +177,13 @@ def test_the_filter_is_cut_off_at_the_border(chi_squared, name, pixel):
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_tables_are_monotone_and_symmetric(name):
-    options, radius, _ = FILTERS[name]
+def test_tables_invert_the_distribution(name):
+    options, radius, function = FILTERS[name]
     inverse, quantiles = filter_tables(sensor(width=9, height=7, crop_size=(9, 7), **options).film)
+    grid = np.linspace(-radius, radius, 10001)
+    distribution = np.append(0, np.cumsum(_shares(function, grid)))
+    steps = np.arange(TABLE + 1) / TABLE
+    np.testing.assert_allclose(np.interp(inverse, grid, distribution), steps, atol=1e-5)
     assert inverse.shape == (TABLE + 1,) and quantiles.shape == (9 + 7, 2)
     assert np.all(np.diff(inverse) >= 0)
     np.testing.assert_allclose(inverse, -inverse[::-1], atol=1e-5)

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -146,3 +147,21 @@ def test_versions_agree(settings):
     import prb
 
     assert prb.__version__ == settings["project"]["version"]
+
+
+def test_python_example_of_the_readme(capsys):
+    """It recovers the wall's colour; the last line that it prints is close to the first."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = text.partition("```python\n")[2].partition("```")[0]
+    exec(compile(example, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("step 20")
+    true, found = ([float(x) for x in re.findall(r"\d\.\d+", line)] for line in (lines[0], lines[-1]))
+    assert found == pytest.approx(true, abs=0.03)
+
+
+def test_links_of_the_readmes_exist():
+    for readme in (ROOT / "README.md", ROOT / "scenes" / "README.md"):
+        for link in re.findall(r"\]\(([^)]+)\)", readme.read_text(encoding="utf-8").replace("\n", " ")):
+            if "://" not in link:
+                assert (readme.parent / link).is_file(), f"{readme}: {link}"
