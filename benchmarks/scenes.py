@@ -1,4 +1,4 @@
-"""Scenes that the benchmarks render, as Mitsuba dictionaries in plain Python, so that both programs take them."""
+"""Scenes that the benchmarks render, as dictionaries that both prb and Mitsuba can be given."""
 
 import json
 from pathlib import Path

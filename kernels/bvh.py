@@ -35,7 +35,11 @@ def smaller(a, b):
 @ti.func
 def plane(scene: ti.template(), packet, row: ti.template(), x, y, z):
     """The linear part of one affine coordinate of all primitives of a packet."""
-    return scene.packets[packet, row] * x + scene.packets[packet, row + 1] * y + scene.packets[packet, row + 2] * z
+    return (
+        scene.packets[packet, row] * x
+        + scene.packets[packet, row + 1] * y
+        + scene.packets[packet, row + 2] * z
+    )
 
 
 @ti.func
@@ -80,7 +84,9 @@ def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o
     while node != NO_NODE:
         if node >= 0:
             enter = larger(
-                larger(scene.nodes[node, near_x] * inv.x - o_inv.x, scene.nodes[node, near_y] * inv.y - o_inv.y),
+                larger(
+                    scene.nodes[node, near_x] * inv.x - o_inv.x, scene.nodes[node, near_y] * inv.y - o_inv.y
+                ),
                 larger(0.0, scene.nodes[node, near_z] * inv.z - o_inv.z),
             )
             leave = smaller(

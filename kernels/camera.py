@@ -28,7 +28,9 @@ def filter_offset(inverse_cdf: ti.template(), u):
 
 
 @ti.func
-def sample_ray(camera: ti.template(), inverse_cdf: ti.template(), quantiles: ti.template(), launch, column, row, u):
+def sample_ray(
+    camera: ti.template(), inverse_cdf: ti.template(), quantiles: ti.template(), launch, column, row, u
+):
     """Origin at the near plane, unit direction, and the distance from there to the far plane.
 
     quantiles: for each column, then each row of the crop window, the part of the filter's cumulative

@@ -1,7 +1,7 @@
 """All lights together: which one next-event estimation takes, and how likely a ray's find was.
 
 One entry of `lights` is an emitting primitive or a light without a surface. An entry is chosen with an
-alias table (Walker 1977) and the remainder of the random number is used again inside the entry.
+alias table (Walker 1977).
 """
 
 import taichi as ti
@@ -12,13 +12,11 @@ from prb.kernels.frame import vec3
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), ref, u):
+def sample(features: ti.template(), scene: ti.template(), ref, u, u_alias):
     """A direction from ref to some light. u: at least three numbers. Returns (emitter, LightSample)."""
     count = scene.lights.shape[0]
-    x = u[0] * ti.f32(count)
-    entry = ti.min(ti.i32(x), count - 1)
-    x -= ti.f32(entry)
-    if x >= scene.light_pdf[entry][0]:
+    entry = ti.min(ti.i32(u[0] * ti.f32(count)), count - 1)
+    if u_alias >= scene.light_pdf[entry][0]:
         entry = scene.lights[entry][2]
     index = scene.lights[entry][1]
     kind = scene.emitters[index][0]

@@ -65,7 +65,16 @@ def eval(features: ti.template(), scene: ti.template(), index, wi, wo_a, wo_b):
 
 @ti.func
 def pull_back(
-    features: ti.template(), scene: ti.template(), gradient: ti.template(), replica, index, wi, wo_a, df_a, wo_b, df_b
+    features: ti.template(),
+    scene: ti.template(),
+    gradient: ti.template(),
+    replica,
+    index,
+    wi,
+    wo_a,
+    df_a,
+    wo_b,
+    df_b,
 ):
     """Send the cotangents df_a, df_b of f(wi, wo_a) and f(wi, wo_b) to the parameters."""
     for name in ti.static(features.bsdfs):
@@ -79,7 +88,9 @@ def pull_back(
 
 
 @ti.func
-def push_forward(features: ti.template(), scene: ti.template(), tangents: ti.template(), index, wi, wo_a, wo_b):
+def push_forward(
+    features: ti.template(), scene: ti.template(), tangents: ti.template(), index, wi, wo_a, wo_b
+):
     """The tangents of f(wi, wo_a) and f(wi, wo_b) under the parameters' tangents."""
     df_a = vec3(0.0, 0.0, 0.0)
     df_b = vec3(0.0, 0.0, 0.0)

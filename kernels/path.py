@@ -28,12 +28,24 @@ These are interior derivatives: what moves a silhouette or a shadow's edge is no
 
 import taichi as ti
 
-from prb.kernels import bvh, light, material, texture
+from prb.kernels import material, texture
 from prb.kernels.camera import sample_ray
-from prb.kernels.frame import max_abs, tangents, to_local, to_world, vec3
+from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
-from prb.kernels.shape import SHADOW_EPSILON, interact, leave
-from prb.kernels.view import WIDTH, SceneView, Stack, vec2f, vec3f, vec4f, vec4i, vec12f, vec16f, wide_f32, wide_i32
+from prb.kernels.vertex import Ray, Vertex, advance, keep, recall
+from prb.kernels.view import (
+    WIDTH,
+    SceneView,
+    Stack,
+    vec2f,
+    vec3f,
+    vec4f,
+    vec4i,
+    vec12f,
+    vec16f,
+    wide_f32,
+    wide_i32,
+)
 
 PRIMAL, REVERSE, FORWARD = 0, 1, 2
 CACHED = 16  # vertices that sweep 0 keeps for sweep 1; a constant, so memory does not grow with depth
@@ -69,13 +81,6 @@ class Launch:
 
 
 @ti.func
-def power_heuristic(a, b):
-    """Weight of the technique with density a against one with density b."""
-    a2 = a * a
-    return a2 / (a2 + b * b)
-
-
-@ti.func
 def is_usable(v):
     """False where a component is NaN, infinite, or so large that a sum of samples would overflow."""
     return (ti.abs(v.x) <= LARGEST) & (ti.abs(v.y) <= LARGEST) & (ti.abs(v.z) <= LARGEST)
@@ -87,145 +92,6 @@ def two_sum(high, low, x):
     s = high + x
     back = s - high
     return s, low + ((high - (s - back)) + (x - back))
-
-
-@ti.dataclass
-class Ray:
-    """The ray o + t d, 0 < t < t_max, on its way to the next vertex.
-
-    previous: the vertex it leaves. pdf: density with which that vertex's BSDF took d; 0 at the camera.
-    """
-
-    o: vec3
-    d: vec3
-    t_max: ti.f32
-    previous: vec3
-    pdf: ti.f32
-
-
-@ti.dataclass
-class Vertex:
-    """All that adding up, or differentiating, needs to know of a vertex: 16 numbers.
-
-    emitter: whose emission the ray met (-1: none), emission_weight: its multiple importance weight.
-    bsdf: the model there (-1: the path ends), wi: where the ray came from, local.
-    light: whose light next-event estimation took (-1: none), at the local direction wo_light;
-    light_weight: visibility times multiple importance weight over density.
-    wo: the sampled direction, local; pdf: its density, 0 where there is none.
-    """
-
-    emitter: ti.i32
-    emission_weight: ti.f32
-    bsdf: ti.i32
-    wi: vec3
-    light: ti.i32
-    light_weight: ti.f32
-    wo_light: vec3
-    wo: vec3
-    pdf: ti.f32
-    u_roulette: ti.f32
-
-
-@ti.func
-def keep(v):
-    """A vertex as one vector, for the cache."""
-    e, b, s = ti.bit_cast(v.emitter, ti.f32), ti.bit_cast(v.bsdf, ti.f32), ti.bit_cast(v.light, ti.f32)
-    return vec16f(
-        e, v.emission_weight, b, v.wi.x, v.wi.y, v.wi.z, s, v.light_weight,
-        v.wo_light.x, v.wo_light.y, v.wo_light.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
-    )  # fmt: skip
-
-
-@ti.func
-def recall(r):
-    """The vertex that `keep` made a vector of."""
-    return Vertex(
-        emitter=ti.bit_cast(r[0], ti.i32),
-        emission_weight=r[1],
-        bsdf=ti.bit_cast(r[2], ti.i32),
-        wi=vec3(r[3], r[4], r[5]),
-        light=ti.bit_cast(r[6], ti.i32),
-        light_weight=r[7],
-        wo_light=vec3(r[8], r[9], r[10]),
-        wo=vec3(r[11], r[12], r[13]),
-        pdf=r[14],
-        u_roulette=r[15],
-    )
-
-
-@ti.func
-def advance(
-    features: ti.template(),
-    scene: ti.template(),
-    stack: ti.template(),
-    environment,
-    ray,
-    from_camera,
-    last,
-    u_light,
-    u_bsdf,
-):
-    """Trace the ray to its next vertex, sample a light and the BSDF there. Returns (vertex, next ray).
-
-    last: only emission counts any more.
-    """
-    vertex = Vertex(emitter=-1, emission_weight=1.0, bsdf=-1, light=-1, pdf=0.0, u_roulette=u_light[3])
-    slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
-    si = interact(features, scene, 0, 0.0, 0.0, 0.0, ray.o, ray.d)
-    searching = True
-    while searching:
-        searching = False
-        slot, t, hit_u, hit_v = bvh.trace(features, scene, stack, ray.o, ray.d, ray.t_max, 0)
-        if slot >= 0:
-            si = interact(features, scene, slot, t, hit_u, hit_v, ray.o, ray.d)
-            if ti.static(features.hide_emitters):
-                if from_camera and si.emitter >= 0:  # seen through
-                    ray.o = leave(si, ray.d)
-                    ray.t_max -= t
-                    searching = True
-
-    # Emission there; its weight against next-event estimation at the previous vertex.
-    if slot < 0:
-        if environment >= 0 and not (from_camera and ti.static(features.hide_emitters)):
-            vertex.emitter = scene.lights[environment][1]
-            if not from_camera:
-                pdf = light.environment_pdf(features, scene, environment)
-                vertex.emission_weight = power_heuristic(ray.pdf, pdf)
-    elif si.emitter >= 0 and si.ng.dot(ray.d) < 0:
-        vertex.emitter = si.emitter
-        if not from_camera:
-            pdf = light.hit_pdf(features, scene, slot, ray.previous, si.p, si.ng)
-            vertex.emission_weight = power_heuristic(ray.pdf, pdf)
-
-    if slot >= 0 and not last:
-        frame_s, frame_t = tangents(si.n)
-        wi = to_local(-ray.d, frame_s, frame_t, si.n)
-        vertex.bsdf, flip = material.resolve(features, scene, si.bsdf, wi.z)
-        frame_n = si.n * flip
-        vertex.wi = vec3(wi.x, wi.y, wi.z * flip)
-
-        # Next-event estimation, and a direction from the BSDF.
-        light_emitter, ds = light.sample(features, scene, si.p, u_light)
-        vertex.wo_light = to_local(ds.d, frame_s, frame_t, frame_n)
-        pdf_light, wo, pdf = material.sample(features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, u_bsdf)
-        if ds.pdf > 0 and pdf_light > 0:
-            shadow_o = leave(si, ds.d)
-            shadow = (si.p - shadow_o) + ds.d * ds.distance  # to the very point on the light
-            length = shadow.norm()
-            shadow_t = length * (1.0 - SHADOW_EPSILON)
-            blocker, _t, _u, _v = bvh.trace(features, scene, stack, shadow_o, shadow / length, shadow_t, 1)
-            if blocker < 0:
-                competitor = ti.select(ds.delta == 1, 0.0, pdf_light)
-                vertex.light = light_emitter
-                vertex.light_weight = ds.scale * power_heuristic(ds.pdf, competitor) / ds.pdf
-        vertex.wo = wo
-        vertex.pdf = pdf
-        ray.d = to_world(wo, frame_s, frame_t, frame_n)
-        ray.o = leave(si, ray.d)
-        ray.t_max = bvh.MISS
-        ray.previous = si.p
-        ray.pdf = pdf
-    return vertex, ray
 
 
 @ti.kernel
@@ -325,7 +191,15 @@ def trace_paths(
                             u_light = uniform4(film_pixel, sample, 2 * depth + 1, launch.seed)
                             u_bsdf = uniform4(film_pixel, sample, 2 * depth + 2, launch.seed)
                             vertex, ray = advance(
-                                features, scene, stack, launch.environment, ray, depth == 0, last, u_light, u_bsdf
+                                features,
+                                scene,
+                                stack,
+                                launch.environment,
+                                ray,
+                                depth == 0,
+                                last,
+                                u_light,
+                                u_bsdf,
                             )
                             if ti.static(mode != PRIMAL):
                                 if sweep == 0 and depth < CACHED:
@@ -366,14 +240,18 @@ def trace_paths(
                             by_f_light = attenuation * vertex.light_weight * direct
                             if ti.static(mode == REVERSE):
                                 if vertex.emitter >= 0:
-                                    texture.scatter(features, scene, gradient, replica, emitted_at, dL * by_emitted)
+                                    texture.scatter(
+                                        features, scene, gradient, replica, emitted_at, dL * by_emitted
+                                    )
                                 if vertex.bsdf >= 0:
                                     material.pull_back(
                                         features, scene, gradient, replica, vertex.bsdf,
                                         vertex.wi, vertex.wo_light, dL * by_f_light, vertex.wo, dL * by_f,
                                     )  # fmt: skip
                                     if vertex.light >= 0:
-                                        texture.scatter(features, scene, gradient, replica, direct_at, dL * by_direct)
+                                        texture.scatter(
+                                            features, scene, gradient, replica, direct_at, dL * by_direct
+                                        )
                             else:
                                 if vertex.emitter >= 0:
                                     demitted = texture.fetch(features, scene, param_tangents, emitted_at)

@@ -29,7 +29,9 @@ def accumulate(features: ti.template(), gradient: ti.template(), at, x):
 
 
 @ti.func
-def scatter(features: ti.template(), scene: ti.template(), gradient: ti.template(), replica, index, cotangent):
+def scatter(
+    features: ti.template(), scene: ti.template(), gradient: ti.template(), replica, index, cotangent
+):
     """Transpose of `fetch`. replica: where this worker's copy of the gradient buffer begins."""
     record = scene.textures[index]
     at = replica + record[1]

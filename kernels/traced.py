@@ -157,6 +157,8 @@ class Vec3:
     """Three traced scalars; arithmetic is component by component, with scalars broadcast."""
 
     __slots__ = ("x", "y", "z")
+    __eq__ = None  # compare components
+    __hash__ = object.__hash__
 
     def __init__(self, x, y, z):
         self.x, self.y, self.z = x, y, z

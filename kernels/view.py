@@ -18,7 +18,7 @@ vec16f = ti.types.vector(16, ti.f32)
 # Planes of a packet (rows of `packets`), each for WIDTH primitives. Barycentric coordinates u, v and the
 # signed plane distance w of a point p are affine: u = u_row . p + u_offset, and so on.
 U_ROW, V_ROW, W_ROW = 0, 4, 8  # x, y, z, offset
-SUM_LIMIT = 12  # inside only if u + v <= this: 1 for a triangle, 2 for a parallelogram
+SUM_LIMIT = 12  # inside only if u + v <= this: about 1 for a triangle, 2 for a parallelogram
 DISK_LIMIT = 13  # inside only if (u - 1/2)^2 + (v - 1/2)^2 <= this; -1 marks a sphere
 PACKET_ROWS = 14  # a sphere has its centre in rows 0 to 2 and its radius in row 3
 

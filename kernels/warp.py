@@ -9,7 +9,11 @@ def sin_cos_octant(x):
     """sin x and cos x for |x| <= pi / 4, to float32's rounding: Cephes' minimax polynomials (sinf.c)."""
     z = x * x
     sine = x + x * z * (-1.6666654611e-1 + z * (8.3321608736e-3 - z * 1.9515295891e-4))
-    cosine = 1.0 - 0.5 * z + z * z * (4.166664568298827e-2 + z * (-1.388731625493765e-3 + z * 2.443315711809948e-5))
+    cosine = (
+        1.0
+        - 0.5 * z
+        + z * z * (4.166664568298827e-2 + z * (-1.388731625493765e-3 + z * 2.443315711809948e-5))
+    )
     return sine, cosine
 
 

@@ -48,9 +48,12 @@ def filter_tables(film):
     values, x = _filter(film)
     cdf = np.concatenate([[0.0], np.cumsum(0.5 * (values[1:] + values[:-1]))])
     cdf /= cdf[-1]
-    inverse = np.interp(np.linspace(0, 1, TABLE + 1), cdf, x)
+    steps = np.linspace(0, 1, TABLE + 1)
+    inverse = np.interp(steps, cdf, x)
     quantiles = []
     for size in film.crop_size:
         centre = np.arange(size) + 0.5
-        quantiles.append(np.stack([np.interp(-centre, x, cdf), np.interp(size - centre, x, cdf)], axis=1))
+        quantiles.append(
+            np.stack([np.interp(-centre, inverse, steps), np.interp(size - centre, inverse, steps)], axis=1)
+        )
     return inverse.astype(np.float32), np.concatenate(quantiles).astype(np.float32)

@@ -152,7 +152,9 @@ def integrate(
                 if mode == path.FORWARD:
                     _drain(tangent, result.tangent)
                 if mode == path.REVERSE:
-                    result.gradient += gradient.to_numpy().reshape(replicas, size).sum(axis=0, dtype=np.float64)
+                    result.gradient += (
+                        gradient.to_numpy().reshape(replicas, size).sum(axis=0, dtype=np.float64)
+                    )
                     gradient.fill(0)
                 done += samples_now * splits_now
                 bar.update(count * samples_now * splits_now)

@@ -24,6 +24,7 @@ from prb.kernels.view import (
     Features,
 )
 
+ROUNDING = 4e-7  # of a hit's position, over the size of the coordinates it is computed from
 LUMINANCE = np.array([0.212671, 0.715160, 0.072169])
 CUBE_FACES = np.array(  # corner, two edges, with the normal e1 x e2 outwards
     [
@@ -174,7 +175,9 @@ class _Tables:
 
     def bsdf_table(self):
         width = max((len(row) for row in self.bsdf_rows), default=1)
-        return np.array([row + [0] * (width - len(row)) for row in self.bsdf_rows], np.int32).reshape(-1, width)
+        return np.array([row + [0] * (width - len(row)) for row in self.bsdf_rows], np.int32).reshape(
+            -1, width
+        )
 
 
 @dataclass
@@ -234,7 +237,7 @@ def _boxes(kinds, corners):
 
 
 def _packets_of(tree):
-    """The tree's children with leaves as ~packet, and each packet's primitives: (packets, WIDTH), -1: none."""
+    """The tree's children with leaves as ~packet, and each packet's primitives: (packets, WIDTH) or -1."""
     children = tree.children.copy()
     leaf = children < 0
     code = ~children[leaf]
@@ -262,8 +265,18 @@ def _packets(slots, kinds, corners):
         ):
             rows[:-1, row : row + 3] = direction
             rows[:-1, row + 3] = -np.einsum("ij,ij->i", direction, v0)
+        # Edges move out by what rounding may move a hit, or rays would slip between neighbours.
+        reach = ROUNDING * np.abs(corners).max(axis=2).sum(axis=1)
+        steep = rows[:-1, U_ROW : U_ROW + 3] + rows[:-1, V_ROW : V_ROW + 3]
+        ends = []  # of u + v along a triangle's third edge
+        slack = [reach * np.linalg.norm(rows[:-1, row : row + 3], axis=1) for row in (U_ROW, V_ROW)]
+        for row, own, other in ((U_ROW, *slack), (V_ROW, *slack[::-1])):
+            rows[:-1, row + 3] += own
+            rows[:-1, row : row + 4] /= (1 + 2 * own)[:, None]
+            ends.append((1 + own) / (1 + 2 * own) + other / (1 + 2 * other))
+        limit = np.maximum(*ends) + reach * np.linalg.norm(steep, axis=1)
+        rows[:-1, SUM_LIMIT] = np.where(kinds == TRIANGLE, limit, 2)
         planar = rows.astype(np.float32)
-    planar[:-1, SUM_LIMIT] = np.where(kinds == TRIANGLE, 1, 2)
     planar[:-1, DISK_LIMIT] = np.where(kinds == DISK, 0.25, 1)
     degenerate = ~np.isfinite(planar).all(axis=1)
     degenerate[-1] = True
@@ -303,25 +316,28 @@ def _lights(model, tables, kinds, corners, owner):
     int32 (primitives,), and the environment's entry or -1.
     """
     area = _areas(kinds, corners)
-    radius = 0.5 * np.linalg.norm(np.ptp(np.concatenate(_boxes(kinds, corners)), axis=0)) if len(kinds) else 1.0
+    radius = (
+        0.5 * np.linalg.norm(np.ptp(np.concatenate(_boxes(kinds, corners)), axis=0)) if len(kinds) else 1.0
+    )
     entries = []  # (primitives or None, emitter, power, weight)
     for i, shape in enumerate(model.shapes):
         if shape.emitter is not None:
             own = np.flatnonzero((owner == i) & (area > 0))
             if len(own) == 0:
-                raise SceneError(f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter")
+                raise SceneError(
+                    f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter"
+                )
             entries.append((own, shape.emitter, np.pi * area[own].sum()))
     factor = {"constant": 4 * np.pi**2 * radius**2, "point": 4 * np.pi}
     entries += [(None, light, factor[light.kind]) for light in model.emitters]
     prim_light = np.full(len(kinds), -1, np.int32)
     if not entries:
-        return np.zeros((1, 4), np.int32), np.zeros((1, 4), np.float32), prim_light, -1
+        return np.array([[-1, 0, 0, 0]], np.int32), np.zeros((1, 4), np.float32), prim_light, -1
     weight = np.array([e[1].sampling_weight for e in entries], float)
+    if weight.sum() == 0:
+        raise SceneError(f"{entries[0][1].name}.sampling_weight: no light has a weight above 0; raise one")
     power = np.array(
-        [
-            e[2] * (np.broadcast_to(next(iter(e[1].textures.values())).value, 3) @ LUMINANCE)
-            for e in entries
-        ]
+        [e[2] * (np.broadcast_to(next(iter(e[1].textures.values())).value, 3) @ LUMINANCE) for e in entries]
     )
     chance = weight / weight.sum()
     if (weight * power).sum() > 0:

@@ -180,6 +180,12 @@ def test_warnings_of_a_scene_are_lines_on_standard_error(run):
     assert status == 0 and json.loads(out) and err.startswith("prb: spare: no shape uses this diffuse")
 
 
+def test_second_sensor_is_not_ignored_in_silence(run):
+    status, out, err = run("params", scene_file(other={"type": "perspective", "fov": 20}))
+    assert status == 0 and "sensor.x_fov" in out and "other.x_fov" not in out
+    assert err == "prb: other: has no effect; the picture is that of the first sensor, 'sensor'\n"
+
+
 def test_a_file_goes_before_a_bundled_scene_and_a_folder_does_not(run):
     os.mkdir("knot")
     assert "teal" in run("params", "knot")[1]

@@ -152,7 +152,9 @@ def test_a_plane_is_dark_from_behind_unless_twosided():
     twosided = prb.load_dict(scene)
     np.testing.assert_allclose(prb.render(twosided, spp=2)[0, 0], expected, rtol=2e-5)
     gradients = prb.render_backward(twosided, np.ones((1, 1, 3)), spp=2)
-    np.testing.assert_allclose(gradients["plane.bsdf.brdf_1.reflectance.value"], expected / [0.6, 0.4, 0.2], rtol=2e-5)
+    np.testing.assert_allclose(
+        gradients["plane.bsdf.brdf_1.reflectance.value"], expected / [0.6, 0.4, 0.2], rtol=2e-5
+    )
     assert np.all(gradients["plane.bsdf.brdf_0.reflectance.value"] == 0)
 
 
@@ -162,7 +164,11 @@ def test_direct_light_of_area_emitters(shape):
     size = 0.005
     lamp = {
         "type": shape,
-        "to_world": [{"scale": size}, {"rotate": {"axis": [1, 0, 0], "angle": 180}}, {"translate": [0, 0, 2]}],
+        "to_world": [
+            {"scale": size},
+            {"rotate": {"axis": [1, 0, 0], "angle": 180}},
+            {"translate": [0, 0, 2]},
+        ],
         "emitter": {"type": "area", "radiance": {"type": "rgb", "value": [1000, 500, 0]}},
     }
     scene = prb.load_dict(
@@ -212,5 +218,7 @@ def test_constant_environment_lights_an_unoccluded_plane():
         }
     )
     assert_mean(prb.render(scene, spp=256), np.array([0.9, 1.0, 0.0]))
-    assert_mean(prb.render_forward(scene, {"plane.bsdf.reflectance.value": 1}, spp=256), np.array([1.0, 2.0, 3.0]))
+    assert_mean(
+        prb.render_forward(scene, {"plane.bsdf.reflectance.value": 1}, spp=256), np.array([1.0, 2.0, 3.0])
+    )
     assert_mean(prb.render_forward(scene, {"sky.radiance.value": 1}, spp=256), np.array([0.9, 0.5, 0.0]))

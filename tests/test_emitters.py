@@ -47,7 +47,7 @@ def _sample(
         lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
         stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
         ref = refs[i]
-        index, s = light.sample(features, scene, ref, ti.select(sampling == 1, x[i], 0.0))
+        index, s = light.sample(features, scene, ref, ti.select(sampling == 1, x[i], 0.0), x[i][3])
         if sampling == 0:
             s.d = ti.Vector([x[i][0], x[i][1], x[i][2]])
         slot, t, u, v = bvh.trace(features, scene, stack, ref, s.d, 1e30, 0)

@@ -130,7 +130,9 @@ def test_roulette_leaves_the_gradient_unbiased():
         scene.model.integrator.rr_depth = rr_depth
         weight = np.full(scene.image_shape, 1 / np.prod(scene.image_shape))
         runs = [
-            prb.render_backward(scene, weight, ["red.reflectance.value"], spp=16, seed=seed)["red.reflectance.value"]
+            prb.render_backward(scene, weight, ["red.reflectance.value"], spp=16, seed=seed)[
+                "red.reflectance.value"
+            ]
             for seed in range(16)
         ]
         estimates.append((np.mean(runs, axis=0), np.var(runs, axis=0, ddof=1) / len(runs)))

@@ -74,7 +74,9 @@ def test_spp_are_a_prefix():
 def test_max_depth():
     scene = box()
     assert np.all(prb.render(scene, spp=2, max_depth=0) == 0)
-    assert np.all(prb.render_backward(scene, uniform(scene), spp=2, max_depth=0)["red.reflectance.value"] == 0)
+    assert np.all(
+        prb.render_backward(scene, uniform(scene), spp=2, max_depth=0)["red.reflectance.value"] == 0
+    )
     emission = prb.render(scene, spp=2, max_depth=1)
     assert set(np.unique(emission[..., 0] > 0)) == {False, True}
     means = [prb.render(scene, spp=16, max_depth=d).mean() for d in (1, 2, 3, 8)]

@@ -153,6 +153,9 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
     emitters = [e for e in made["emitter"] if e.kind != "area"]
     if not made["sensor"]:
         fail("", 'there is no sensor; add one, such as "sensor": {"type": "perspective", "to_world": ...}')
+    for reader in found["sensor"][1:]:
+        context.warn(reader.path, f"has no effect; the picture is that of the first sensor,"
+                     f" '{found['sensor'][0].path}'")
     if not made["shape"] and not any(e.kind == "constant" for e in emitters):
         fail("", "there is nothing to see; add a shape or a constant emitter")
     if not emitters and not any(s.emitter for s in made["shape"]):
