@@ -56,7 +56,7 @@ def build(lower, upper, *, width=8, leaf_size=None, progress=False):
     width: most children of a node, 2 to 64.
     leaf_size: most primitives in a leaf, 1 to 8; None: `width`, at most 8. The kernels test all
         primitives of a leaf in one operation, so a full leaf costs what one primitive costs.
-    progress: a bar on stderr, which appears where the build takes longer than a second.
+    progress: a bar on standard error, if that is a terminal and the build takes longer than a second.
 
     Raises ValueError for boxes of the wrong shape, not finite or inverted, and options out of range.
     It does not split primitives (Stich et al. 2009), so long slanted ones keep their large boxes.
@@ -77,7 +77,7 @@ def build(lower, upper, *, width=8, leaf_size=None, progress=False):
     # Boxes as (6, n), lower then upper; for areas scaled by a power of two, so that nothing overflows.
     boxes = np.ascontiguousarray(np.concatenate([lower, upper], axis=1).T)
     exponent = -int(np.frexp(np.abs(boxes).max())[1])
-    with tqdm(total=100, desc="BVH", delay=1, disable=not progress, leave=False, unit="%") as bar:
+    with tqdm(total=100, desc="BVH", delay=1, disable=None if progress else True, leave=False, unit="%") as bar:
         order, levels = _binary_tree(np.ldexp(boxes, exponent), bar)
     first, count, left = (np.concatenate(column) for column in zip(*levels, strict=True))
     node_boxes = _node_boxes(boxes[:, order], first, left, levels)

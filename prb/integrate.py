@@ -79,6 +79,7 @@ def integrate(
 
     image_adjoint: (height, width, 3), derivative of the objective with respect to the image.
     param_tangents: float32, one number for each parameter.
+    progress: a bar on standard error, if that is a terminal.
     """
     spp = scene.sensor.sample_count if spp is None else spp
     max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
@@ -95,7 +96,7 @@ def integrate(
     samples_wanted = min(spp, max(1, plan.paths // chunk))
     splits = min(samples_wanted, math.ceil(plan.items / chunk))
     samples = samples_wanted // splits
-    workers = min(plan.workers, chunk * splits)
+    workers = _whole_blocks(min(plan.workers, chunk * splits), plan.block)
 
     differentiated = mode != path.PRIMAL
     replicas, exclusive = 1, False
@@ -129,8 +130,10 @@ def integrate(
         rr_depth=min(scene.model.integrator.rr_depth, UNLIMITED),
         environment=scene.layout.environment,
     )
-    with tqdm(total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5, disable=not progress,
-              leave=False) as bar:  # fmt: skip
+    hidden = None if progress else True  # None: shown on a terminal
+    with tqdm(
+        total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5, disable=hidden, leave=False
+    ) as bar:
         for first_pixel in range(0, pixels, chunk):
             count = min(chunk, pixels - first_pixel)
             done = 0
@@ -140,7 +143,7 @@ def integrate(
                 else:
                     samples_now, splits_now = samples, splits
                 items = count * splits_now
-                launch.workers = min(workers, items)
+                launch.workers = _whole_blocks(min(workers, items), plan.block)
                 launch.share = math.ceil(items / launch.workers)
                 launch.items, launch.splits, launch.samples = items, splits_now, samples_now
                 launch.first_pixel, launch.first_sample = first_pixel, done
@@ -165,6 +168,11 @@ def integrate(
         result.gradient = result.gradient[: scene.values.size]
     result.rejected = int(rejected.to_numpy()[0])
     return result
+
+
+def _whole_blocks(workers, block):
+    """At least that many workers, in whole thread blocks: Taichi's Vulkan backend drops a last partial one."""
+    return block * math.ceil(workers / block)
 
 
 def _per_sample(image_adjoint, spp):

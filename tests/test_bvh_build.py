@@ -462,7 +462,8 @@ def test_bar_stays_away_from_short_builds_and_completes(monkeypatch, capsys):
 
     def recording(**options):
         assert options["delay"] == 1
-        bars.append(tqdm(**{**options, "delay": 0, "file": sys.stderr, "mininterval": 0}))
+        shown = {"delay": 0, "file": sys.stderr, "mininterval": 0, "disable": options["disable"] is True}
+        bars.append(tqdm(**{**options, **shown}))
         return bars[-1]
 
     tqdm = bvh.tqdm

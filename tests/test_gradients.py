@@ -1,9 +1,12 @@
 """Replay gradients of the shipped scenes against central differences, and against Mitsuba's numbers."""
 
+import json
+
 import numpy as np
 import pytest
 
 import prb
+from prb.kernels import path
 from prb.params import slots
 
 STEP = 0.05  # of a parameter's size
@@ -20,7 +23,7 @@ def prepared(name, size=24):
     return scene
 
 
-def central_difference(scene, weight, name, index, **options):
+def central_difference(scene, weight, name, index, fraction=STEP, **options):
     """d(weight . image)/d(parameter) with common random numbers, Richardson's two steps: error O(step^4)."""
     slot = slots(scene)[name]
     at = slot.offset + index
@@ -35,7 +38,7 @@ def central_difference(scene, weight, name, index, **options):
         high, low = np.float32(value + h), np.float32(value - h)
         return (objective(high) - objective(low)) / (float(high) - float(low))
 
-    h = STEP * max(abs(float(value)), 0.2)
+    h = fraction * max(abs(float(value)), 0.2)
     result = (4 * difference(h / 2) - difference(h)) / 3
     scene.values[at] = value
     scene.refresh()
@@ -104,6 +107,31 @@ def test_a_nearly_black_wall_keeps_its_digits():
         params.update({name: [tiny] * 3})
         gradients.append(prb.render_backward(scene, weight, [name], spp=64, seed=5)[name])
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-5)
+
+
+def test_paths_longer_than_the_vertex_cache():
+    """Vertices past the cache are traced again, from where the cache ended: a closed, bright box, depth 40."""
+    d = json.loads(prb.bundled_scenes()["cornell-box"].read_text())
+    d["integrator"] = {"type": "path", "max_depth": 2 * path.CACHED + 8, "rr_depth": 10000}
+    d["front"] = {
+        "type": "rectangle",
+        "to_world": [{"rotate": {"axis": [0, 1, 0], "angle": 180}}, {"translate": [0, 0, 1]}],
+        "bsdf": {"type": "ref", "id": "white"},
+    }
+    inside = {"origin": [0, 0, 0.9], "target": [0, -0.2, 0], "up": [0, 1, 0]}
+    d["sensor"].update(fov=80, to_world=[{"look_at": inside}])
+    d["sensor"]["film"].update(width=12, height=12)
+    d["white"]["reflectance"]["value"] = [0.95, 0.9, 0.95]
+    d["red"]["reflectance"]["value"] = d["green"]["reflectance"]["value"] = [0.8, 0.9, 0.9]
+    scene = prb.load_dict(d)
+    weight = np.random.default_rng(3).uniform(0, 1, scene.image_shape)
+    options = dict(spp=8, seed=2)
+    beyond = prb.render(scene, **options) - prb.render(scene, **options, max_depth=path.CACHED)
+    assert beyond.mean() > 0.01 * prb.render(scene, **options).mean(), "too few long paths to tell"
+    for name in ("white.reflectance.value", "red.reflectance.value"):
+        gradient = prb.render_backward(scene, weight, [name], **options)[name]
+        expected = [central_difference(scene, weight, name, i, **options, fraction=0.01) for i in range(3)]
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3)
 
 
 def test_forward_mode_is_the_derivative_image():

@@ -165,3 +165,17 @@ def test_links_of_the_readmes_exist():
         for link in re.findall(r"\]\(([^)]+)\)", readme.read_text(encoding="utf-8").replace("\n", " ")):
             if "://" not in link:
                 assert (readme.parent / link).is_file(), f"{readme}: {link}"
+
+
+def test_output_that_the_readme_shows(capsys):
+    """Word for word, and the numbers to what another device or a new order of operations may change."""
+    from prb.cli import main
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.partition("prints, on a CPU,\n\n```\n")[2].partition("\n```")[0]
+    assert main(["grad", "--param", "albedo"]) == 0
+    printed = capsys.readouterr().out.rstrip("\n")
+    number = r"\d+\.\d+"
+    assert re.sub(rf" *{number}", " x", shown) == re.sub(rf" *{number}", " x", printed)
+    shown, printed = ([float(x) for x in re.findall(number, block)] for block in (shown, printed))
+    assert len(shown) == 19 and shown == pytest.approx(printed, rel=1e-3)
