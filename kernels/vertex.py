@@ -78,9 +78,9 @@ def recall(r):
 
 @ti.func
 def power_heuristic(a, b):
-    """Weight of the technique with density a against one with density b."""
-    a2 = a * a
-    return a2 / (a2 + b * b)
+    """Weight of the technique with density a > 0 against one with density b; no square overflows."""
+    ratio = b / a
+    return 1.0 / (1.0 + ratio * ratio)
 
 
 @ti.func

@@ -77,7 +77,8 @@ def build(lower, upper, *, width=8, leaf_size=None, progress=False):
     # Boxes as (6, n), lower then upper; for areas scaled by a power of two, so that nothing overflows.
     boxes = np.ascontiguousarray(np.concatenate([lower, upper], axis=1).T)
     exponent = -int(np.frexp(np.abs(boxes).max())[1])
-    with tqdm(total=100, desc="BVH", delay=1, disable=None if progress else True, leave=False, unit="%") as bar:
+    hidden = None if progress else True  # None: shown on a terminal
+    with tqdm(total=100, desc="BVH", delay=1, disable=hidden, leave=False, unit="%") as bar:
         order, levels = _binary_tree(np.ldexp(boxes, exponent), bar)
     first, count, left = (np.concatenate(column) for column in zip(*levels, strict=True))
     node_boxes = _node_boxes(boxes[:, order], first, left, levels)

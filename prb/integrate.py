@@ -171,7 +171,7 @@ def integrate(
 
 
 def _whole_blocks(workers, block):
-    """At least that many workers, in whole thread blocks: Taichi's Vulkan backend drops a last partial one."""
+    """At least that many workers, in whole thread blocks: Taichi's Vulkan backend drops a partial one."""
     return block * math.ceil(workers / block)
 
 

@@ -10,8 +10,8 @@ import prb
 SIGMAS = 4.5  # two-sided significance 7e-6 for each comparison
 
 
-def furnace(albedo, emission, *, max_depth=-1, rr_depth=10000, size=16):
-    """The inside of a sphere that emits and reflects: L = emission / (1 - albedo) everywhere."""
+def furnace(albedo, emission, *, max_depth=-1, rr_depth=10000, size=16, shape="sphere"):
+    """The inside of a closed shape that emits and reflects: L = emission / (1 - albedo) everywhere."""
     return prb.load_dict(
         {
             "type": "scene",
@@ -23,7 +23,7 @@ def furnace(albedo, emission, *, max_depth=-1, rr_depth=10000, size=16):
                 "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": "box"}},
             },
             "ball": {
-                "type": "sphere",
+                "type": shape,
                 "flip_normals": True,
                 "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": albedo}},
                 "emitter": {"type": "area", "radiance": {"type": "rgb", "value": emission}},
@@ -69,6 +69,15 @@ def test_furnace(max_depth, rr_depth):
     if max_depth != 1:
         assert_mean(by_albedo, EMISSION * slope)
     assert_mean(by_emission, series)
+
+
+def test_furnace_of_several_lights():
+    """Six faces, each chosen with its probability, which both densities of the weights must hold."""
+    scene = furnace(ALBEDO.tolist(), EMISSION.tolist(), max_depth=4, shape="cube")
+    series, slope = geometric(ALBEDO, 4)
+    assert_mean(prb.render(scene, spp=256, seed=1), EMISSION * series)
+    by_albedo = prb.render_forward(scene, {"ball.bsdf.reflectance.value": 1.0}, spp=256, seed=2)
+    assert_mean(by_albedo, EMISSION * slope)
 
 
 def test_furnace_deeper_than_the_vertex_cache():

@@ -110,7 +110,7 @@ def test_a_nearly_black_wall_keeps_its_digits():
 
 
 def test_paths_longer_than_the_vertex_cache():
-    """Vertices past the cache are traced again, from where the cache ended: a closed, bright box, depth 40."""
+    """Vertices past the cache are traced again, from where it ended: a closed, bright box, depth 40."""
     d = json.loads(prb.bundled_scenes()["cornell-box"].read_text())
     d["integrator"] = {"type": "path", "max_depth": 2 * path.CACHED + 8, "rr_depth": 10000}
     d["front"] = {
