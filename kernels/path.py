@@ -94,6 +94,29 @@ def two_sum(high, low, x):
     return s, low + ((high - (s - back)) + (x - back))
 
 
+@ti.func
+def extend(mode: ti.template(), launch, beta, zeros, f, vertex, depth):
+    """The path's product behind a vertex with BSDF value f, and whether the path goes on.
+
+    depth: vertices so far. Returns (beta, zeros, active), roulette's compensation in beta.
+    """
+    relevant = beta  # what may still reach L or Z
+    if ti.static(mode == PRIMAL):
+        beta *= f / vertex.pdf
+        relevant = beta
+    else:
+        beta *= ti.select(f == 0, 1.0, f) / vertex.pdf
+        zeros += ti.select(f == 0, 1, 0)
+        relevant = ti.select(zeros < 2, beta, 0.0)
+    strength = max_abs(relevant)  # a central difference may make a factor negative
+    active = (vertex.pdf > 0) & (depth < launch.max_depth) & (strength > 0)
+    if depth >= launch.rr_depth:
+        survival = ti.min(strength, ROULETTE_MAX)
+        active = active & (vertex.u_roulette < survival)
+        beta /= survival
+    return beta, zeros, active
+
+
 @ti.kernel
 def trace_paths(
     features: ti.template(),
@@ -267,20 +290,7 @@ def trace_paths(
                                         radiance_tangent += by_direct * ddirect
 
                         # --------------------------------------------- 4. go on, or not
-                        relevant = beta  # what may still reach L or Z
-                        if ti.static(mode == PRIMAL):
-                            beta *= f / vertex.pdf
-                            relevant = beta
-                        else:
-                            beta *= ti.select(f == 0, 1.0, f) / vertex.pdf
-                            zeros += ti.select(f == 0, 1, 0)
-                            relevant = ti.select(zeros < 2, beta, 0.0)
-                        strength = max_abs(relevant)  # a central difference may make a factor negative
-                        active = (vertex.pdf > 0) & (depth < launch.max_depth) & (strength > 0)
-                        if depth >= launch.rr_depth:
-                            survival = ti.min(strength, ROULETTE_MAX)
-                            active = active & (vertex.u_roulette < survival)
-                            beta /= survival
+                        beta, zeros, active = extend(mode, launch, beta, zeros, f, vertex, depth)
                     if sweep == 0:
                         if is_usable(L) & is_usable(Z):
                             radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
