@@ -32,7 +32,7 @@ from prb.kernels import material, texture
 from prb.kernels.camera import sample_ray
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
-from prb.kernels.vertex import Ray, Vertex, advance, keep, recall
+from prb.kernels.vertex import Ray, Vertex, advance, keep, numbers, recall
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -98,8 +98,9 @@ def two_sum(high, low, x):
 def extend(mode: ti.template(), launch, beta, zeros, f, vertex, depth):
     """The path's product behind a vertex with BSDF value f, and whether the path goes on.
 
-    depth: vertices so far. Returns (beta, zeros, active), roulette's compensation in beta.
+    depth: vertices so far. Returns (beta, zeros, active, survival): beta holds 1 / survival of roulette.
     """
+    survival = 1.0
     relevant = beta  # what may still reach L or Z
     if ti.static(mode == PRIMAL):
         beta *= f / vertex.pdf
@@ -114,7 +115,7 @@ def extend(mode: ti.template(), launch, beta, zeros, f, vertex, depth):
         survival = ti.min(strength, ROULETTE_MAX)
         active = active & (vertex.u_roulette < survival)
         beta /= survival
-    return beta, zeros, active
+    return beta, zeros, active, survival
 
 
 @ti.kernel
@@ -211,8 +212,7 @@ def trace_paths(
                                     else:
                                         ray = resume
                             last = depth + 1 >= launch.max_depth
-                            u_light = uniform4(film_pixel, sample, 2 * depth + 1, launch.seed)
-                            u_bsdf = uniform4(film_pixel, sample, 2 * depth + 2, launch.seed)
+                            u_light, u_bsdf = numbers(film_pixel, sample, depth, launch.seed)
                             vertex, ray = advance(
                                 features,
                                 scene,
@@ -290,7 +290,7 @@ def trace_paths(
                                         radiance_tangent += by_direct * ddirect
 
                         # --------------------------------------------- 4. go on, or not
-                        beta, zeros, active = extend(mode, launch, beta, zeros, f, vertex, depth)
+                        beta, zeros, active, _s = extend(mode, launch, beta, zeros, f, vertex, depth)
                     if sweep == 0:
                         if is_usable(L) & is_usable(Z):
                             radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)

@@ -9,7 +9,7 @@ KINDS = {"uniform": 0, "rgb": 1}
 def fetch(features: ti.template(), scene: ti.template(), buffer: ti.template(), index):
     """The colour of texture `index`, its numbers taken from `buffer` (the parameters, or their tangents)."""
     record = scene.textures[index]
-    at = record[1]
+    at = scene.base + record[1]
     color = ti.Vector([buffer[at], 0.0, 0.0])
     color.y = color.x
     color.z = color.x

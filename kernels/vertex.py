@@ -8,6 +8,7 @@ import taichi as ti
 
 from prb.kernels import bvh, light, material
 from prb.kernels.frame import tangents, to_local, to_world, vec3
+from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, interact, leave
 from prb.kernels.view import vec16f
 
@@ -74,6 +75,15 @@ def recall(r):
         pdf=r[14],
         u_roulette=r[15],
     )
+
+
+@ti.func
+def numbers(pixel, sample, depth, seed):
+    """The random numbers of one vertex: four for the light and roulette, four for the BSDF.
+
+    depth: vertices before it; counter 0 is the camera's.
+    """
+    return uniform4(pixel, sample, 2 * depth + 1, seed), uniform4(pixel, sample, 2 * depth + 2, seed)
 
 
 @ti.func

@@ -70,6 +70,7 @@ class SceneView:
                                         alias, 0
     light_pdf   (entries,) x 4          threshold of the alias table, probability, area, 0
     params                              all differentiable parameters
+    base                                where in params they begin: the tape has copies of them
     """
 
     _data_oriented = True  # lets a kernel bind it to a local name
@@ -77,14 +78,14 @@ class SceneView:
 
     def __init__(
         self, nodes, children, packets, prims, prim_info, prim_light, normals,
-        shapes, bsdfs, textures, emitters, emitter_data, lights, light_pdf, params,
+        shapes, bsdfs, textures, emitters, emitter_data, lights, light_pdf, params, base=0,
     ):  # fmt: skip
         self.nodes, self.children, self.packets = nodes, children, packets
         self.prims, self.prim_info, self.prim_light = prims, prim_info, prim_light
         self.normals, self.shapes, self.bsdfs, self.textures = normals, shapes, bsdfs, textures
         self.emitters, self.emitter_data = emitters, emitter_data
         self.lights, self.light_pdf = lights, light_pdf
-        self.params = params
+        self.params, self.base = params, base
 
 
 class Stack:

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from tqdm import tqdm
+
+from prb import tape
+from prb.errors import ParameterError
 from prb.integrate import Result, integrate
 from prb.kernels import path
 
@@ -27,3 +32,80 @@ class ReplayAdjoint:
             scene, path.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
             progress=progress, label="gradient",
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TapeAdjoint:
+    """Conventional reverse mode: every vertex of every path is kept, and differentiated by Taichi.
+
+    The same paths, shading code and random numbers as the replay, so the two agree up to rounding. Memory
+    grows with pixels x samples x depth. Prefer it to check the replay, or to see what replay saves.
+
+    passes: parts that the samples are split into, one after the other, to need less memory.
+    memory_limit: bytes that it may allocate; None: 80 % of what the device has free.
+
+    Raises MemoryLimitError, before it allocates, where a pass does not fit, and ParameterError for an
+    unlimited depth. Interior derivatives only.
+    """
+
+    passes: int = 1
+    memory_limit: int | None = None
+    name = "tape"
+
+    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, progress=False) -> Result:
+        """J^T image_adjoint over all parameters, and the image of the same paths."""
+        return tape.backward(
+            scene, image_adjoint, spp=spp, seed=seed, max_depth=max_depth, passes=self.passes,
+            memory_limit=self.memory_limit, progress=progress,
+        )  # fmt: skip
+
+    def device_bytes(self, scene, *, spp, max_depth):
+        """Bytes that one pass allocates on the device."""
+        return tape.device_bytes(scene, spp=spp, max_depth=max_depth, passes=self.passes)
+
+
+@dataclass(frozen=True)
+class FiniteDifference:
+    """Central differences with common random numbers: two renders for each number of each parameter.
+
+    step: of a number x, as a part of max(|x|, 1); the error is of order step^2, and rounding divided by
+        step. A step may leave the valid range, which the estimator does not mind. Roulette's decisions
+        depend on the parameters: a difference across one is noise, so set rr_depth high to compare.
+
+    The slowest method and the only one that also sees silhouettes and shadows move. Prefer it as a check
+    of few parameters.
+    """
+
+    step: float = 1e-2
+    name = "fd"
+
+    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, progress=False) -> Result:
+        """J^T image_adjoint over all parameters, and the image."""
+        if not (isinstance(self.step, (int, float)) and 0 < self.step < np.inf):
+            raise ParameterError(f"step: {self.step!r} is out of range; it is a number above 0")
+        options = dict(spp=spp, seed=seed, max_depth=max_depth)
+        result = integrate(scene, path.PRIMAL, **options)
+        result.gradient = np.zeros(scene.values.size)
+        original = scene.values.copy()
+        weight = np.asarray(image_adjoint, np.float64)
+        hidden = None if progress else True  # None: shown on a terminal
+        total = 2 * scene.values.size
+        try:
+            with tqdm(total=total, desc="differences", unit="render", disable=hidden, leave=False) as bar:
+                for i, x in enumerate(original):
+                    objective, at = [], []
+                    for sign in (1, -1):
+                        scene.values[i] = x + sign * self.step * max(abs(float(x)), 1.0)
+                        scene.refresh()
+                        at.append(float(scene.values[i]))
+                        objective.append((weight * integrate(scene, path.PRIMAL, **options).image).sum())
+                        bar.update()
+                    scene.values[i] = x
+                    result.gradient[i] = (objective[0] - objective[1]) / (at[0] - at[1])
+        finally:
+            scene.values[:] = original
+            scene.refresh()
+        return result
+
+
+METHODS = {method.name: method for method in (ReplayAdjoint, TapeAdjoint, FiniteDifference)}

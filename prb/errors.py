@@ -21,5 +21,14 @@ class DeviceError(PrbError):
     """An architecture that is not available, or an object that outlived its `prb.init`."""
 
 
+class MemoryLimitError(PrbError):
+    """A method that needs more device memory than it may take. `needed` and `limit` are in bytes."""
+
+    def __init__(self, message, needed=0, limit=0):
+        super().__init__(message)
+        self.needed = needed
+        self.limit = limit
+
+
 class ImageError(PrbError):
     """A picture that cannot be read, written, or used as it is."""

@@ -86,7 +86,6 @@ def integrate(
     check_samples(spp, seed, max_depth)
     arrays = scene.device_arrays()
     plan = CPU if runtime.on_cpu() else GPU
-    film = scene.film
     height, width, _ = scene.image_shape
     pixels = height * width
     size = max(scene.values.size, 1)
@@ -96,7 +95,7 @@ def integrate(
     samples_wanted = min(spp, max(1, plan.paths // chunk))
     splits = min(samples_wanted, math.ceil(plan.items / chunk))
     samples = samples_wanted // splits
-    workers = _whole_blocks(min(plan.workers, chunk * splits), plan.block)
+    workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
 
     differentiated = mode != path.PRIMAL
     replicas, exclusive = 1, False
@@ -119,17 +118,8 @@ def integrate(
     result.gradient = np.zeros(size) if mode == path.REVERSE else None
     result.tangent = np.zeros((pixels, 3)) if mode == path.FORWARD else None
 
-    launch = path.Launch(
-        replicas=replicas,
-        seed=int(np.uint32(seed).view(np.int32)),
-        crop_x=film.crop_offset[0],
-        crop_y=film.crop_offset[1],
-        width=width,
-        film_width=film.width,
-        max_depth=UNLIMITED if max_depth < 0 else max_depth,
-        rr_depth=min(scene.model.integrator.rr_depth, UNLIMITED),
-        environment=scene.layout.environment,
-    )
+    launch = prepare_launch(scene, seed, max_depth)
+    launch.replicas = replicas
     hidden = None if progress else True  # None: shown on a terminal
     with tqdm(
         total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5, disable=hidden, leave=False
@@ -143,7 +133,7 @@ def integrate(
                 else:
                     samples_now, splits_now = samples, splits
                 items = count * splits_now
-                launch.workers = _whole_blocks(min(workers, items), plan.block)
+                launch.workers = whole_blocks(min(workers, items), plan.block)
                 launch.share = math.ceil(items / launch.workers)
                 launch.items, launch.splits, launch.samples = items, splits_now, samples_now
                 launch.first_pixel, launch.first_sample = first_pixel, done
@@ -170,7 +160,22 @@ def integrate(
     return result
 
 
-def _whole_blocks(workers, block):
+def prepare_launch(scene, seed, max_depth):
+    """A `Launch` with what does not change from launch to launch."""
+    film = scene.film
+    return path.Launch(
+        seed=int(np.uint32(seed).view(np.int32)),
+        crop_x=film.crop_offset[0],
+        crop_y=film.crop_offset[1],
+        width=film.crop_size[0],
+        film_width=film.width,
+        max_depth=UNLIMITED if max_depth < 0 else max_depth,
+        rr_depth=min(scene.model.integrator.rr_depth, UNLIMITED),
+        environment=scene.layout.environment,
+    )
+
+
+def whole_blocks(workers, block):
     """At least that many workers, in whole thread blocks: Taichi's Vulkan backend drops a partial one."""
     return block * math.ceil(workers / block)
 

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import subprocess
+from pathlib import Path
 
 import taichi as ti
 
@@ -87,3 +89,19 @@ def host_memory():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
         return None
+
+
+def free_memory():
+    """Bytes that the device in use has free, or None where that cannot be told."""
+    if arch() == "cuda":
+        command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+            return int(answer.split()[0]) * 2**20
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+            return None
+    try:  # Linux: what can be had without swapping, caches included
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError, IndexError):
+        return host_memory()

@@ -1,0 +1,150 @@
+"""The tape's host side: what it allocates, and the order in which its kernels run."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import taichi as ti
+from tqdm import tqdm
+
+from prb import runtime
+from prb.device import upload, zeros
+from prb.errors import MemoryLimitError, ParameterError
+from prb.integrate import CPU, GPU, Result, check_samples, prepare_launch, whole_blocks
+from prb.kernels import tape
+from prb.kernels.view import vec3f, vec4i, vec12f, vec16f
+
+SHARE_OF_FREE = 0.8  # of the device's free memory, unless the caller sets a limit
+PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
+BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
+REPLICAS = 1024
+
+
+def device_bytes(scene, *, spp, max_depth, passes=1):
+    """Bytes that the tape allocates on the device for one pass, the scene's own arrays not counted."""
+    paths = _paths(scene) * math.ceil(spp / passes)
+    copies = 2 * 4 * max(scene.values.size, 1) * _replicas(scene)
+    return paths * (PATH_BYTES + BOUNCE_BYTES * max_depth) + copies
+
+
+def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_limit=None, progress=False):
+    """J^T image_adjoint by the tape, as a `Result`; see `prb.TapeAdjoint`."""
+    spp = scene.sensor.sample_count if spp is None else spp
+    max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
+    check_samples(spp, seed, max_depth)
+    if max_depth < 0:
+        raise ParameterError("max_depth: -1 has no end, and a tape needs one; set max_depth, to 16 say")
+    if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= spp:
+        raise ParameterError(f"passes: {passes!r} is out of range; it goes from 1 to spp, {spp}")
+    _check_memory(scene, spp, max_depth, passes, memory_limit)
+
+    arrays = scene.device_arrays()
+    scene_arrays, (camera, inverse_cdf, quantiles) = arrays[:-3], arrays[-3:]
+    bsdfs, textures, emitters = (scene_arrays[i] for i in (8, 9, 10))
+    plan = CPU if runtime.on_cpu() else GPU
+    features = replace(scene.layout.features, block=plan.block)
+    height, width, _ = scene.image_shape
+    pixels = height * width
+    chunk = math.ceil(spp / passes)
+    size, replicas = max(scene.values.size, 1), _replicas(scene)
+    paths = pixels * chunk
+
+    copies = np.zeros(size, np.float32)
+    copies[: scene.values.size] = scene.values
+    params = _with_adjoint(upload(np.tile(copies, replicas)), zeros(replicas * size))
+    L = _with_adjoint(zeros(paths, vec3f), zeros(paths, vec3f))
+    slices = zeros(paths, vec3f), zeros(paths, vec3f)  # adjoints of beta_k and beta_{k+1}
+    state = zeros(paths, vec16f)
+    betas, vertices = [zeros(paths, vec3f)], []
+    betas[0].fill(1.0)
+    alive = zeros(1, ti.i32)
+    adjoint = np.repeat(np.asarray(image_adjoint, np.float64).reshape(-1, 3) / spp, chunk, axis=0)
+
+    result = Result(np.zeros((pixels, 3)), gradient=np.zeros(size))
+    launch = prepare_launch(scene, seed, max_depth)
+    hidden = None if progress else True  # None: shown on a terminal
+    with tqdm(total=2 * max_depth * passes, desc="tape", unit="bounce", delay=0.5, disable=hidden,
+              leave=False) as bar:  # fmt: skip
+        for first in range(0, spp, chunk):
+            samples = min(chunk, spp - first)
+            launch.samples, launch.first_sample, launch.items = samples, first, pixels * samples
+            launch.workers = whole_blocks(min(plan.workers, launch.items), plan.block)
+            launch.share = math.ceil(launch.items / launch.workers)
+
+            def shade(kernel, k, paths=launch.items):
+                vertex_i, vertex_f = vertices[k]
+                kernel(features, paths, replicas, size, bsdfs, textures, emitters, vertex_i, vertex_f,
+                       params, betas[k], betas[k + 1], L)  # fmt: skip
+
+            tape.begin(launch, camera, inverse_cdf, quantiles, state)
+            L.fill(0)
+            bounces = 0
+            for k in range(max_depth):
+                if k == len(vertices):
+                    vertices.append((zeros(paths, vec4i), zeros(paths, vec12f)))
+                    betas.append(zeros(paths, vec3f))
+                alive.fill(0)
+                tape.record(features, launch, k, *scene_arrays, state, *vertices[k], alive)
+                shade(tape.shade, k)
+                bounces = k + 1
+                bar.update()
+                if alive.to_numpy()[0] == 0:
+                    break
+            if samples < chunk:  # the last pass may be smaller
+                adjoint = adjoint.reshape(pixels, chunk, 3)[:, :samples].reshape(-1, 3)
+            radiance = L.to_numpy()[: launch.items].astype(np.float64)
+            usable = np.isfinite(radiance).all(axis=1)
+            result.rejected += int((~usable).sum())
+            L.grad.from_numpy(_padded(adjoint * usable[:, None], paths))
+            params.grad.fill(0)
+            slices[bounces % 2].fill(0)
+            for k in reversed(range(bounces)):
+                betas[k + 1]._set_grad(slices[(k + 1) % 2])
+                betas[k]._set_grad(slices[k % 2])
+                slices[k % 2].fill(0)
+                shade(tape.shade.grad, k)
+                bar.update()
+            radiance[~usable] = 0
+            result.image += radiance.reshape(pixels, samples, 3).sum(axis=1)
+            result.gradient += params.grad.to_numpy().reshape(replicas, size).sum(axis=0, dtype=np.float64)
+    result.image = (result.image / spp).reshape(height, width, 3)
+    result.gradient = result.gradient[: scene.values.size]
+    return result
+
+
+def _paths(scene):
+    height, width, _ = scene.image_shape
+    return height * width
+
+
+def _replicas(scene):
+    return max(1, min(REPLICAS, CPU.sums // max(scene.values.size, 1)))
+
+
+def _with_adjoint(array, adjoint):
+    array._set_grad(adjoint)
+    return array
+
+
+def _padded(adjoint, paths):
+    out = np.zeros((paths, 3), np.float32)
+    out[: len(adjoint)] = adjoint
+    return out
+
+
+def _check_memory(scene, spp, max_depth, passes, memory_limit):
+    """Raise MemoryLimitError, before anything is allocated, if one pass does not fit."""
+    runtime.ensure()
+    needed = device_bytes(scene, spp=spp, max_depth=max_depth, passes=passes)
+    free = runtime.free_memory()
+    limit = memory_limit if memory_limit is not None else None if free is None else SHARE_OF_FREE * free
+    if limit is not None and needed > limit:
+        one = device_bytes(scene, spp=spp, max_depth=max_depth, passes=spp)
+        enough = math.ceil(spp * needed / limit / spp * passes) if one <= limit else None
+        split = f"passes={min(max(enough, passes + 1), spp)}" if enough else "a smaller film or depth"
+        raise MemoryLimitError(
+            f"the tape needs {needed / 2**20:.0f} MiB for {spp} spp at depth {max_depth}, its limit is "
+            f"{limit / 2**20:.0f} MiB; take fewer samples, {split}, or ReplayAdjoint()",
+            needed=needed,
+            limit=int(limit),
+        )
