@@ -44,8 +44,13 @@ def upload(array, element=None):
     return device
 
 
+def empty(shape, element=ti.f32):
+    """An array on the device, with whatever was in its memory."""
+    return ti.ndarray(element, shape)
+
+
 def zeros(shape, element=ti.f32):
-    device = ti.ndarray(element, shape)
+    device = empty(shape, element)
     device.fill(0)
     return device
 
@@ -63,6 +68,7 @@ class Scene:
         self.values = self.layout.params.copy()  # what the device's parameter buffer holds
         self._arrays = None
         self._generation = None
+        self.tape_buffers = None  # see prb.tape.Buffers
 
     @property
     def sensor(self):

@@ -8,7 +8,7 @@ import taichi as ti
 from tqdm import tqdm
 
 from prb import runtime
-from prb.device import upload, zeros
+from prb.device import empty, upload, zeros
 from prb.errors import MemoryLimitError, ParameterError
 from prb.integrate import CPU, GPU, Result, check_samples, prepare_launch, whole_blocks
 from prb.kernels import tape
@@ -52,11 +52,9 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     copies = np.zeros(size, np.float32)
     copies[: scene.values.size] = scene.values
     params = _with_adjoint(upload(np.tile(copies, replicas)), zeros(replicas * size))
-    L = _with_adjoint(zeros(paths, vec3f), zeros(paths, vec3f))
-    slices = zeros(paths, vec3f), zeros(paths, vec3f)  # adjoints of beta_k and beta_{k+1}
-    state = zeros(paths, vec16f)
-    betas, vertices = [zeros(paths, vec3f)], []
-    betas[0].fill(1.0)
+    tape_memory = Buffers.of(scene, paths)
+    L, state, slices = tape_memory.L, tape_memory.state, tape_memory.slices
+    betas, vertices = tape_memory.betas, tape_memory.vertices
     alive = zeros(1, ti.i32)
     adjoint = np.repeat(np.asarray(image_adjoint, np.float64).reshape(-1, 3) / spp, chunk, axis=0)
 
@@ -80,9 +78,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
             L.fill(0)
             bounces = 0
             for k in range(max_depth):
-                if k == len(vertices):
-                    vertices.append((zeros(paths, vec4i), zeros(paths, vec12f)))
-                    betas.append(zeros(paths, vec3f))
+                tape_memory.reserve(k)
                 alive.fill(0)
                 tape.record(features, launch, k, *scene_arrays, state, *vertices[k], alive)
                 shade(tape.shade, k)
@@ -112,6 +108,39 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     return result
 
 
+class Buffers:
+    """The tape's arrays for a number of paths. A scene keeps its last ones, as allocating takes longer than
+    filling them: a loop of gradients pays for it once. They go with the scene."""
+
+    def __init__(self, generation, paths):
+        self.generation, self.paths = generation, paths
+        self.L = _with_adjoint(empty(paths, vec3f), empty(paths, vec3f))
+        self.state = empty(paths, vec16f)
+        self.slices = empty(paths, vec3f), empty(paths, vec3f)  # adjoints of beta_k and beta_{k+1}
+        self.betas = [empty(paths, vec3f)]
+        self.vertices = []
+        self.betas[0].fill(1.0)
+
+    @classmethod
+    def of(cls, scene, paths):
+        """The scene's buffers if they are of that size and on the device in use, else new ones."""
+        kept = scene.tape_buffers
+        if kept is None or (kept.generation, kept.paths) != (runtime.ensure(), paths):
+            scene.tape_buffers = None  # let go of the old ones first
+            scene.tape_buffers = cls(runtime.ensure(), paths)
+        return scene.tape_buffers
+
+    def reserve(self, bounce):
+        """Make sure that there is room for a bounce."""
+        if bounce == len(self.vertices):
+            self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f)))
+            self.betas.append(empty(self.paths, vec3f))
+
+    def nbytes(self):
+        """Bytes that are allocated already."""
+        return self.paths * (PATH_BYTES + BOUNCE_BYTES * len(self.vertices))
+
+
 def _paths(scene):
     height, width, _ = scene.image_shape
     return height * width
@@ -136,8 +165,10 @@ def _check_memory(scene, spp, max_depth, passes, memory_limit):
     """Raise MemoryLimitError, before anything is allocated, if one pass does not fit."""
     runtime.ensure()
     needed = device_bytes(scene, spp=spp, max_depth=max_depth, passes=passes)
+    limit = memory_limit
     free = runtime.free_memory()
-    limit = memory_limit if memory_limit is not None else None if free is None else SHARE_OF_FREE * free
+    if limit is None and free is not None:
+        limit = SHARE_OF_FREE * (free + (scene.tape_buffers.nbytes() if scene.tape_buffers else 0))
     if limit is not None and needed > limit:
         one = device_bytes(scene, spp=spp, max_depth=max_depth, passes=spp)
         enough = math.ceil(spp * needed / limit / spp * passes) if one <= limit else None
