@@ -141,9 +141,7 @@ def record(
                 f = vec3(0.0, 0.0, 0.0)
                 if vertex.bsdf >= 0:
                     _f, f = material.eval(features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, vertex.wo)
-                beta, zeros, goes_on, survival = extend(
-                    REVERSE, launch, beta, zeros, f, vertex, depth + 1
-                )
+                beta, zeros, goes_on, survival = extend(REVERSE, launch, beta, zeros, f, vertex, depth + 1)
                 scale = 0.0
                 if goes_on:
                     scale = 1.0 / (vertex.pdf * survival)

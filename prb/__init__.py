@@ -10,17 +10,24 @@ import os
 os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")  # standard output belongs to the program
 os.environ.setdefault("TI_LOG_LEVEL", "error")
 
-from prb.adjoint import ReplayAdjoint  # noqa: E402
+from prb.adjoint import FiniteDifference, ReplayAdjoint, TapeAdjoint  # noqa: E402
 from prb.device import Scene  # noqa: E402
-from prb.errors import DeviceError, ImageError, ParameterError, PrbError, SceneError  # noqa: E402
+from prb.errors import (  # noqa: E402
+    DeviceError,
+    ImageError,
+    MemoryLimitError,
+    ParameterError,
+    PrbError,
+    SceneError,
+)
 from prb.load import bundled_scenes, load_dict, load_file  # noqa: E402
 from prb.params import Params, traverse  # noqa: E402
 from prb.render import render, render_backward, render_forward  # noqa: E402
 from prb.runtime import available_archs, init  # noqa: E402
 
 __all__ = [
-    "DeviceError", "ImageError", "ParameterError", "Params", "PrbError", "ReplayAdjoint", "Scene",
-    "SceneError", "available_archs", "bundled_scenes", "init", "load_dict", "load_file", "render",
-    "render_backward", "render_forward", "traverse",
+    "DeviceError", "FiniteDifference", "ImageError", "MemoryLimitError", "ParameterError", "Params",
+    "PrbError", "ReplayAdjoint", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
+    "init", "load_dict", "load_file", "render", "render_backward", "render_forward", "traverse",
 ]  # fmt: skip
 __version__ = "0.1.0"

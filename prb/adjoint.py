@@ -7,8 +7,9 @@ from tqdm import tqdm
 
 from prb import tape
 from prb.errors import ParameterError
-from prb.integrate import Result, integrate
+from prb.integrate import Result, device_bytes, integrate
 from prb.kernels import path
+from prb.params import slots
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,25 @@ class ReplayAdjoint:
     depends on the image, the scene and the parameters, never on depth or samples. Prefer it always; the
     other methods exist to check it.
 
+    passes: as of TapeAdjoint, for symmetry; memory does not depend on it.
+
     Interior derivatives only: a parameter that moves a silhouette or a shadow's edge would need a
     boundary term.
     """
 
+    passes: int = 1
     name = "replay"
 
-    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, progress=False) -> Result:
+    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False) -> Result:
         """J^T image_adjoint over all parameters, and the image of the same paths."""
         return integrate(
             scene, path.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
-            progress=progress, label="gradient",
+            passes=self.passes, progress=progress, label="gradient",
         )  # fmt: skip
+
+    def device_bytes(self, scene, *, spp, max_depth):
+        """Bytes that it allocates on the device."""
+        return device_bytes(scene, path.REVERSE, spp)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class TapeAdjoint:
     memory_limit: int | None = None
     name = "tape"
 
-    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, progress=False) -> Result:
+    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False) -> Result:
         """J^T image_adjoint over all parameters, and the image of the same paths."""
         return tape.backward(
             scene, image_adjoint, spp=spp, seed=seed, max_depth=max_depth, passes=self.passes,
@@ -79,8 +87,8 @@ class FiniteDifference:
     step: float = 1e-2
     name = "fd"
 
-    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, progress=False) -> Result:
-        """J^T image_adjoint over all parameters, and the image."""
+    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False) -> Result:
+        """J^T image_adjoint over the named parameters (None: all; others stay zero), and the image."""
         if not (isinstance(self.step, (int, float)) and 0 < self.step < np.inf):
             raise ParameterError(f"step: {self.step!r} is out of range; it is a number above 0")
         options = dict(spp=spp, seed=seed, max_depth=max_depth)
@@ -89,10 +97,12 @@ class FiniteDifference:
         original = scene.values.copy()
         weight = np.asarray(image_adjoint, np.float64)
         hidden = None if progress else True  # None: shown on a terminal
-        total = 2 * scene.values.size
+        numbers = self._numbers(scene, names)
+        total = self.renders(scene, names)
         try:
             with tqdm(total=total, desc="differences", unit="render", disable=hidden, leave=False) as bar:
-                for i, x in enumerate(original):
+                for i in numbers:
+                    x = original[i]
                     objective, at = [], []
                     for sign in (1, -1):
                         scene.values[i] = x + sign * self.step * max(abs(float(x)), 1.0)
@@ -106,6 +116,23 @@ class FiniteDifference:
             scene.values[:] = original
             scene.refresh()
         return result
+
+    def renders(self, scene, names=None):
+        """How many renders the named parameters take."""
+        return 2 * len(self._numbers(scene, names))
+
+    @staticmethod
+    def _numbers(scene, names):
+        return [
+            slot.offset + i
+            for name, slot in slots(scene).items()
+            if names is None or name in names
+            for i in range(slot.size)
+        ]
+
+    def device_bytes(self, scene, *, spp, max_depth):
+        """Bytes that it allocates on the device."""
+        return device_bytes(scene, path.PRIMAL, spp)
 
 
 METHODS = {method.name: method for method in (ReplayAdjoint, TapeAdjoint, FiniteDifference)}

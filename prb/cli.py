@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -103,6 +104,14 @@ def _parser():
                       help="a name, a glob or the alias albedo; may be repeated (default: all)")  # fmt: skip
     grad.add_argument("--target", metavar="IMAGE",
                       help="objective: mean squared difference to it (default: the mean)")  # fmt: skip
+    methods = ["replay", "tape", "fd", "all"]
+    grad.add_argument("--method", choices=methods, default="replay",
+                      help="path replay, the tape, central differences, or all side by side")  # fmt: skip
+    grad.add_argument("--passes", type=int, metavar="N",
+                      help="parts that replay and tape split the samples into (default: 1)")  # fmt: skip
+    grad.add_argument("--memory-limit", type=float, metavar="MIB",
+                      help="what the tape may allocate (default: 80 %% of the free memory)")  # fmt: skip
+    grad.add_argument("--step", type=float, help="of the central differences (default: 0.01)")
     grad.add_argument("-o", "--output", metavar="FILE", help="also write the gradients, as json or npz")
     grad.set_defaults(run=_grad)
 
@@ -196,18 +205,68 @@ def _grad(args):
         seed = (seed + SEED_OF_PATHS) % 2**32
     else:
         weight = np.full(shape, 1 / np.prod(shape))
-    result = backward(scene, weight, seed=seed, **options)
-    if args.target is None:
-        objective = {"name": "mean", "value": float(result.image.mean())}
-    grads = split(scene, result.gradient, names)
-    _check_finite(grads)
+    methods = _methods(args)
+    found = {}
+    for method in methods:
+        if method.name == "fd":
+            print(f"prb: central differences take {method.renders(scene, names)} renders", file=sys.stderr)
+        if len(methods) > 1:  # so that what is timed does not compile
+            once = {**options, "spp": args.passes or 1}
+            backward(scene, weight, method, seed=seed, names=[], **once)
+        start = time.perf_counter()
+        result = backward(scene, weight, method, seed=seed, names=names, **options)
+        seconds = time.perf_counter() - start
+        grads = split(scene, result.gradient, names)
+        _check_finite(grads)
+        memory = method.device_bytes(scene, spp=spp, max_depth=max_depth) + scene.device_bytes()
+        found[method.name] = {"gradients": grads, "seconds": seconds, "device_mib": memory / 2**20}
+        if args.target is None and method is methods[0]:
+            objective = {"name": "mean", "value": float(result.image.mean())}
+    grads = found[methods[0].name]["gradients"]
+    if not any(np.any(g) for g in grads.values()):
+        print("prb: the gradient is zero everywhere; does light reach these parameters?", file=sys.stderr)
     report = {
-        "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth, "method": "replay",
+        "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth, "method": args.method,
         "objective": objective, "gradients": {name: g.tolist() for name, g in grads.items()},
     }  # fmt: skip
+    if len(methods) > 1:
+        report["methods"] = _compared(found, grads)
     if args.output is not None:
         _write_gradients(Path(args.output), report, grads)
     return _json(**report) if args.json else _gradients(scene, report, grads)
+
+
+def _methods(args):
+    """The adjoint methods that the command line asks for."""
+    from prb.adjoint import METHODS
+
+    passes = {} if args.passes is None else {"passes": args.passes}
+    limit = {} if args.memory_limit is None else {"memory_limit": int(args.memory_limit * 2**20)}
+    step = {} if args.step is None else {"step": args.step}
+    options = {"replay": passes, "tape": {**passes, **limit}, "fd": step}
+    wanted = list(METHODS) if args.method == "all" else [args.method]
+    return [METHODS[name](**options[name]) for name in wanted]
+
+
+def _compared(found, reference):
+    """What each method found, for JSON: its gradients, how far off the first method's they are, its cost."""
+    return {
+        name: {
+            "gradients": {key: g.tolist() for key, g in entry["gradients"].items()},
+            "relative_difference": {
+                key: _difference(g, reference[key]) for key, g in entry["gradients"].items()
+            },
+            "seconds": entry["seconds"],
+            "device_mib": entry["device_mib"],
+        }
+        for name, entry in found.items()
+    }
+
+
+def _difference(gradient, reference):
+    """The largest difference over the largest number."""
+    scale = np.abs(reference).max(initial=0)
+    return float(np.abs(gradient - reference).max(initial=0) / scale) if scale > 0 else 0.0
 
 
 def _progress():
@@ -253,6 +312,15 @@ def _gradients(scene, report, grads):
     head = f"{scene.name}: {report['spp']} spp, seed {report['seed']}, depth {depth}, {report['method']}"
     value = f"objective: {objective['name']} = {objective['value']:.6g}"
     values = prb.traverse(scene)
+    if "methods" in report:
+        rows = []
+        for name in grads:
+            for method, entry in report["methods"].items():
+                off, cost = entry["relative_difference"][name], f"{entry['seconds']:.2f}"
+                gradient = numbers(np.array(entry["gradients"][name]))
+                rows.append([name, method, gradient, f"{off:.1e}", cost, f"{entry['device_mib']:.1f}"])
+        columns = ["parameter", "method", "derivative", "relative difference", "seconds", "device MiB"]
+        return f"{head}\n{value}\n\n{_table(rows, columns)}"
     rows = [[name, numbers(values[name]), numbers(g)] for name, g in grads.items()]
     return f"{head}\n{value}\n\n{_table(rows, ['parameter', 'value', 'derivative of the objective'])}"
 

@@ -63,6 +63,12 @@ def check_samples(spp, seed, max_depth):
             raise ParameterError(f"{name}: {x} is out of range; it goes from {low} to {high}")
 
 
+def check_passes(passes, spp):
+    """Raise ParameterError unless the samples can be split that way."""
+    if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= spp:
+        raise ParameterError(f"passes: {passes!r} is out of range; it goes from 1 to spp, {spp}")
+
+
 def integrate(
     scene,
     mode,
@@ -72,6 +78,7 @@ def integrate(
     max_depth=None,
     image_adjoint=None,
     param_tangents=None,
+    passes=1,
     progress=False,
     label="render",
 ):
@@ -79,29 +86,21 @@ def integrate(
 
     image_adjoint: (height, width, 3), derivative of the objective with respect to the image.
     param_tangents: float32, one number for each parameter.
+    passes: parts of about equal size that the samples are split into, at least.
     progress: a bar on standard error, if that is a terminal.
     """
     spp = scene.sensor.sample_count if spp is None else spp
     max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
     check_samples(spp, seed, max_depth)
+    check_passes(passes, spp)
     arrays = scene.device_arrays()
     plan = CPU if runtime.on_cpu() else GPU
     height, width, _ = scene.image_shape
     pixels = height * width
+    plan = replace(plan, paths=min(plan.paths, pixels * math.ceil(spp / passes)))
     size = max(scene.values.size, 1)
-
-    # A launch takes `chunk` pixels with `splits` items of `samples` samples each.
-    chunk = min(pixels, plan.paths)
-    samples_wanted = min(spp, max(1, plan.paths // chunk))
-    splits = min(samples_wanted, math.ceil(plan.items / chunk))
-    samples = samples_wanted // splits
-    workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
-
-    differentiated = mode != path.PRIMAL
-    replicas, exclusive = 1, False
-    if mode == path.REVERSE:
-        replicas = max(1, min(workers, plan.sums // size))
-        exclusive = runtime.on_cpu() and replicas == workers
+    chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp)
+    exclusive = mode == path.REVERSE and runtime.on_cpu() and replicas == workers
     features = replace(scene.layout.features, exclusive=exclusive, block=plan.block)
 
     image = zeros(pixels, vec3f)
@@ -110,7 +109,7 @@ def integrate(
     tangent = zeros(pixels, vec3f) if mode == path.FORWARD else none
     gradient = zeros(replicas * size if mode == path.REVERSE else 1)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
-    cache_shape = (workers, path.CACHED) if differentiated else (1, 1)
+    cache_shape = (workers, path.CACHED) if mode != path.PRIMAL else (1, 1)
     cache = zeros(cache_shape, vec16f)
     rejected = zeros(1, ti.i32)
 
@@ -158,6 +157,27 @@ def integrate(
         result.gradient = result.gradient[: scene.values.size]
     result.rejected = int(rejected.to_numpy()[0])
     return result
+
+
+def cut(plan, scene, mode, spp):
+    """How a render is cut: (pixels of a launch, items of a pixel, samples of an item, workers, replicas)."""
+    height, width, _ = scene.image_shape
+    chunk = min(height * width, plan.paths)
+    wanted = min(spp, max(1, plan.paths // chunk))
+    splits = min(wanted, math.ceil(plan.items / chunk))
+    workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
+    replicas = max(1, min(workers, plan.sums // max(scene.values.size, 1))) if mode == path.REVERSE else 1
+    return chunk, splits, wanted // splits, workers, replicas
+
+
+def device_bytes(scene, mode, spp):
+    """Bytes that `integrate` allocates on the device, the scene's own arrays not counted."""
+    runtime.ensure()
+    workers, replicas = cut(CPU if runtime.on_cpu() else GPU, scene, mode, spp)[3:]
+    height, width, _ = scene.image_shape
+    images = 1 if mode == path.PRIMAL else 2  # and the adjoint's or the tangent's
+    cache = 0 if mode == path.PRIMAL else 64 * path.CACHED * workers
+    return 12 * height * width * images + 4 * replicas * max(scene.values.size, 1) + cache
 
 
 def prepare_launch(scene, seed, max_depth):

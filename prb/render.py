@@ -41,7 +41,7 @@ def render_backward(
     params: names, globs or aliases, as `prb.traverse` lists them; None: every differentiable parameter.
     spp, seed, max_depth: of the paths that carry the gradient; for an objective that is not linear in the
         image, give them another seed than the picture's, or the gradient is biased.
-    adjoint: the method, `ReplayAdjoint()` by default.
+    adjoint: the method: `ReplayAdjoint()` by default, `TapeAdjoint()` or `FiniteDifference()`.
 
     Returns a dict name -> float64 array in the parameter's shape.
     Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
@@ -49,17 +49,22 @@ def render_backward(
     """
     _check_scene(scene)
     names = select(scene, params)
-    result = backward(scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    result = backward(
+        scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress
+    )
     return split(scene, result.gradient, names)
 
 
-def backward(scene, grad_image, adjoint=None, *, spp=None, seed=0, max_depth=None, progress=False):
-    """As `render_backward`, for all parameters: a `Result` with the image of the same paths as well."""
+def backward(
+    scene, grad_image, adjoint=None, *, spp=None, seed=0, max_depth=None, names=None, progress=False
+):
+    """As `render_backward`: a `Result` with the flat gradient, and the image of the same paths as well."""
     _check_scene(scene)
     _check_memory(scene, path.REVERSE)
     weight = checked_image(grad_image, scene.image_shape, "grad_image")
     method = ReplayAdjoint() if adjoint is None else adjoint
-    result = method.backward(scene, weight, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    options = dict(spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress)
+    result = method.backward(scene, weight, **options)
     _report(result)
     return result
 

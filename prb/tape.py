@@ -10,7 +10,7 @@ from tqdm import tqdm
 from prb import runtime
 from prb.device import empty, upload, zeros
 from prb.errors import MemoryLimitError, ParameterError
-from prb.integrate import CPU, GPU, Result, check_samples, prepare_launch, whole_blocks
+from prb.integrate import CPU, GPU, Result, check_passes, check_samples, prepare_launch, whole_blocks
 from prb.kernels import tape
 from prb.kernels.view import vec3f, vec4i, vec12f, vec16f
 
@@ -34,8 +34,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     check_samples(spp, seed, max_depth)
     if max_depth < 0:
         raise ParameterError("max_depth: -1 has no end, and a tape needs one; set max_depth, to 16 say")
-    if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= spp:
-        raise ParameterError(f"passes: {passes!r} is out of range; it goes from 1 to spp, {spp}")
+    check_passes(passes, spp)
     _check_memory(scene, spp, max_depth, passes, memory_limit)
 
     arrays = scene.device_arrays()
@@ -170,9 +169,9 @@ def _check_memory(scene, spp, max_depth, passes, memory_limit):
     if limit is None and free is not None:
         limit = SHARE_OF_FREE * (free + (scene.tape_buffers.nbytes() if scene.tape_buffers else 0))
     if limit is not None and needed > limit:
-        one = device_bytes(scene, spp=spp, max_depth=max_depth, passes=spp)
-        enough = math.ceil(spp * needed / limit / spp * passes) if one <= limit else None
-        split = f"passes={min(max(enough, passes + 1), spp)}" if enough else "a smaller film or depth"
+        fixed = device_bytes(scene, spp=0, max_depth=max_depth)
+        fitting = int((limit - fixed) // (device_bytes(scene, spp=1, max_depth=max_depth) - fixed))  # samples
+        split = f"passes={math.ceil(spp / fitting)}" if fitting > 0 else "a smaller film or depth"
         raise MemoryLimitError(
             f"the tape needs {needed / 2**20:.0f} MiB for {spp} spp at depth {max_depth}, its limit is "
             f"{limit / 2**20:.0f} MiB; take fewer samples, {split}, or ReplayAdjoint()",
