@@ -157,7 +157,10 @@ def trace_paths(
     nothing.
     """
     ti.loop_config(block_dim=ti.static(features.block))
-    for worker in range(launch.workers):
+    for index in range(launch.workers * ti.static(features.stride)):
+        if index % ti.static(features.stride) != 0:
+            continue
+        worker = index // ti.static(features.stride)
         scene = SceneView(
             nodes, children, packets, prims, prim_info, prim_light, normals,
             shapes, bsdfs, textures, emitters, emitter_data, lights, light_pdf, params,

@@ -23,19 +23,20 @@ class Plan:
     """How launches are cut on one kind of device.
 
     paths: of one launch, about. workers: concurrent threads' worth of state. items: work items wanted at
-    least, so that a small image still fills the device. block: workers of a thread block. sums: floats in
-    the replicated gradient buffers, about.
+    least, so that a small image still fills the device. block: workers of a thread block. stride: see
+    `kernels.view.Features`. sums: floats in the replicated gradient buffers, about.
     """
 
     paths: int
     workers: int
     items: int
     block: int
+    stride: int
     sums: int
 
 
-CPU = Plan(paths=2**19, workers=512, items=64, block=1, sums=2**20)
-GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, sums=2**22)
+CPU = Plan(paths=2**19, workers=512, items=64, block=1, stride=512, sums=2**20)
+GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, sums=2**22)
 
 
 @dataclass
@@ -101,7 +102,7 @@ def integrate(
     size = max(scene.values.size, 1)
     chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp)
     exclusive = mode == path.REVERSE and runtime.on_cpu() and replicas == workers
-    features = replace(scene.layout.features, exclusive=exclusive, block=plan.block)
+    features = replace(scene.layout.features, exclusive=exclusive, block=plan.block, stride=plan.stride)
 
     image = zeros(pixels, vec3f)
     none = zeros(1, vec3f)

@@ -102,6 +102,7 @@ def lay_out(model, *, progress=False):
         stack=stack,
         exclusive=False,
         block=0,
+        stride=1,
     )
     arrays = {
         "nodes": tree.bounds,

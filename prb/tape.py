@@ -41,7 +41,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     scene_arrays, (camera, inverse_cdf, quantiles) = arrays[:-3], arrays[-3:]
     bsdfs, textures, emitters = (scene_arrays[i] for i in (8, 9, 10))
     plan = CPU if runtime.on_cpu() else GPU
-    features = replace(scene.layout.features, block=plan.block)
+    features = replace(scene.layout.features, block=plan.block, stride=plan.stride)
     height, width, _ = scene.image_shape
     pixels = height * width
     chunk = math.ceil(spp / passes)

@@ -3,6 +3,10 @@
 Polygons are split into fans. Corners that differ in position, texture coordinate or normal index
 become vertices of their own, as in Mitsuba. Negative indices count back from the line they stand in.
 A corner without a texture coordinate, in a file that has some, gets (0, 0).
+
+Read by hand because trimesh 5.2 counts negative indices from the end of the file, takes index 0 for 1,
+and drops all normals or texture coordinates without a word where one face has none; and tinyobjloader
+has no wheels for Python 3.12.
 """
 
 import itertools

@@ -1,196 +1,268 @@
-"""Stanford PLY files: ASCII and binary, either byte order, polygons of any size; plyfile reads them.
+"""Stanford PLY files: ASCII and binary, either byte order, polygons of any size.
 
 Vertex normals (nx, ny, nz) and texture coordinates (u, v; s, t; texture_u, texture_v) are read as
-Mitsuba reads them; other properties are skipped. plyfile wants a plain header, and one record per
-line in ASCII, so files get these first; and counts are checked before it allocates memory for them.
+Mitsuba reads them; other properties are skipped.
+
+Read by hand because trimesh renumbers vertices but not their normals where a file has texture coordinates
+and refuses binary files that mix polygons, and plyfile's licence, the GPL, would bind prb's users.
 """
 
-import io
-import re
-import tempfile
-import warnings
+from typing import NamedTuple
 
 import numpy as np
-from plyfile import PlyData, PlyElement, PlyElementParseError, PlyHeaderParseError, PlyListProperty
 
 from prb.scene.meshes import MeshFileError, RawMesh, triangulate
 
+_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
+    "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
+    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
+    "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
+}
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _TEXCOORDS = (("u", "v"), ("texture_u", "texture_v"), ("s", "t"))
-_FORMATS = ("ascii", "binary_little_endian", "binary_big_endian")
-_END = re.compile(rb"[\r\n][ \t]*end_header[ \t]*(\r\n|\n|\r)")
 _MAX_HEADER = 1 << 20
-_UNSIGNED = {b"char": b"uchar", b"int8": b"uint8", b"short": b"ushort", b"int16": b"uint16",
-             b"int": b"uint", b"int32": b"uint32"}
+
+
+class _Property(NamedTuple):
+    name: str
+    dtype: str
+    count: str | None  # the type of a list's length
+
+
+class _Element(NamedTuple):
+    name: str
+    count: int
+    properties: list[_Property]
 
 
 def read_ply(data: bytes) -> RawMesh:
     """The mesh in a file's bytes; raises `MeshFileError`."""
-    header, counts, body = _header(data)
-    schema = _schema(header, counts)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # NumPy: a fraction where an int belongs
-            warnings.simplefilter("ignore", UserWarning)  # NumPy: a list without items
-            if schema.text:
-                body = _one_record_per_line(schema, counts, body)
-                ply = PlyData.read(io.BytesIO(header + body))
-            else:
-                _check_size(schema, counts, len(body))
-                ply = _binary(schema, header + body)
-    except PlyElementParseError as error:
-        if error.message == "early end-of-file":
-            raise _ends_early(error.element, error.element.count) from None
-        problem = str(error).replace("malformed input", "not a number of the type in the header")
-        raise MeshFileError(f"{problem}; does the header fit the file?") from None
-    except UnicodeDecodeError as error:
-        raise MeshFileError(f"the body holds something that is not a number: {error}") from None
-    except (OverflowError, DeprecationWarning) as error:
-        raise MeshFileError(f"a number does not fit the type in the header: {error}") from None
-    return _mesh(ply)
-
-
-def _schema(header: bytes, counts: list[int]) -> PlyData:
-    """The elements without their records, after a look at the counts and names."""
-    empty = re.sub(rb"(?m)^(element \S+) -?\d+$", rb"\1 0", header)
-    try:
-        schema = PlyData.read(io.BytesIO(empty))
-    except PlyHeaderParseError as error:
-        raise _bad_line(header.split(b"\n")[error.line - 1]) from None
-    except ValueError as error:
-        raise MeshFileError(f"the header is wrong: {error}") from None
-    for element, count in zip(schema, counts, strict=True):
-        if count < 0 or not element.properties:
-            raise MeshFileError(f"the element '{element.name}' has a negative count or no properties")
+    order, elements, body = _header(data)
+    source = _Ascii(data[body:]) if order == "ascii" else _Binary(data, body, _ORDERS[order])
+    columns = {element.name: source.read(element) for element in elements}
+    source.finish()
     for needed in ("vertex", "face"):
-        if needed not in schema:
+        if needed not in columns:
             raise MeshFileError(f"there is no element '{needed}'; is it a mesh?")
-    return schema
-
-
-def _check_size(schema: PlyData, counts: list[int], size: int) -> None:
-    """Refuse counts for which `size` bytes are too few even if all lists are empty."""
-    for element, count in zip(schema, counts, strict=True):
-        size -= count * sum(
-            np.dtype(p.len_dtype if isinstance(p, PlyListProperty) else p.val_dtype).itemsize
-            for p in element.properties
-        )
-        if size < 0:
-            raise _ends_early(element, count)
-
-
-def _binary(schema: PlyData, data: bytes) -> PlyData:
-    """plyfile is fast where it can map the file and knows how long lists are, so lists of 3 and of 4
-    are tried before it reads record by record."""
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        for length in (3, 4, None):
-            known = {} if length is None else {
-                e.name: {p.name: length for p in e.properties if isinstance(p, PlyListProperty)}
-                for e in schema
-            }
-            file.seek(0)
-            try:
-                ply = PlyData.read(file, known_list_len=known)
-                break
-            except PlyElementParseError:
-                if length is None:
-                    raise
-        if (rest := len(data) - file.tell()):
-            raise MeshFileError(f"{rest} bytes follow after the last element;"
-                                " the header does not fit the file")
-        return ply
-
-
-def _one_record_per_line(schema: PlyData, counts: list[int], body: bytes) -> bytes:
-    """plyfile wants ASCII files so; others, Mitsuba among them, take any white space for a separator."""
-    words, position, records = body.split(), 0, []
-    for element, count in zip(schema, counts, strict=True):
-        lists = [isinstance(p, PlyListProperty) for p in element.properties]
-        for _ in range(count):
-            start = position
-            try:
-                for is_list in lists:
-                    position += 1 + (int(words[position]) if is_list else 0)
-            except ValueError:
-                raise MeshFileError(f"a list in element '{element.name}' has the length"
-                                    f" {words[position][:20].decode('latin-1')}") from None
-            except IndexError:
-                raise _ends_early(element, count) from None
-            if not start < position <= len(words):
-                raise _ends_early(element, count)
-            records.append(b" ".join(words[start:position]))
-    if position != len(words):
-        raise MeshFileError(f"{len(words) - position} numbers follow after the last element;"
-                            " the header does not fit the file")
-    return b"\n".join(records)
-
-
-def _mesh(ply: PlyData) -> RawMesh:
-    vertex, face = ply["vertex"], ply["face"]
+    vertex, face = columns["vertex"], columns["face"]
 
     def stack(names: tuple[str, ...]) -> np.ndarray | None:
         if not all(n in vertex for n in names):
             return None
-        if any(isinstance(vertex.ply_property(n), PlyListProperty) for n in names):
+        if any(isinstance(vertex[n], tuple) for n in names):
             raise MeshFileError(f"a vertex property of {', '.join(names)} is a list")
         return np.stack([vertex[n] for n in names], axis=1).astype(np.float64)
 
     vertices = stack(("x", "y", "z"))
     if vertices is None:
         raise MeshFileError("the vertices lack x, y or z")
-    name = "vertex_indices" if "vertex_indices" in face else "vertex_index"
-    if name not in face or not isinstance(face.ply_property(name), PlyListProperty):
+    texcoords = next((t for t in map(stack, _TEXCOORDS) if t is not None), None)
+    polygons = face.get("vertex_indices", face.get("vertex_index"))
+    if not isinstance(polygons, tuple):
         raise MeshFileError("the faces have no list vertex_indices or vertex_index")
-    polygons = face[name]
-    if polygons.ndim == 2:  # all of one length
-        counts, corners = np.full(len(polygons), polygons.shape[1]), polygons.reshape(-1)
-    else:
-        counts = np.fromiter(map(len, polygons), np.int64, len(polygons))
-        corners = np.concatenate(polygons) if len(polygons) else np.zeros(0, np.int64)
+    counts, corners = polygons
     if corners.dtype.kind == "f":
         odd = np.flatnonzero((corners != np.round(corners)) | (np.abs(corners) > 2**53))
         if len(odd):
             raise MeshFileError(f"a face refers to vertex {corners[odd[0]]:g}, not a whole number")
-    texcoords = next((t for t in map(stack, _TEXCOORDS) if t is not None), None)
     return RawMesh(vertices, triangulate(counts, corners.astype(np.int64)), stack(("nx", "ny", "nz")),
                    texcoords)
 
 
-def _header(data: bytes) -> tuple[bytes, list[int], bytes]:
-    """The header as plyfile takes it, the counts of the elements, and the body.
-
-    Comments go, as plyfile refuses those that are not ASCII. The lengths of lists become unsigned, as
-    plyfile takes a negative one for all that follows.
-    """
+def _header(data: bytes) -> tuple[str, list[_Element], int]:
+    """The format, the elements, and where the body begins."""
     if not data.startswith(b"ply"):
         raise MeshFileError("not a PLY file" if data else "the file is empty")
-    end = _END.search(data, 0, _MAX_HEADER)
-    if not end:
+    end = data.find(b"end_header", 0, _MAX_HEADER)
+    newline = data.find(b"\n", end)
+    if end < 0 or newline < 0:
         raise MeshFileError("the header has no end_header")
-    lines, counts, form = [b"ply"], [], None
-    for line in data[:end.start()].splitlines()[1:]:
+    order, elements = None, []
+    for line in data[:end].decode("latin-1").splitlines()[1:]:
         words = line.split()
-        if not words or words[0] in (b"comment", b"obj_info"):
-            continue
         try:
-            if words[0] == b"format":
-                form = words[1].decode("ascii")
-            elif words[0] == b"element":
-                counts.append(int(words[2]))
-                words[2] = b"%d" % counts[-1]
-            elif words[:2] == [b"property", b"list"]:
-                words[2] = _UNSIGNED.get(words[2], words[2])
-            lines.append(b" ".join(words).decode("ascii").encode())
-        except (IndexError, ValueError):
-            raise _bad_line(line) from None
-    if form not in _FORMATS:
-        raise MeshFileError(f"unknown format '{form}'; expected one of {', '.join(_FORMATS)}")
-    return b"\n".join([*lines, b"end_header\n"]), counts, data[end.end():]
+            if not words or words[0] in ("comment", "obj_info"):
+                continue
+            elif words[0] == "format":
+                order = words[1]
+            elif words[0] == "element":
+                elements.append(_Element(words[1], int(words[2]), []))
+            elif words[0] == "property" and words[1] == "list":
+                count = _TYPES[words[2]]
+                if count[0] == "f":
+                    raise ValueError
+                elements[-1].properties.append(_Property(words[4], _TYPES[words[3]], count))
+            elif words[0] == "property":
+                elements[-1].properties.append(_Property(words[2], _TYPES[words[1]], None))
+            else:
+                raise KeyError
+        except (KeyError, IndexError, ValueError):
+            raise MeshFileError(f"cannot understand the header line '{line.strip()[:60]}'") from None
+    if order not in _ORDERS:
+        raise MeshFileError(f"unknown format '{order}'; expected one of {', '.join(_ORDERS)}")
+    for element in elements:
+        if element.count < 0 or not element.properties:
+            raise MeshFileError(f"the element '{element.name}' has a negative count or no properties")
+    return order, elements, newline + 1
 
 
-def _bad_line(line: bytes) -> MeshFileError:
-    return MeshFileError(f"cannot understand the header line '{line.decode('latin-1').strip()[:60]}'")
+# Both sources return a column per property: an array, or for a list (lengths, all items in a row).
 
 
-def _ends_early(element: PlyElement, count: int) -> MeshFileError:
-    return MeshFileError(f"the file ends before the {count} records of element '{element.name}'")
+class _Binary:
+    def __init__(self, data: bytes, position: int, order: str):
+        self.data, self.position, self.order = data, position, order
+
+    def read(self, element: _Element) -> dict:
+        if element.count == 0:
+            return _empty(element)
+        lengths = self._lengths_of_first(element)
+        dtype = self._dtype(element, lengths)
+        end = self.position + dtype.itemsize * element.count
+        if end <= len(self.data):
+            rows = np.frombuffer(self.data, dtype, element.count, self.position)
+            if all((rows[f"#{name}"] == n).all() for name, n in lengths.items()):
+                self.position = end
+                return {
+                    p.name: (rows[f"#{p.name}"].astype(np.int64), rows[p.name].reshape(-1))
+                    if p.count else rows[p.name]
+                    for p in element.properties
+                }
+        if not lengths:
+            raise _ends_early(element)
+        return self._ragged(element)
+
+    def _dtype(self, element: _Element, lengths: dict[str, int]) -> np.dtype:
+        fields: list = []
+        for p in element.properties:
+            if p.count:
+                fields += [(f"#{p.name}", self.order + p.count)]
+                fields += [(p.name, self.order + p.dtype, (lengths[p.name],))]
+            else:
+                fields.append((p.name, self.order + p.dtype))
+        try:
+            return np.dtype(fields)
+        except ValueError as error:
+            raise MeshFileError(f"the header of element '{element.name}' is wrong: {error}") from None
+
+    def _scalars(self, position: int, dtype: str, count: int, element: _Element) -> np.ndarray:
+        dtype = np.dtype(self.order + dtype)
+        if count < 0 or position + count * dtype.itemsize > len(self.data):
+            raise _ends_early(element)
+        return np.frombuffer(self.data, dtype, count, position)
+
+    def _lengths_of_first(self, element: _Element) -> dict[str, int]:
+        lengths, position = {}, self.position
+        for p in element.properties:
+            count = 1
+            if p.count:
+                count = lengths[p.name] = int(self._scalars(position, p.count, 1, element)[0])
+                position += np.dtype(p.count).itemsize
+            position += count * np.dtype(p.dtype).itemsize
+        return lengths
+
+    def _ragged(self, element: _Element) -> dict:
+        """Records of different sizes, one after the other."""
+        columns: dict = {p.name: ([], []) for p in element.properties}
+        for _ in range(element.count):
+            for p in element.properties:
+                count = 1
+                if p.count:
+                    count = int(self._scalars(self.position, p.count, 1, element)[0])
+                    self.position += np.dtype(p.count).itemsize
+                items = self._scalars(self.position, p.dtype, count, element)
+                self.position += items.nbytes
+                columns[p.name][0].append(count)
+                columns[p.name][1].append(items)
+        return _joined(element, columns)
+
+    def finish(self) -> None:
+        if self.position != len(self.data):
+            raise MeshFileError(f"{len(self.data) - self.position} bytes follow after the last element;"
+                                " the header does not fit the file")
+
+
+class _Ascii:
+    def __init__(self, body: bytes):
+        try:
+            self.values = np.array(body.split(), dtype=np.float64)
+        except ValueError as error:
+            raise MeshFileError(f"the body holds something that is not a number: {error}") from None
+        self.position = 0
+
+    def read(self, element: _Element) -> dict:
+        if element.count == 0:
+            return _empty(element)
+        width, lengths = 0, {}
+        for p in element.properties:
+            if p.count:
+                lengths[width] = self._length(self.position + width, element)
+                width += lengths[width]
+            width += 1
+        end = self.position + width * element.count
+        if end <= len(self.values):
+            rows = self.values[self.position:end].reshape(element.count, width)
+            if all((rows[:, i] == n).all() for i, n in lengths.items()):
+                self.position = end
+                return self._columns(element, rows, lengths)
+        if not lengths:
+            raise _ends_early(element)
+        return self._ragged(element)
+
+    def _columns(self, element: _Element, rows: np.ndarray, lengths: dict[int, int]) -> dict:
+        columns, i = {}, 0
+        for p in element.properties:
+            if p.count:
+                columns[p.name] = rows[:, i].astype(np.int64), rows[:, i + 1:i + 1 + lengths[i]].reshape(-1)
+                i += lengths[i]
+            else:
+                columns[p.name] = rows[:, i]
+            i += 1
+        return columns
+
+    def _length(self, position: int, element: _Element) -> int:
+        if position >= len(self.values):
+            raise _ends_early(element)
+        length = self.values[position]
+        if not 0 <= length <= len(self.values) or length != int(length):
+            raise MeshFileError(f"a list in element '{element.name}' has the length {length:g}")
+        return int(length)
+
+    def _ragged(self, element: _Element) -> dict:
+        columns: dict = {p.name: ([], []) for p in element.properties}
+        for _ in range(element.count):
+            for p in element.properties:
+                count = 1
+                if p.count:
+                    count = self._length(self.position, element)
+                    self.position += 1
+                items = self.values[self.position:self.position + count]
+                if len(items) < count:
+                    raise _ends_early(element)
+                self.position += count
+                columns[p.name][0].append(count)
+                columns[p.name][1].append(items)
+        return _joined(element, columns)
+
+    def finish(self) -> None:
+        if self.position != len(self.values):
+            raise MeshFileError(f"{len(self.values) - self.position} numbers follow after the last element;"
+                                " the header does not fit the file")
+
+
+def _empty(element: _Element) -> dict:
+    none = np.zeros(0)
+    return {p.name: (none.astype(np.int64), none) if p.count else none for p in element.properties}
+
+
+def _joined(element: _Element, columns: dict) -> dict:
+    return {
+        p.name: (np.array(columns[p.name][0], np.int64), np.concatenate(columns[p.name][1]))
+        if p.count else np.concatenate(columns[p.name][1])
+        for p in element.properties
+    }
+
+
+def _ends_early(element: _Element) -> MeshFileError:
+    return MeshFileError(f"the file ends before the {element.count} records of element '{element.name}'")
