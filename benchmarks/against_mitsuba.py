@@ -12,135 +12,23 @@ prb's is `render` and `render_backward`.
 """
 
 import argparse
-import importlib.util
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
+import workers as processes
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+import scenes
 
 SCENES = ("cornell-box", "bunny-box")
 TASKS = ("render", "gradient")
 
 
-def scene_dict(name):
-    import scenes
-
-    return {"cornell-box": scenes.cornell_box, "bunny-box": scenes.bunny_box}[name]()
-
-
-class Prb:
-    """prb's side: `gradient` is the gradient pass alone."""
-
-    def __init__(self, name):
-        import prb
-
-        self.prb = prb
-        self.scene = prb.load_dict(scene_dict(name))
-        self.weight = np.full(self.scene.image_shape, 1 / np.prod(self.scene.image_shape))
-
-    def render(self, spp, seed):
-        return {
-            "mean": self.prb.render(self.scene, spp=spp, seed=seed).mean(axis=(0, 1), dtype=float).tolist()
-        }
-
-    def gradient(self, spp, seed):
-        return {
-            k: g.tolist()
-            for k, g in self.prb.render_backward(self.scene, self.weight, spp=spp, seed=seed).items()
-        }
-
-
-class Mitsuba:
-    """Mitsuba's side: `gradient` renders and differentiates, which it does not separate."""
-
-    def __init__(self, name):
-        import drjit
-        import mitsuba
-
-        mitsuba.set_variant("llvm_ad_rgb")
-        self.mi, self.dr = mitsuba, drjit
-        scene = self._converted(scene_dict(name))
-        scene["integrator"]["type"] = "prb"
-        self.scene = mitsuba.load_dict(scene)
-        self.params = mitsuba.traverse(self.scene)
-        self.names = [k for k in self.params.keys() if k.endswith(("reflectance.value", "radiance.value"))]
-
-    def _converted(self, d):
-        """prb's lists of transform steps as Mitsuba's transforms."""
-        from prb.scene.transforms import parse_transform
-
-        if isinstance(d, dict):
-            return {
-                k: self.mi.ScalarTransform4f(parse_transform(v, k)) if k == "to_world" else self._converted(v)
-                for k, v in d.items()
-            }
-        return d
-
-    def render(self, spp, seed):
-        image = self.mi.render(self.scene, spp=spp, seed=seed)
-        self.dr.eval(image)
-        self.dr.sync_thread()
-        return {"mean": np.array(image).mean(axis=(0, 1), dtype=float).tolist()}
-
-    def gradient(self, spp, seed):
-        for name in self.names:
-            self.dr.enable_grad(self.params[name])
-            self.dr.set_grad(self.params[name], 0)
-        self.params.update()
-        image = self.mi.render(self.scene, self.params, spp=spp, seed=seed)
-        self.dr.backward(self.dr.mean(image, axis=None))
-        gradients = [self.dr.grad(self.params[name]) for name in self.names]
-        self.dr.eval(gradients)
-        self.dr.sync_thread()
-        found = {n: np.array(g, float).ravel().tolist() for n, g in zip(self.names, gradients, strict=True)}
-        for name in self.names:
-            self.dr.disable_grad(self.params[name])
-        self.params.update()
-        return found
-
-
-def serve(side, name):
-    """A worker process: one line of JSON in, one out, until the input ends."""
-    worker = {"prb": Prb, "mitsuba": Mitsuba}[side](name)
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        start = time.perf_counter()
-        value = getattr(worker, request["task"])(request["spp"], request["seed"])
-        print(json.dumps({"seconds": time.perf_counter() - start, "value": value}), flush=True)
-
-
-class Worker:
-    def __init__(self, side, scene):
-        command = [sys.executable, __file__, "--worker", side, "--scene", scene]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._answer()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a worker ended early: {' '.join(self.process.args)}")
-        return json.loads(line)
-
-    def ask(self, task, spp, seed):
-        self.process.stdin.write(json.dumps({"task": task, "spp": spp, "seed": seed}) + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def measure(scene, spp, runs):
     """Compile times, medians and the mean of the last values of both sides on one scene."""
-    sides = ["prb"] + (["mitsuba"] if importlib.util.find_spec("mitsuba") else [])
-    workers = {side: Worker(side, scene) for side in sides}
+    names = {"prb": "replay", "mitsuba": "mitsuba-prb"}
+    sides = ["prb"] + (["mitsuba"] if processes.has_mitsuba() else [])
+    workers = {side: processes.Worker(names[side], scenes.SCENES[scene]()) for side in sides}
     first = {s: {t: workers[s].ask(t, spp, 0)["seconds"] for t in TASKS} for s in sides}
     seconds = {s: {t: [] for t in TASKS} for s in sides}
     values = {s: {t: [] for t in TASKS} for s in sides}
@@ -206,14 +94,9 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scene", action="append", choices=SCENES)
     parser.add_argument("-o", "--output", type=Path, help="also write the results as JSON")
-    parser.add_argument("--worker", choices=["prb", "mitsuba"], help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.worker:
-        return serve(args.worker, args.scene[0])
     results = []
     for scene in args.scene or SCENES:
-        import scenes
-
         if scene == "bunny-box" and not scenes.BUNNY.exists():
             print(f"{scene}: left out, {scenes.BUNNY.name} is not here")
             continue

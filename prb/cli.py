@@ -36,8 +36,8 @@ def main(argv=None):
                 raise
             _say(f"the device has not enough memory ({str(error).splitlines()[0]}); choose a smaller --size")
             return 2
-        except KeyboardInterrupt:
-            _say("interrupted")
+        except KeyboardInterrupt as error:
+            _say(error if error.args else "interrupted")
             return 130
 
 
@@ -114,6 +114,29 @@ def _parser():
     grad.add_argument("--step", type=float, help="of the central differences (default: 0.01)")
     grad.add_argument("-o", "--output", metavar="FILE", help="also write the gradients, as json or npz")
     grad.set_defaults(run=_grad)
+
+    bench = commands.add_parser("bench", help="time and memory of a gradient over depth and samples")
+    bench.add_argument("scene", metavar="SCENE", nargs="?", default="cornell-box",
+                       help="a scene file or a bundled scene's name (default: cornell-box)")  # fmt: skip
+    bench.add_argument("--method", action="append", choices=methods[:-1],
+                       help="may be repeated (default: replay and tape)")  # fmt: skip
+    bench.add_argument("--depths", type=int, nargs="+", metavar="N", help="default: 4 8 16 32 64")
+    bench.add_argument("--spps", type=int, nargs="+", metavar="N", help="default: 4 16 64")
+    bench.add_argument("--full", action="store_true",
+                       help="depths x samples; else depths at the fewest samples, samples at the smallest "
+                            "depth")  # fmt: skip
+    bench.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the scene's film)")
+    bench.add_argument("--param", action="append", metavar="PATTERN",
+                       help="what fd differentiates and is compared (default: all)")  # fmt: skip
+    bench.add_argument("--memory-limit", type=float, metavar="MIB",
+                       help="what the tape may allocate (default: 80 %% of the free memory)")  # fmt: skip
+    bench.add_argument("--runs", type=int, default=3, metavar="N", help="timed, after the first (default: 3)")
+    bench.add_argument("--seed", type=int, default=0, help="same seed, same numbers (default: 0)")
+    bench.add_argument("--arch", help="cpu, cuda, metal or vulkan (default: CUDA or Metal, else the CPU)")
+    bench.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    bench.add_argument("-o", "--output", metavar="DIR", help="for the results (default: bench-SCENE)")
+    bench.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
+    bench.set_defaults(run=_bench)
 
     params = commands.add_parser("params", help="list a scene's parameters")
     params.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
@@ -234,6 +257,19 @@ def _grad(args):
     if args.output is not None:
         _write_gradients(Path(args.output), report, grads)
     return _json(**report) if args.json else _gradients(scene, report, grads)
+
+
+def _bench(args):
+    from prb.bench import Settings, bench
+    from prb.bench_report import markdown
+
+    given = {"methods": args.method, "depths": args.depths, "spps": args.spps, "params": args.param}
+    lists = {name: tuple(values) for name, values in given.items() if values is not None}
+    settings = Settings(args.scene, size=args.size, runs=args.runs, seed=args.seed, arch=args.arch,
+                        full=args.full, memory_limit_mib=args.memory_limit, **lists)  # fmt: skip
+    folder = Path(f"bench-{Path(args.scene).stem}" if args.output is None else args.output)
+    results = bench(settings, folder, resume=args.resume, progress=_progress())
+    return _json(**results) if args.json else f"{markdown(results)}\nwritten to {folder}"
 
 
 def _methods(args):

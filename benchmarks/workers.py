@@ -1,0 +1,169 @@
+"""Programs to compare, each in a process of its own that answers requests: prb's methods and Mitsuba.
+
+    python benchmarks/workers.py SIDE SCENE_FILE      SIDE: a key of SIDES; requests are lines of JSON
+
+A worker imports only its own program, so that its peak memory is that program's.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+class Prb:
+    """prb's side: `gradient` is the gradient pass alone."""
+
+    def __init__(self, scene, method="replay"):
+        import prb
+        from prb.adjoint import METHODS
+
+        self.prb = prb
+        self.scene = prb.load_dict(scene)
+        self.method = METHODS[method]()
+        self.weight = np.full(self.scene.image_shape, 1 / np.prod(self.scene.image_shape))
+
+    def render(self, spp, seed):
+        return {
+            "mean": self.prb.render(self.scene, spp=spp, seed=seed).mean(axis=(0, 1), dtype=float).tolist()
+        }
+
+    def gradient(self, spp, seed):
+        options = dict(spp=spp, seed=seed, adjoint=self.method)
+        found = self.prb.render_backward(self.scene, self.weight, **options)
+        return {name: g.tolist() for name, g in found.items()}
+
+
+class Mitsuba:
+    """Mitsuba's side: `gradient` renders and differentiates, which it does not separate."""
+
+    def __init__(self, scene, integrator="prb"):
+        import drjit
+        import mitsuba
+
+        mitsuba.set_variant("llvm_ad_rgb")
+        self.mi, self.dr = mitsuba, drjit
+        scene = self._converted(scene)
+        scene["integrator"]["type"] = integrator
+        self.scene = mitsuba.load_dict(scene)
+        self.params = mitsuba.traverse(self.scene)
+        self.names = [k for k in self.params.keys() if k.endswith(("reflectance.value", "radiance.value"))]
+
+    def _converted(self, d):
+        """Matrices as Mitsuba's transforms."""
+        if isinstance(d, dict):
+            return {
+                k: self.mi.ScalarTransform4f(np.array(v)) if k == "to_world" else self._converted(v)
+                for k, v in d.items()
+            }
+        return d
+
+    def render(self, spp, seed):
+        image = self.mi.render(self.scene, spp=spp, seed=seed)
+        self.dr.eval(image)
+        self.dr.sync_thread()
+        return {"mean": np.array(image).mean(axis=(0, 1), dtype=float).tolist()}
+
+    def gradient(self, spp, seed):
+        for name in self.names:
+            self.dr.enable_grad(self.params[name])
+            self.dr.set_grad(self.params[name], 0)
+        self.params.update()
+        image = self.mi.render(self.scene, self.params, spp=spp, seed=seed)
+        self.dr.backward(self.dr.mean(image, axis=None))
+        gradients = [self.dr.grad(self.params[name]) for name in self.names]
+        self.dr.eval(gradients)
+        self.dr.sync_thread()
+        found = {n: np.array(g, float).ravel().tolist() for n, g in zip(self.names, gradients, strict=True)}
+        for name in self.names:
+            self.dr.disable_grad(self.params[name])
+        self.params.update()
+        return found
+
+
+SIDES = {
+    "replay": lambda scene: Prb(scene, "replay"),
+    "tape": lambda scene: Prb(scene, "tape"),
+    "mitsuba-prb": lambda scene: Mitsuba(scene, "prb"),
+    "mitsuba-path": lambda scene: Mitsuba(scene, "path"),  # plain reverse mode
+}
+
+
+def has_mitsuba():
+    return importlib.util.find_spec("mitsuba") is not None
+
+
+def main(side, path):
+    """A worker process: one line of JSON in, one out, until the input ends."""
+    worker = SIDES[side](json.loads(Path(path).read_text()))
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        start = time.perf_counter()
+        value = getattr(worker, request["task"])(request["spp"], request["seed"])
+        print(json.dumps({"seconds": time.perf_counter() - start, "value": value}), flush=True)
+
+
+class WorkerError(Exception):
+    """A worker that ended early; the message says how."""
+
+
+class Worker:
+    """A side's process for a scene dictionary."""
+
+    def __init__(self, side, scene):
+        self.side = side
+        self.errors = tempfile.TemporaryFile("w+")
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(_with_matrices(scene), file)
+            file.flush()
+            command = [sys.executable, __file__, side, file.name]
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True)
+            self._answer()
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        status = self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines() or [""]
+        raise WorkerError(f"{self.side}: ended early with status {status}: {lines[-1]}"[:200])
+
+    def ask(self, task, spp, seed):
+        """The answer to a request: {"seconds": ..., "value": ...}."""
+        self.process.stdin.write(json.dumps({"task": task, "spp": spp, "seed": seed}) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def peak_mib(self):
+        from prb.bench import peak_mib
+
+        return peak_mib(self.process.pid)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.errors.close()
+
+
+def _with_matrices(d):
+    """A scene dictionary with matrices for transforms, which both programs take."""
+    from prb.scene.transforms import parse_transform
+
+    if isinstance(d, dict):
+        return {
+            k: np.asarray(parse_transform(v, k)).tolist() if k == "to_world" else _with_matrices(v)
+            for k, v in d.items()
+        }
+    return d
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
