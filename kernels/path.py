@@ -48,7 +48,6 @@ from prb.kernels.view import (
 )
 
 PRIMAL, REVERSE, FORWARD = 0, 1, 2
-CACHED = 16  # vertices that sweep 0 keeps for sweep 1; a constant, so memory does not grow with depth
 ROULETTE_MAX = 0.95
 LARGEST = 1e32
 
@@ -205,11 +204,11 @@ def trace_paths(
                     while active:
                         # --------------------------------------------- 1. the next vertex
                         vertex = Vertex(emitter=-1, bsdf=-1, light=-1, pdf=0.0)
-                        if ti.static(mode != PRIMAL) and sweep == 1 and depth < CACHED:
+                        if ti.static(mode != PRIMAL) and sweep == 1 and depth < ti.static(features.cached):
                             vertex = recall(cache[worker, depth])
                         else:
                             if ti.static(mode != PRIMAL):
-                                if depth == CACHED:
+                                if depth == ti.static(features.cached):
                                     if sweep == 0:
                                         resume = ray
                                     else:
@@ -228,7 +227,7 @@ def trace_paths(
                                 u_bsdf,
                             )
                             if ti.static(mode != PRIMAL):
-                                if sweep == 0 and depth < CACHED:
+                                if sweep == 0 and depth < ti.static(features.cached):
                                     cache[worker, depth] = keep(vertex)
                         depth += 1
 

@@ -34,6 +34,7 @@ class Features:
     stack: entries of the traversal stack, a power of two.
     exclusive: every worker has a gradient buffer of its own, so sums need no atomics.
     block: workers in a thread block.
+    cached: vertices that sweep 0 keeps for sweep 1, a constant so that memory does not grow with depth.
     stride: loop iterations for each worker; on a CPU, Taichi gives 512 at a time to one thread.
     """
 
@@ -49,6 +50,7 @@ class Features:
     exclusive: bool
     block: int
     stride: int
+    cached: int
 
 
 class SceneView:

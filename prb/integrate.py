@@ -23,8 +23,8 @@ class Plan:
     """How launches are cut on one kind of device.
 
     paths: of one launch, about. workers: concurrent threads' worth of state. items: work items wanted at
-    least, so that a small image still fills the device. block: workers of a thread block. stride: see
-    `kernels.view.Features`. sums: floats in the replicated gradient buffers, about.
+    least, so that a small image still fills the device. block: workers of a thread block. stride, cached:
+    see `kernels.view.Features`. sums: floats in the replicated gradient buffers, about.
     """
 
     paths: int
@@ -32,11 +32,12 @@ class Plan:
     items: int
     block: int
     stride: int
+    cached: int
     sums: int
 
 
-CPU = Plan(paths=2**19, workers=512, items=64, block=1, stride=512, sums=2**20)
-GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, sums=2**22)
+CPU = Plan(paths=2**19, workers=512, items=64, block=1, stride=512, cached=256, sums=2**20)
+GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, cached=16, sums=2**22)
 
 
 @dataclass
@@ -102,7 +103,8 @@ def integrate(
     size = max(scene.values.size, 1)
     chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp)
     exclusive = mode == path.REVERSE and runtime.on_cpu() and replicas == workers
-    features = replace(scene.layout.features, exclusive=exclusive, block=plan.block, stride=plan.stride)
+    kernel = dict(block=plan.block, stride=plan.stride, cached=plan.cached)
+    features = replace(scene.layout.features, exclusive=exclusive, **kernel)
 
     image = zeros(pixels, vec3f)
     none = zeros(1, vec3f)
@@ -110,7 +112,7 @@ def integrate(
     tangent = zeros(pixels, vec3f) if mode == path.FORWARD else none
     gradient = zeros(replicas * size if mode == path.REVERSE else 1)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
-    cache_shape = (workers, path.CACHED) if mode != path.PRIMAL else (1, 1)
+    cache_shape = (workers, plan.cached) if mode != path.PRIMAL else (1, 1)
     cache = zeros(cache_shape, vec16f)
     rejected = zeros(1, ti.i32)
 
@@ -174,10 +176,11 @@ def cut(plan, scene, mode, spp):
 def device_bytes(scene, mode, spp):
     """Bytes that `integrate` allocates on the device, the scene's own arrays not counted."""
     runtime.ensure()
-    workers, replicas = cut(CPU if runtime.on_cpu() else GPU, scene, mode, spp)[3:]
+    plan = CPU if runtime.on_cpu() else GPU
+    workers, replicas = cut(plan, scene, mode, spp)[3:]
     height, width, _ = scene.image_shape
     images = 1 if mode == path.PRIMAL else 2  # and the adjoint's or the tangent's
-    cache = 0 if mode == path.PRIMAL else 64 * path.CACHED * workers
+    cache = 0 if mode == path.PRIMAL else 64 * plan.cached * workers
     return 12 * height * width * images + 4 * replicas * max(scene.values.size, 1) + cache
 
 

@@ -103,6 +103,7 @@ def lay_out(model, *, progress=False):
         exclusive=False,
         block=0,
         stride=1,
+        cached=1,
     )
     arrays = {
         "nodes": tree.bounds,

@@ -80,7 +80,7 @@ def test_furnace_of_several_lights():
     assert_mean(by_albedo, EMISSION * slope)
 
 
-def test_furnace_deeper_than_the_vertex_cache():
+def test_deep_furnace():
     albedo = np.array([0.9, 0.95, 0.99])
     scene = furnace(albedo.tolist(), [0.1, 0.1, 0.1], max_depth=40)
     series, slope = geometric(albedo, 40)

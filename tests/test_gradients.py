@@ -1,12 +1,13 @@
 """Replay gradients of the shipped scenes against central differences, and against Mitsuba's numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import prb
-from prb.kernels import path
+from prb import integrate as launches
 from prb.params import slots
 
 STEP = 0.05  # of a parameter's size
@@ -109,10 +110,12 @@ def test_a_nearly_black_wall_keeps_its_digits():
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-5)
 
 
-def test_paths_longer_than_the_vertex_cache():
+def test_paths_longer_than_the_vertex_cache(monkeypatch):
     """Vertices past the cache are traced again, from where it ended: a closed, bright box, depth 40."""
+    cached = 16
+    monkeypatch.setattr(launches, "CPU", replace(launches.CPU, cached=cached))
     d = json.loads(prb.bundled_scenes()["cornell-box"].read_text())
-    d["integrator"] = {"type": "path", "max_depth": 2 * path.CACHED + 8, "rr_depth": 10000}
+    d["integrator"] = {"type": "path", "max_depth": 2 * cached + 8, "rr_depth": 10000}
     d["front"] = {
         "type": "rectangle",
         "to_world": [{"rotate": {"axis": [0, 1, 0], "angle": 180}}, {"translate": [0, 0, 1]}],
@@ -126,7 +129,7 @@ def test_paths_longer_than_the_vertex_cache():
     scene = prb.load_dict(d)
     weight = np.random.default_rng(3).uniform(0, 1, scene.image_shape)
     options = dict(spp=8, seed=2)
-    beyond = prb.render(scene, **options) - prb.render(scene, **options, max_depth=path.CACHED)
+    beyond = prb.render(scene, **options) - prb.render(scene, **options, max_depth=cached)
     assert beyond.mean() > 0.01 * prb.render(scene, **options).mean(), "too few long paths to tell"
     for name in ("white.reflectance.value", "red.reflectance.value"):
         gradient = prb.render_backward(scene, weight, [name], **options)[name]
