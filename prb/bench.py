@@ -261,15 +261,21 @@ def in_fresh_process(task, job):
     with tempfile.TemporaryDirectory(prefix="prb-bench-") as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "prb.bench", task, json.dumps(job), str(answer)]
-        options = dict(stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-        done = subprocess.run(command, **options)
+        pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with subprocess.Popen(command, text=True, errors="replace", **pipes) as done:
+            try:
+                _, stderr = done.communicate()
+            except BaseException:  # subprocess.run would not wait for the end
+                done.kill()
+                done.wait()
+                raise
         found = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
     if done.returncode == 0 and found:
         return found
     if done.returncode == -getattr(signal, "SIGKILL", 9):  # how Linux ends who takes the last memory
         reason = "killed by signal 9, as the system does when memory runs out"
         return {**found, "status": OUT_OF_MEMORY, "reason": reason, "needed_mib": found.get("device_mib")}
-    lines = done.stderr.strip().splitlines() or [""]
+    lines = stderr.strip().splitlines() or [""]
     how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
     reason = " ".join(f"the process ended with {how} {lines[-1]}".split())
     return {**found, "status": FAILED + reason, "error": reason}

@@ -320,6 +320,18 @@ def test_a_tape_past_its_limit_is_a_row(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def group_ends(group, patience=10):
+    """True once no process of the group is left; one that was killed may take a moment to be reaped."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_interrupt_keeps_the_points(tmp_path):
     """A real Ctrl-C after the first point: status 130, one line, valid files, no process left, and resume."""
     sizes = ["--method", "replay", "--depths", "2", "4", "8", "--spps", "2", "--size", "8x8", "--runs", "1"]
@@ -334,8 +346,7 @@ def test_interrupt_keeps_the_points(tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "", err
     assert err.count("\n") == 1 and "of 3 points, --resume goes on" in err
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert group_ends(process.pid)
     kept = read(tmp_path / "out")["points"]
     assert 1 <= len(kept) < 3 and kept[0]["status"] == "ok"
     done = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True)
