@@ -1,7 +1,11 @@
 """A scene ready to be traced: its model, the current parameter values, and its arrays on the device."""
 
+import weakref
+
 import numpy as np
 import taichi as ti
+from taichi.lang import impl
+from taichi.lang._ndarray import ScalarNdarray
 
 from prb import runtime
 from prb.film import camera_buffer, filter_tables
@@ -39,14 +43,22 @@ def upload(array, element=None):
         array = np.zeros([max(n, 1) for n in array.shape], array.dtype)
         shape = array.shape if element is None else array.shape[:-1]
     dtype = element or {np.dtype(np.float32): ti.f32, np.dtype(np.int32): ti.i32}[array.dtype]
-    device = ti.ndarray(dtype, shape)
+    device = empty(shape, dtype)
     device.from_numpy(array)
     return device
 
 
 def empty(shape, element=ti.f32):
-    """An array on the device, with whatever was in its memory."""
-    return ti.ndarray(element, shape)
+    """An array on the device, with whatever was in its memory; freed with its last reference."""
+    array = ti.ndarray(element, shape)
+    if not isinstance(array, ScalarNdarray):  # Taichi 1.7.4 frees only these by itself
+        weakref.finalize(array, _free, array.arr, runtime.generation()).atexit = False
+    return array
+
+
+def _free(memory, generation):
+    if runtime.generation() == generation:  # a new `prb.init` has freed it already
+        impl.get_runtime().prog.delete_ndarray(memory)
 
 
 def zeros(shape, element=ti.f32):

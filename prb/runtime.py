@@ -74,6 +74,11 @@ def ensure():
     return _state["generation"]
 
 
+def generation():
+    """How often the device has been initialised; arrays of an earlier generation are gone."""
+    return _state["generation"]
+
+
 def arch():
     """The device in use, or None before the first `init`."""
     return _state["arch"]

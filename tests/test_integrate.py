@@ -160,6 +160,20 @@ def test_memory_does_not_depend_on_depth_or_samples():
     assert abs(peak_mib(8, 1024) - base) < 16
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux's /proc")
+def test_memory_does_not_grow_from_gradient_to_gradient():
+    """A loop of gradients holds what one does: Taichi does not free arrays of vectors by itself."""
+    script = (
+        "import numpy as np, prb; s = prb.load_file('cornell-box'); s.resize(32, 32)\n"
+        "w = np.ones(s.image_shape)\n"
+        "def mib(): return int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20\n"
+        "def loop(n): [prb.render_backward(s, w, spp=1, seed=i) for i in range(n)]\n"
+        "loop(10); before = mib(); loop(30); print(mib() - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 30  # it was 8 for each
+
+
 def test_a_new_init_leaves_scenes_usable():
     script = (
         "import numpy as np, prb; s = prb.load_file('cornell-box'); s.resize(8, 8)\n"
