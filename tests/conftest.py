@@ -1,11 +1,15 @@
 """One Taichi for the whole run, on the device that PRB_ARCH names; and the statistical tests' yardstick."""
 
 import os
+import signal
 import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
+
+# A shell that starts the tests in the background has SIGINT ignored, and so would what they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("PRB_ARCH", "cpu")
 with warnings.catch_warnings():  # Taichi 1.7.4 calls locale.getdefaultlocale, deprecated in Python 3.11
