@@ -80,6 +80,14 @@ class Launch:
 
 
 @ti.func
+def place(launch, pixel):
+    """A pixel's column and row in the crop window, and its number in the film, which random numbers go by."""
+    column = pixel % launch.width
+    row = pixel // launch.width
+    return column, row, (launch.crop_y + row) * launch.film_width + launch.crop_x + column
+
+
+@ti.func
 def is_usable(v):
     """False where a component is NaN, infinite, or so large that a sum of samples would overflow."""
     return (ti.abs(v.x) <= LARGEST) & (ti.abs(v.y) <= LARGEST) & (ti.abs(v.z) <= LARGEST)
@@ -173,9 +181,7 @@ def trace_paths(
         replica = (worker % launch.replicas) * params.shape[0]
         for item in range(worker * launch.share, ti.min((worker + 1) * launch.share, launch.items)):
             pixel = launch.first_pixel + item // launch.splits
-            column = pixel % launch.width
-            row = pixel // launch.width
-            film_pixel = (launch.crop_y + row) * launch.film_width + launch.crop_x + column
+            column, row, film_pixel = place(launch, pixel)
             radiance = vec3(0.0, 0.0, 0.0)  # sum over the item's samples
             radiance_low = vec3(0.0, 0.0, 0.0)
             radiance_tangent = vec3(0.0, 0.0, 0.0)

@@ -16,7 +16,7 @@ import taichi as ti
 from prb.kernels import material, texture
 from prb.kernels.camera import sample_ray
 from prb.kernels.frame import vec3
-from prb.kernels.path import REVERSE, Launch, extend
+from prb.kernels.path import REVERSE, Launch, extend, place
 from prb.kernels.rng import uniform4
 from prb.kernels.vertex import Ray, advance, numbers
 from prb.kernels.view import (
@@ -35,12 +35,9 @@ from prb.kernels.view import (
 
 
 @ti.func
-def place(launch, i):
+def place_path(launch, i):
     """Path i of a batch: its column and row in the crop window, its film pixel, and its sample."""
-    pixel = launch.first_pixel + i // launch.samples
-    column = pixel % launch.width
-    row = pixel // launch.width
-    film_pixel = (launch.crop_y + row) * launch.film_width + launch.crop_x + column
+    column, row, film_pixel = place(launch, launch.first_pixel + i // launch.samples)
     return column, row, film_pixel, launch.first_sample + i % launch.samples
 
 
@@ -78,7 +75,7 @@ def begin(
 ):
     """Every path of the batch at the camera."""
     for i in range(launch.items):
-        column, row, film_pixel, sample = place(launch, i)
+        column, row, film_pixel, sample = place_path(launch, i)
         u = uniform4(film_pixel, sample, 0, launch.seed)
         o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u)
         ray = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
@@ -135,7 +132,7 @@ def record(
             ray, beta, zeros, active = unpack(state[i])
             vertex_i[i] = ti.Vector([-1, -1, -1, 0])
             if active:
-                _column, _row, film_pixel, sample = place(launch, i)
+                _column, _row, film_pixel, sample = place_path(launch, i)
                 u_light, u_bsdf = numbers(film_pixel, sample, depth, launch.seed)
                 last = depth + 1 >= launch.max_depth
                 vertex, ray_on = advance(

@@ -30,7 +30,7 @@ TRIANGLE, PARALLELOGRAM, DISK, SPHERE = 0, 1, 2, 3
 class Features:
     """What a scene needs of the kernels. One compiled kernel serves all scenes with equal features.
 
-    bsdfs, emitters, textures: names in the registries, sorted.
+    bsdfs, emitters: names in the registries, sorted.
     stack: entries of the traversal stack, a power of two.
     exclusive: every worker has a gradient buffer of its own, so sums need no atomics.
     block: workers in a thread block.
@@ -40,7 +40,6 @@ class Features:
 
     bsdfs: tuple[str, ...]
     emitters: tuple[str, ...]
-    textures: tuple[str, ...]
     twosided: bool
     spheres: bool
     disks: bool

@@ -232,7 +232,7 @@ def _grad(args):
     found = {}
     for method in methods:
         if method.name == "fd":
-            print(f"prb: central differences take {method.renders(scene, names)} renders", file=sys.stderr)
+            _say(f"central differences take {method.renders(scene, names)} renders")
         if len(methods) > 1:  # so that what is timed does not compile
             once = {**options, "spp": args.passes or 1}
             backward(scene, weight, method, seed=seed, names=[], **once)
@@ -247,7 +247,7 @@ def _grad(args):
             objective = {"name": "mean", "value": float(result.image.mean())}
     grads = found[methods[0].name]["gradients"]
     if not any(np.any(g) for g in grads.values()):
-        print("prb: the gradient is zero everywhere; does light reach these parameters?", file=sys.stderr)
+        _say("the gradient is zero everywhere; does light reach these parameters?")
     report = {
         "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth, "method": args.method,
         "objective": objective, "gradients": {name: g.tolist() for name, g in grads.items()},

@@ -93,7 +93,6 @@ def lay_out(model, *, progress=False):
     features = Features(
         bsdfs=tuple(sorted(tables.bsdf_kinds)),
         emitters=tuple(sorted(tables.emitter_kinds)),
-        textures=tuple(sorted({t.kind for t in tables.textures})),
         twosided=tables.twosided,
         spheres=bool((kinds == SPHERE).any()),
         disks=bool((kinds == DISK).any()),

@@ -94,7 +94,7 @@ class Lights:
         self.layout = lay_out(SceneModel(shapes, list(emitters), [], Integrator()))
         self.pdf = self.layout.arrays["light_pdf"].astype(float)
         assert self.layout.features.stack <= 64
-        self.features = replace(self.layout.features, bsdfs=(), textures=(), twosided=False, stack=64,
+        self.features = replace(self.layout.features, bsdfs=(), twosided=False, stack=64,
                                 emitters=("area", "constant", "point"), spheres=True, disks=True)  # fmt: skip
 
     def _run(self, sampling, ref, x):

@@ -63,7 +63,7 @@ class Traced:
         features = self.layout.features
         assert features.stack <= 128
         general = general or features.spheres or features.disks  # so that two kernels serve all tests
-        self.features = replace(features, bsdfs=(), textures=(), stack=128, spheres=general, disks=general)
+        self.features = replace(features, bsdfs=(), stack=128, spheres=general, disks=general)
 
     def __call__(self, o, d, t_max=FAR, any_hit=False):
         arrays = self.layout.arrays

@@ -2,9 +2,8 @@
 
 Each module has
     PARAMETER       its radiometric quantity
-    DELTA           True where no ray can hit it by chance
     sample(features, scene, entry, ref, u1, u2) -> LightSample
-    pdf(...)        density of `sample` at a direction that a ray found, in solid angle; none if DELTA
+    pdf(...)        density, in solid angle, of `sample` at a direction that a ray found (not for points)
 """
 
 from prb.kernels.emitter import area, constant, point

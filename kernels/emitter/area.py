@@ -14,7 +14,6 @@ from prb.kernels.view import DISK, PARALLELOGRAM, SPHERE
 from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
 
 PARAMETER = Parameter("radiance", default=1.0)
-DELTA = False
 
 
 @ti.func

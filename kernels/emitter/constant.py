@@ -8,7 +8,6 @@ from prb.kernels.parameter import Parameter
 from prb.kernels.warp import square_to_sphere
 
 PARAMETER = Parameter("radiance", default=1.0)
-DELTA = False
 INFINITY = 1e18  # its square is still a float32
 
 

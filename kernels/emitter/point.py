@@ -6,7 +6,6 @@ from prb.kernels.emitter.sample import LightSample
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("intensity", default=1.0)
-DELTA = True
 
 
 @ti.func
