@@ -6,7 +6,8 @@ Each program runs in a process of its own; the two take turns, so that a machine
 both. The first run of each, which compiles, is reported but not counted. Without Mitsuba only prb is
 timed. Mitsuba's LLVM variants need LLVM 17 or later (DRJIT_LIBLLVM_PATH).
 
-One gradient is that of the mean of all pixel values with respect to every reflectance and radiance.
+One gradient is that of the mean of all pixel values with respect to every reflectance and radiance, or the
+scene's `scenes.PARAMETERS`; of an image it is compared as sums over 4 x 4 blocks, relative to the largest.
 Mitsuba renders and differentiates in one call (its `prb` integrator traces the primal and two sweeps);
 prb's is `render` and `render_backward`.
 """
@@ -20,7 +21,7 @@ import workers as processes
 
 import scenes
 
-SCENES = ("cornell-box", "bunny-box")
+SCENES = ("cornell-box", "bunny-box", "principled-bunny", "textured-room", "rough-glass")
 TASKS = ("render", "gradient")
 
 
@@ -28,7 +29,8 @@ def measure(scene, spp, runs):
     """Compile times, medians and the mean of the last values of both sides on one scene."""
     names = {"prb": "replay", "mitsuba": "mitsuba-prb"}
     sides = ["prb"] + (["mitsuba"] if processes.has_mitsuba() else [])
-    workers = {side: processes.Worker(names[side], scenes.SCENES[scene]()) for side in sides}
+    made, wanted = scenes.SCENES[scene](), scenes.PARAMETERS.get(scene)
+    workers = {side: processes.Worker(names[side], made, wanted) for side in sides}
     first = {s: {t: workers[s].ask(t, spp, 0)["seconds"] for t in TASKS} for s in sides}
     seconds = {s: {t: [] for t in TASKS} for s in sides}
     values = {s: {t: [] for t in TASKS} for s in sides}
@@ -62,6 +64,11 @@ def measure(scene, spp, runs):
     return result
 
 
+def _numbers(x):
+    """A colour or a number; of an image's blocks their sum and how many there are."""
+    return " ".join(f"{c:.6f}" for c in x) if x.size <= 3 else f"sum {x.sum():.6f} of {x.size} blocks"
+
+
 def report(result):
     """The figures of one scene as text."""
     mine, other = result["prb"], result.get("mitsuba")
@@ -79,11 +86,13 @@ def report(result):
         f"  {'gradient pass over render':32}{mine['gradient_median_s'] / mine['render_median_s']:10.2f}"
     )
     for key in sorted(mine["values"]):
-        line = f"  {key:32}" + " ".join(f"{x:.6f}" for x in mine["values"][key])
+        ours = np.array(mine["values"][key])
+        line = f"  {key:32}" + _numbers(ours)
         if other:
             theirs = np.array(other["values"][key])
-            off = np.max(np.abs(np.array(mine["values"][key]) / theirs - 1))
-            line += "   mitsuba " + " ".join(f"{x:.6f}" for x in theirs) + f"   off by {100 * off:.2f} %"
+            scale = np.abs(theirs) if theirs.size <= 3 else np.abs(theirs).max()
+            off = np.max(np.abs(ours - theirs) / scale)
+            line += f"   mitsuba {_numbers(theirs)}   off by {100 * off:.2f} %"
         lines.append(line)
     return "\n".join(lines)
 
@@ -97,8 +106,8 @@ def main():
     args = parser.parse_args()
     results = []
     for scene in args.scene or SCENES:
-        if scene == "bunny-box" and not scenes.BUNNY.exists():
-            print(f"{scene}: left out, {scenes.BUNNY.name} is not here")
+        if missing := scenes.missing(scene):
+            print(f"{scene}: left out, without {', '.join(missing)}")
             continue
         results.append(measure(scene, args.spp, args.runs))
         print(report(results[-1]), flush=True)

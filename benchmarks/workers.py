@@ -1,8 +1,9 @@
 """Programs to compare, each in a process of its own that answers requests: prb's methods and Mitsuba.
 
-    python benchmarks/workers.py SIDE SCENE_FILE      SIDE: a key of SIDES; requests are lines of JSON
+    python benchmarks/workers.py SIDE FILE      SIDE: a key of SIDES; requests are lines of JSON
 
-A worker imports only its own program, so that its peak memory is that program's.
+FILE holds {"scene": dictionary, "parameters": names or null}. A worker imports only its own program, so that
+its peak memory is that program's.
 """
 
 import importlib.util
@@ -15,17 +16,31 @@ from pathlib import Path
 
 import numpy as np
 
+TRANSFORMS = ("to_world", "to_uv")
+BLOCKS = 4  # of each side of an image, whose gradient is reported as sums over blocks
+LARGE = 64  # numbers, from which on a parameter is taken to be an image
+
+
+def digest(gradient):
+    """A parameter's gradient as a list; of an image (rows, columns, channels) the sums over its blocks."""
+    g = np.asarray(gradient, float)
+    if g.size < LARGE:
+        return g.ravel().tolist()
+    parts = [np.array_split(row, BLOCKS, axis=1) for row in np.array_split(g, BLOCKS, axis=0)]
+    return [float(part.sum()) for row in parts for part in row]
+
 
 class Prb:
     """prb's side: `gradient` is the gradient pass alone."""
 
-    def __init__(self, scene, method="replay"):
+    def __init__(self, scene, parameters=None, method="replay"):
         import prb
         from prb.adjoint import METHODS
 
         self.prb = prb
         self.scene = prb.load_dict(scene)
         self.method = METHODS[method]()
+        self.names = parameters
         self.weight = np.full(self.scene.image_shape, 1 / np.prod(self.scene.image_shape))
 
     def render(self, spp, seed):
@@ -35,30 +50,31 @@ class Prb:
 
     def gradient(self, spp, seed):
         options = dict(spp=spp, seed=seed, adjoint=self.method)
-        found = self.prb.render_backward(self.scene, self.weight, **options)
-        return {name: g.tolist() for name, g in found.items()}
+        return self.prb.render_backward(self.scene, self.weight, self.names, **options)
 
 
 class Mitsuba:
     """Mitsuba's side: `gradient` renders and differentiates, which it does not separate."""
 
-    def __init__(self, scene, integrator="prb"):
+    def __init__(self, scene, parameters=None, integrator="prb"):
         import drjit
         import mitsuba
 
         mitsuba.set_variant("llvm_ad_rgb")
+        mitsuba.set_log_level(mitsuba.LogLevel.Error)  # its warnings would go among the answers
         self.mi, self.dr = mitsuba, drjit
         scene = self._converted(scene)
         scene["integrator"]["type"] = integrator
         self.scene = mitsuba.load_dict(scene)
         self.params = mitsuba.traverse(self.scene)
-        self.names = [k for k in self.params.keys() if k.endswith(("reflectance.value", "radiance.value"))]
+        ends = ("reflectance.value", "radiance.value")
+        self.names = parameters or [k for k in self.params.keys() if k.endswith(ends)]
 
     def _converted(self, d):
         """Matrices as Mitsuba's transforms."""
         if isinstance(d, dict):
             return {
-                k: self.mi.ScalarTransform4f(np.array(v)) if k == "to_world" else self._converted(v)
+                k: self.mi.ScalarTransform4f(np.array(v)) if k in TRANSFORMS else self._converted(v)
                 for k, v in d.items()
             }
         return d
@@ -70,27 +86,28 @@ class Mitsuba:
         return {"mean": np.array(image).mean(axis=(0, 1), dtype=float).tolist()}
 
     def gradient(self, spp, seed):
-        for name in self.names:
-            self.dr.enable_grad(self.params[name])
-            self.dr.set_grad(self.params[name], 0)
+        leaves = {name: type(self.params[name])(self.params[name]) for name in self.names}
+        for name, leaf in leaves.items():
+            self.dr.enable_grad(leaf)
+            self.params[name] = leaf
         self.params.update()
         image = self.mi.render(self.scene, self.params, spp=spp, seed=seed)
         self.dr.backward(self.dr.mean(image, axis=None))
-        gradients = [self.dr.grad(self.params[name]) for name in self.names]
+        gradients = [self.dr.grad(leaf) for leaf in leaves.values()]
         self.dr.eval(gradients)
         self.dr.sync_thread()
-        found = {n: np.array(g, float).ravel().tolist() for n, g in zip(self.names, gradients, strict=True)}
-        for name in self.names:
-            self.dr.disable_grad(self.params[name])
+        found = {name: np.array(g) for name, g in zip(self.names, gradients, strict=True)}
+        for name, leaf in leaves.items():
+            self.params[name] = self.dr.detach(leaf)
         self.params.update()
         return found
 
 
 SIDES = {
-    "replay": lambda scene: Prb(scene, "replay"),
-    "tape": lambda scene: Prb(scene, "tape"),
-    "mitsuba-prb": lambda scene: Mitsuba(scene, "prb"),
-    "mitsuba-path": lambda scene: Mitsuba(scene, "path"),  # plain reverse mode
+    "replay": lambda scene, names: Prb(scene, names, "replay"),
+    "tape": lambda scene, names: Prb(scene, names, "tape"),
+    "mitsuba-prb": lambda scene, names: Mitsuba(scene, names, "prb"),
+    "mitsuba-path": lambda scene, names: Mitsuba(scene, names, "path"),  # plain reverse mode
 }
 
 
@@ -100,13 +117,16 @@ def has_mitsuba():
 
 def main(side, path):
     """A worker process: one line of JSON in, one out, until the input ends."""
-    worker = SIDES[side](json.loads(Path(path).read_text()))
+    given = json.loads(Path(path).read_text())
+    worker = SIDES[side](given["scene"], given["parameters"])
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         start = time.perf_counter()
         value = getattr(worker, request["task"])(request["spp"], request["seed"])
-        print(json.dumps({"seconds": time.perf_counter() - start, "value": value}), flush=True)
+        seconds = time.perf_counter() - start
+        value = {name: digest(x) for name, x in value.items()}
+        print(json.dumps({"seconds": seconds, "value": value}), flush=True)
 
 
 class WorkerError(Exception):
@@ -114,13 +134,14 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A side's process for a scene dictionary."""
+    """A side's process for a scene dictionary. parameters: names of what is differentiated; None: every
+    reflectance and radiance, which prb takes to be all there is."""
 
-    def __init__(self, side, scene):
+    def __init__(self, side, scene, parameters=None):
         self.side = side
         self.errors = tempfile.TemporaryFile("w+")
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(_with_matrices(scene), file)
+            json.dump({"scene": _with_matrices(scene), "parameters": parameters}, file)
             file.flush()
             command = [sys.executable, __file__, side, file.name]
             pipe = subprocess.PIPE
@@ -159,7 +180,7 @@ def _with_matrices(d):
 
     if isinstance(d, dict):
         return {
-            k: np.asarray(parse_transform(v, k)).tolist() if k == "to_world" else _with_matrices(v)
+            k: np.asarray(parse_transform(v, k)).tolist() if k in TRANSFORMS else _with_matrices(v)
             for k, v in d.items()
         }
     return d

@@ -5,11 +5,12 @@ arithmetic whose results go to a small local array that is later read at a varia
 what lets LLVM's vectoriser keep the lanes together. The nearest child is visited next; the others are
 pushed, unsorted, with their distance, so that they can be dropped when a nearer hit has been found.
 
-Primitives are planar (triangle, parallelogram, disk) or spheres. A planar primitive is stored as the
-affine map from world space to its (u, v, w) coordinates: Baldwin and Weber, Fast Ray-Triangle
+Primitives are planar (triangle, parallelogram, disk) or round (sphere, cylinder). A planar primitive is
+stored as the affine map from world space to its (u, v, w) coordinates: Baldwin and Weber, Fast Ray-Triangle
 Intersections by Coordinate Transformation, JCGT 5(3), 2016. A degenerate one has the map w = 1, which no
 ray meets. Spheres are solved as in Haines et al., Precision Improvements for Ray/Sphere Intersection
-(Ray Tracing Gems, 2019, chapter 7).
+(Ray Tracing Gems, 2019, chapter 7); a cylinder is a circle, solved likewise, in the plane across its axis.
+A leaf's code says which of the two tests its packet needs.
 """
 
 import taichi as ti
@@ -18,6 +19,10 @@ from prb.kernels.view import DISK_LIMIT, SUM_LIMIT, U_ROW, V_ROW, W_ROW, WIDTH
 
 MISS = 1e30  # farther than anything
 NO_NODE = -2147483647
+HAS_PLANAR, HAS_ROUND = 1, 2  # bits of a leaf's code, what its packet holds: ~(packet << KIND_BITS | bits)
+KIND_BITS = 2
+AXIS_ROW = 4  # of a round primitive, after centre and radius: the unit axis (a sphere's is 0), half length
+PARALLEL = 1e-12  # squared sine of the angle between a ray and an axis that it is taken to be parallel to
 ROUNDING = 1.0000004  # 1 + 2 gamma(3): slabs are tested conservatively (Ize, JCGT 2(2), 2013)
 
 
@@ -43,24 +48,99 @@ def plane(scene: ti.template(), packet, row: ti.template(), x, y, z):
 
 
 @ti.func
+def meet_planar(features: ti.template(), scene: ti.template(), stack: ti.template(), packet, o, d, t_max):
+    """Distance and coordinates of the hit with each planar primitive of a packet, to the stack too."""
+    w_o = plane(scene, packet, W_ROW, o.x, o.y, o.z) + scene.packets[packet, W_ROW + 3]
+    t = -w_o / plane(scene, packet, W_ROW, d.x, d.y, d.z)
+    x = t * d.x + o.x
+    y = t * d.y + o.y
+    z = t * d.z + o.z
+    u = plane(scene, packet, U_ROW, x, y, z) + scene.packets[packet, U_ROW + 3]
+    v = plane(scene, packet, V_ROW, x, y, z) + scene.packets[packet, V_ROW + 3]
+    inside = (smaller(u, v) >= 0) & (larger(u, v) <= 1) & (u + v <= scene.packets[packet, SUM_LIMIT])
+    if ti.static(features.disks):
+        limit = ti.abs(scene.packets[packet, DISK_LIMIT])
+        inside = inside & ((u - 0.5) * (u - 0.5) + (v - 0.5) * (v - 0.5) <= limit)
+    t = ti.select(inside & (t > 0) & (t < t_max), t, MISS)
+    if ti.static(features.spheres or features.cylinders):  # no NaN in the lanes of round ones
+        u = ti.select(t < MISS, u, 0.0)
+        v = ti.select(t < MISS, v, 0.0)
+    for k in ti.static(range(WIDTH)):
+        stack.t[k] = t[k]
+        stack.u[k] = u[k]
+        stack.v[k] = v[k]
+    return t
+
+
+@ti.func
+def circle(radius, fx, fy, fz, dx, dy, dz, inverse):
+    """Both distances at which f + t d is `radius` away from the origin, and whether there are any.
+
+    inverse: 1 / |d|^2.
+    """
+    b = -(fx * dx + fy * dy + fz * dz) * inverse
+    lx = fx + b * dx
+    ly = fy + b * dy
+    lz = fz + b * dz
+    discriminant = radius * radius - (lx * lx + ly * ly + lz * lz)
+    root = ti.sqrt(larger(discriminant, 0.0) * inverse)
+    q = b + ti.select(b < 0, -root, root)
+    other = (fx * fx + fy * fy + fz * fz - radius * radius) * inverse / q
+    return smaller(other, q), larger(other, q), discriminant >= 0
+
+
+@ti.func
 def sphere_distance(scene: ti.template(), packet, o, d):
     """Distance to each sphere of a packet along the unit direction d; MISS where there is none."""
     fx = o.x - scene.packets[packet, 0]
     fy = o.y - scene.packets[packet, 1]
     fz = o.z - scene.packets[packet, 2]
-    radius = scene.packets[packet, 3]
-    b = -(fx * d.x + fy * d.y + fz * d.z)
-    lx = fx + b * d.x
-    ly = fy + b * d.y
-    lz = fz + b * d.z
-    discriminant = radius * radius - (lx * lx + ly * ly + lz * lz)
-    root = ti.sqrt(larger(discriminant, 0.0))
-    q = b + ti.select(b < 0, -root, root)
-    c = fx * fx + fy * fy + fz * fz - radius * radius
-    t0 = c / q
-    near = smaller(t0, q)
-    far = larger(t0, q)
-    return ti.select(discriminant < 0, MISS, ti.select(near > 0, near, far))
+    near, far, met = circle(scene.packets[packet, 3], fx, fy, fz, d.x, d.y, d.z, 1.0)
+    return ti.select(met, ti.select(near > 0, near, far), MISS)
+
+
+@ti.func
+def round_distance(scene: ti.template(), packet, o, d):
+    """Distance to each sphere or cylinder of a packet along the unit direction d; MISS where there is none.
+
+    A cylinder is met where the ray's projection across its axis meets a circle, if that is between its
+    ends. A sphere's axis is stored as 0, so that nothing is projected away.
+    """
+    ax = scene.packets[packet, AXIS_ROW]
+    ay = scene.packets[packet, AXIS_ROW + 1]
+    az = scene.packets[packet, AXIS_ROW + 2]
+    half = scene.packets[packet, AXIS_ROW + 3]
+    fx = o.x - scene.packets[packet, 0]
+    fy = o.y - scene.packets[packet, 1]
+    fz = o.z - scene.packets[packet, 2]
+    f_a = fx * ax + fy * ay + fz * az
+    d_a = d.x * ax + d.y * ay + d.z * az
+    dx = d.x - d_a * ax
+    dy = d.y - d_a * ay
+    dz = d.z - d_a * az
+    d2 = dx * dx + dy * dy + dz * dz
+    near, far, met = circle(
+        scene.packets[packet, 3], fx - f_a * ax, fy - f_a * ay, fz - f_a * az, dx, dy, dz,
+        1.0 / larger(d2, PARALLEL),
+    )  # fmt: skip
+    far = ti.select(ti.abs(f_a + far * d_a) <= half, far, MISS)
+    near = ti.select((near > 0) & (ti.abs(f_a + near * d_a) <= half), near, far)
+    return ti.select(met & (d2 > PARALLEL), near, MISS)
+
+
+@ti.func
+def meet_round(features: ti.template(), scene: ti.template(), stack: ti.template(), packet, o, d, t_max):
+    """Distance to each round primitive of a packet, to the stack's lanes, where it is nearer."""
+    t = ti.Vector([MISS] * WIDTH)
+    if ti.static(features.cylinders):
+        t = round_distance(scene, packet, o, d)
+    else:
+        t = sphere_distance(scene, packet, o, d)
+    t = ti.select((scene.packets[packet, DISK_LIMIT] < 0) & (t > 0) & (t < t_max), t, MISS)
+    t = smaller(t, stack.t)
+    for k in ti.static(range(WIDTH)):
+        stack.t[k] = t[k]
+    return t
 
 
 @ti.func
@@ -115,27 +195,19 @@ def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o
             if stack.t[size & (WIDTH - 1)] < 0:  # never: the variable index that keeps the lanes together
                 node = NO_NODE
         else:
-            packet = ~node
-            w_o = plane(scene, packet, W_ROW, o.x, o.y, o.z) + scene.packets[packet, W_ROW + 3]
-            t = -w_o / plane(scene, packet, W_ROW, d.x, d.y, d.z)
-            x = t * d.x + o.x
-            y = t * d.y + o.y
-            z = t * d.z + o.z
-            u = plane(scene, packet, U_ROW, x, y, z) + scene.packets[packet, U_ROW + 3]
-            v = plane(scene, packet, V_ROW, x, y, z) + scene.packets[packet, V_ROW + 3]
-            inside = (smaller(u, v) >= 0) & (larger(u, v) <= 1) & (u + v <= scene.packets[packet, SUM_LIMIT])
-            if ti.static(features.disks):
-                limit = ti.abs(scene.packets[packet, DISK_LIMIT])
-                inside = inside & ((u - 0.5) * (u - 0.5) + (v - 0.5) * (v - 0.5) <= limit)
-            if ti.static(features.spheres):
-                is_sphere = scene.packets[packet, DISK_LIMIT] < 0
-                t = ti.select(is_sphere, sphere_distance(scene, packet, o, d), t)
-                inside = inside | is_sphere
-            t = ti.select(inside & (t > 0) & (t < hit_t), t, MISS)
-            for k in ti.static(range(WIDTH)):
-                stack.t[k] = t[k]
-                stack.u[k] = u[k]
-                stack.v[k] = v[k]
+            packet = (~node) >> KIND_BITS
+            t = ti.Vector([MISS] * WIDTH)
+            if ti.static(features.spheres or features.cylinders):
+                for k in ti.static(range(WIDTH)):
+                    stack.t[k] = MISS
+                    stack.u[k] = 0.0
+                    stack.v[k] = 0.0
+                if (~node) & HAS_PLANAR != 0:
+                    t = meet_planar(features, scene, stack, packet, o, d, hit_t)
+                if (~node) & HAS_ROUND != 0:
+                    t = meet_round(features, scene, stack, packet, o, d, hit_t)
+            else:
+                t = meet_planar(features, scene, stack, packet, o, d, hit_t)
             # A tournament: three rounds of compares instead of a chain of seven.
             first = ti.select(t[1] < t[0], 1, 0)
             t01 = smaller(t[1], t[0])

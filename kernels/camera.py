@@ -2,20 +2,34 @@
 
 Filter importance sampling (Ernst et al. 2006): the offset from the pixel's centre is drawn from the
 reconstruction filter itself, so each sample belongs to one pixel with weight one. At the border of the
-film the filter is cut off there, which is what the weighted average of splatted samples converges to.
+film the filter is cut off there, which is what the weighted average of splatted samples converges to
+(unless the film says sample_border).
+
+One description serves every camera, so that another one compiles nothing: where its ray starts and where
+it goes are affine in the film position and in a point of the aperture.
 """
 
 import taichi as ti
 
-# Layout of the camera buffer: the ray through film position (x, y), in pixels of the whole film, has the
-# direction CORNER + x * DX + y * DY, whose component along the viewing direction is 1.
-ORIGIN, CORNER, DX, DY, NEAR, FAR = 0, 3, 6, 9, 12, 13
-CAMERA_SIZE = 14
+from prb.kernels.warp import square_to_disk
+
+# Layout of the camera buffer. Of the ray through film position (x, y), in pixels of the whole film, and
+# point (a, b) of the unit disk, START and DIRECTION hold the five vectors that 1, x, y, a and b multiply.
+# The ray begins at start + NEAR * direction and ends at start + FAR * direction.
+START, DIRECTION, NEAR, FAR = 0, 15, 30, 31
+CAMERA_SIZE = 32
 
 
 @ti.func
 def read3(buffer: ti.template(), at: ti.template()):
     return ti.Vector([buffer[at], buffer[at + 1], buffer[at + 2]])
+
+
+@ti.func
+def affine(camera: ti.template(), at: ti.template(), x, y, a, b):
+    """The five vectors that begin at `at`, put together."""
+    on_film = read3(camera, at) + read3(camera, at + 3) * x + read3(camera, at + 6) * y
+    return on_film + read3(camera, at + 9) * a + read3(camera, at + 12) * b
 
 
 @ti.func
@@ -33,6 +47,7 @@ def sample_ray(
 ):
     """Origin at the near plane, unit direction, and the distance from there to the far plane.
 
+    u: four uniform numbers, two for the place on the film and two for that on the aperture.
     quantiles: for each column, then each row of the crop window, the part of the filter's cumulative
     distribution that lies on the film.
     """
@@ -40,7 +55,8 @@ def sample_ray(
     qy = quantiles[launch.width + row]
     x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(inverse_cdf, qx[0] + u[0] * (qx[1] - qx[0]))
     y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(inverse_cdf, qy[0] + u[1] * (qy[1] - qy[0]))
-    d = read3(camera, CORNER) + read3(camera, DX) * x + read3(camera, DY) * y
+    lens = square_to_disk(u[2], u[3])
+    start = affine(camera, START, x, y, lens[0], lens[1])
+    d = affine(camera, DIRECTION, x, y, lens[0], lens[1])
     stretch = d.norm()
-    o = read3(camera, ORIGIN) + d * camera[NEAR]
-    return o, d / stretch, (camera[FAR] - camera[NEAR]) * stretch
+    return start + d * camera[NEAR], d / stretch, (camera[FAR] - camera[NEAR]) * stretch

@@ -8,7 +8,7 @@ import taichi as ti
 
 from prb.kernels import emitter
 from prb.kernels.emitter.sample import LightSample
-from prb.kernels.frame import vec3
+from prb.kernels.frame import vec2, vec3
 
 
 @ti.func
@@ -20,7 +20,8 @@ def sample(features: ti.template(), scene: ti.template(), ref, u, u_alias):
         entry = scene.lights[entry][2]
     index = scene.lights[entry][1]
     kind = scene.emitters[index][0]
-    s = LightSample(d=vec3(0.0, 0.0, 1.0), distance=1.0, pdf=0.0, scale=0.0, delta=0)
+    nothing = vec2(0.0, 0.0)
+    s = LightSample(d=vec3(0.0, 0.0, 1.0), distance=1.0, pdf=0.0, scale=0.0, delta=0, uv=nothing)
     for name in ti.static(features.emitters):
         if kind == ti.static(emitter.KINDS[name]):
             s = emitter.of(name).sample(features, scene, entry, ref, u[1], u[2])
@@ -39,9 +40,17 @@ def hit_pdf(features: ti.template(), scene: ti.template(), slot, ref, p, n):
 
 
 @ti.func
-def environment_pdf(features: ti.template(), scene: ti.template(), entry):
-    """Density with which `sample` would have taken a direction that left the scene."""
+def environment(features: ti.template(), scene: ti.template(), entry, d):
+    """For the unit direction d of a ray that left the scene, and the environment's entry of `lights`.
+
+    Returns (density with which `sample` would have taken d, where the environment's textures are looked up).
+    """
     pdf = 0.0
-    if ti.static("constant" in features.emitters):
-        pdf = emitter.constant.pdf() * scene.light_pdf[entry][1]
-    return pdf
+    uv = vec2(0.0, 0.0)
+    index = scene.lights[entry][1]
+    kind = scene.emitters[index][0]
+    for name in ti.static(features.emitters):
+        if ti.static(name in emitter.ENVIRONMENTS):
+            if kind == ti.static(emitter.KINDS[name]):
+                pdf, uv = emitter.of(name).environment(features, scene, index, d)
+    return pdf * scene.light_pdf[entry][1], uv

@@ -28,11 +28,12 @@ These are interior derivatives: what moves a silhouette or a shadow's edge is no
 
 import taichi as ti
 
-from prb.kernels import material, texture
+from prb.kernels import emission, material
 from prb.kernels.camera import sample_ray
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
-from prb.kernels.vertex import Ray, Vertex, advance, keep, numbers, recall
+from prb.kernels.texture import at_uv
+from prb.kernels.vertex import Ray, advance, keep, nothing, numbers, recall
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -41,8 +42,10 @@ from prb.kernels.view import (
     vec3f,
     vec4f,
     vec4i,
+    vec6f,
+    vec8i,
     vec12f,
-    vec16f,
+    vec25f,
     wide_f32,
     wide_i32,
 )
@@ -76,7 +79,10 @@ class Launch:
     max_depth: ti.i32
     rr_depth: ti.i32
     environment: ti.i32  # entry of `lights`, or -1
-    replicas: ti.i32  # copies of the gradient buffer, each of the size of params
+    replicas: ti.i32  # copies of the gradient buffer
+    rare: ti.f32  # least part of the samples of a leaf whose weight is being differentiated
+    units: ti.f32  # of an integer gradient in 1
+    size: ti.i32  # of each: parameters from there on are not wanted
 
 
 @ti.func
@@ -102,10 +108,12 @@ def two_sum(high, low, x):
 
 
 @ti.func
-def extend(mode: ti.template(), launch, beta, zeros, f, vertex, depth):
+def extend(mode: ti.template(), launch, beta, zeros, eta, f, vertex, depth):
     """The path's product behind a vertex with BSDF value f, and whether the path goes on.
 
-    depth: vertices so far. Returns (beta, zeros, active, survival): beta holds 1 / survival of roulette.
+    depth: vertices so far. eta: index of refraction where the path is over that where it began, whose
+    square undoes the compression of radiance for roulette. Returns (beta, zeros, eta, active, survival):
+    beta holds 1 / survival.
     """
     survival = 1.0
     relevant = beta  # what may still reach L or Z
@@ -118,11 +126,12 @@ def extend(mode: ti.template(), launch, beta, zeros, f, vertex, depth):
         relevant = ti.select(zeros < 2, beta, 0.0)
     strength = max_abs(relevant)  # a central difference may make a factor negative
     active = (vertex.pdf > 0) & (depth < launch.max_depth) & (strength > 0)
+    eta *= vertex.eta
     if depth >= launch.rr_depth:
-        survival = ti.min(strength, ROULETTE_MAX)
+        survival = ti.min(strength * eta * eta, ROULETTE_MAX)
         active = active & (vertex.u_roulette < survival)
         beta /= survival
-    return beta, zeros, active, survival
+    return beta, zeros, eta, active, survival
 
 
 @ti.kernel
@@ -137,13 +146,20 @@ def trace_paths(
     prim_info: ti.types.ndarray(vec4i, ndim=1),
     prim_light: ti.types.ndarray(ti.i32, ndim=1),
     normals: ti.types.ndarray(vec3f, ndim=1),
+    uvs: ti.types.ndarray(vec6f, ndim=1),
+    corners: ti.types.ndarray(vec4i, ndim=1),
     shapes: ti.types.ndarray(vec4i, ndim=1),
+    materials: ti.types.ndarray(vec4i, ndim=1),
     bsdfs: ti.types.ndarray(ti.i32, ndim=2),
-    textures: ti.types.ndarray(vec4i, ndim=1),
+    bsdf_data: ti.types.ndarray(ti.f32, ndim=2),
+    textures: ti.types.ndarray(vec8i, ndim=1),
+    to_uv: ti.types.ndarray(vec6f, ndim=1),
     emitters: ti.types.ndarray(vec4i, ndim=1),
     emitter_data: ti.types.ndarray(vec4f, ndim=1),
     lights: ti.types.ndarray(vec4i, ndim=1),
     light_pdf: ti.types.ndarray(vec4f, ndim=1),
+    env_marginal: ti.types.ndarray(ti.f32, ndim=1),
+    env_conditional: ti.types.ndarray(ti.f32, ndim=1),
     params: ti.types.ndarray(ti.f32, ndim=1),
     camera: ti.types.ndarray(ti.f32, ndim=1),
     inverse_cdf: ti.types.ndarray(ti.f32, ndim=1),
@@ -151,17 +167,20 @@ def trace_paths(
     image: ti.types.ndarray(vec3f, ndim=1),
     image_adjoint: ti.types.ndarray(vec3f, ndim=1),
     image_tangent: ti.types.ndarray(vec3f, ndim=1),
-    gradient: ti.types.ndarray(ti.f32, ndim=1),
+    image_moment: ti.types.ndarray(vec3f, ndim=1),
+    gradient: ti.types.ndarray(ndim=1),
     param_tangents: ti.types.ndarray(ti.f32, ndim=1),
-    cache: ti.types.ndarray(vec16f, ndim=2),
+    cache: ti.types.ndarray(vec25f, ndim=2),
     rejected: ti.types.ndarray(ti.i32, ndim=1),
 ):
-    """Trace one launch. Adds to image (sums over samples), and by mode to gradient or image_tangent.
+    """Trace one launch. Writes image, the sum of each work item's samples, and by mode adds to gradient or
+    writes image_tangent.
 
-    image, image_adjoint, image_tangent: one RGB per pixel of the crop window; image_adjoint is dL, the
+    image, image_tangent, image_moment (squares of the samples' tangents): one RGB per work item.
+    image_adjoint: one per pixel of the crop window, dL, the
     derivative of the objective with respect to one sample's radiance. gradient: `replicas` copies of the
-    parameters' adjoint. rejected: [0] counts paths with a contribution that is not finite; they add
-    nothing.
+    parameters' adjoint, floats, or integers in units of 1 / launch.units. rejected: [0] counts paths with a
+    contribution that is not finite; they add nothing.
     """
     ti.loop_config(block_dim=ti.static(features.block))
     for index in range(launch.workers * ti.static(features.stride)):
@@ -169,8 +188,9 @@ def trace_paths(
             continue
         worker = index // ti.static(features.stride)
         scene = SceneView(
-            nodes, children, packets, prims, prim_info, prim_light, normals,
-            shapes, bsdfs, textures, emitters, emitter_data, lights, light_pdf, params,
+            nodes, children, packets, prims, prim_info, prim_light, normals, uvs, corners,
+            shapes, materials, bsdfs, bsdf_data, textures, to_uv, emitters, emitter_data,
+            lights, light_pdf, env_marginal, env_conditional, params, launch.rare, launch.units,
         )  # fmt: skip
         stack_node = ti.Vector([0] * features.stack, dt=ti.i32)
         stack_near = ti.Vector([0.0] * features.stack, dt=ti.f32)
@@ -178,15 +198,17 @@ def trace_paths(
         lane_u = ti.Vector([0.0] * WIDTH, dt=ti.f32)
         lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
         stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
-        replica = (worker % launch.replicas) * params.shape[0]
+        room = ti.Vector([(worker % launch.replicas) * launch.size, launch.size])
         for item in range(worker * launch.share, ti.min((worker + 1) * launch.share, launch.items)):
             pixel = launch.first_pixel + item // launch.splits
             column, row, film_pixel = place(launch, pixel)
             radiance = vec3(0.0, 0.0, 0.0)  # sum over the item's samples
             radiance_low = vec3(0.0, 0.0, 0.0)
             radiance_tangent = vec3(0.0, 0.0, 0.0)
+            moment = vec3(0.0, 0.0, 0.0)
             for s in range(launch.samples):
                 sample = launch.first_sample + (item % launch.splits) * launch.samples + s
+                before = radiance_tangent  # of the samples before this one
                 L = vec3(0.0, 0.0, 0.0)
                 L_low = vec3(0.0, 0.0, 0.0)
                 Z = vec3(0.0, 0.0, 0.0)
@@ -201,6 +223,7 @@ def trace_paths(
                     # ------------------------------------------------------------- loop state
                     beta = vec3(1.0, 1.0, 1.0)  # product of the non-zero factors f / p
                     zeros = ti.Vector([0, 0, 0])  # number of factors that were zero
+                    eta = 1.0  # index of refraction, relative to where the path began
                     R = L  # sweep 1: what this vertex and the rest of the path add
                     R_low = L_low
                     depth = 0  # vertices so far, the camera not counted
@@ -209,7 +232,7 @@ def trace_paths(
                         active = active & is_usable(L) & is_usable(Z)
                     while active:
                         # --------------------------------------------- 1. the next vertex
-                        vertex = Vertex(emitter=-1, bsdf=-1, light=-1, pdf=0.0)
+                        vertex = nothing()
                         if ti.static(mode != PRIMAL) and sweep == 1 and depth < ti.static(features.cached):
                             vertex = recall(cache[worker, depth])
                         else:
@@ -242,17 +265,13 @@ def trace_paths(
                         direct = vec3(0.0, 0.0, 0.0)
                         f = vec3(0.0, 0.0, 0.0)
                         f_light = vec3(0.0, 0.0, 0.0)
-                        emitted_at, direct_at = 0, 0  # textures of the radiances
+                        at, at_light = material.place(vertex), at_uv(vertex.uv_light)
                         if vertex.emitter >= 0:
-                            emitted_at = emitters[vertex.emitter][1]
-                            emitted = texture.fetch(features, scene, params, emitted_at)
-                        if vertex.bsdf >= 0:
+                            emitted = emission.radiance(features, scene, vertex.emitter, at)
+                        if vertex.material >= 0:
                             if vertex.light >= 0:
-                                direct_at = emitters[vertex.light][1]
-                                direct = texture.fetch(features, scene, params, direct_at)
-                            f_light, f = material.eval(
-                                features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, vertex.wo
-                            )
+                                direct = emission.radiance(features, scene, vertex.light, at_light)
+                            f_light, f = material.eval(features, scene, vertex)
                         attenuation = ti.select(zeros == 0, beta, 0.0)
                         E = emitted * vertex.emission_weight + direct * f_light * vertex.light_weight
 
@@ -271,39 +290,47 @@ def trace_paths(
                             by_f_light = attenuation * vertex.light_weight * direct
                             if ti.static(mode == REVERSE):
                                 if vertex.emitter >= 0:
-                                    texture.scatter(
-                                        features, scene, gradient, replica, emitted_at, dL * by_emitted
+                                    emission.pull_back(
+                                        features, scene, gradient, room, vertex.emitter, at, dL * by_emitted
                                     )
-                                if vertex.bsdf >= 0:
+                                if vertex.material >= 0:
                                     material.pull_back(
-                                        features, scene, gradient, replica, vertex.bsdf,
-                                        vertex.wi, vertex.wo_light, dL * by_f_light, vertex.wo, dL * by_f,
-                                    )  # fmt: skip
+                                        features, scene, gradient, room, vertex, dL * by_f_light, dL * by_f
+                                    )
                                     if vertex.light >= 0:
-                                        texture.scatter(
-                                            features, scene, gradient, replica, direct_at, dL * by_direct
-                                        )
+                                        emission.pull_back(
+                                            features, scene, gradient, room, vertex.light, at_light,
+                                            dL * by_direct,
+                                        )  # fmt: skip
                             else:
                                 if vertex.emitter >= 0:
-                                    demitted = texture.fetch(features, scene, param_tangents, emitted_at)
+                                    demitted = emission.push_forward(
+                                        features, scene, param_tangents, vertex.emitter, at
+                                    )
                                     radiance_tangent += by_emitted * demitted
-                                if vertex.bsdf >= 0:
+                                if vertex.material >= 0:
                                     df_light, df = material.push_forward(
-                                        features, scene, param_tangents, vertex.bsdf,
-                                        vertex.wi, vertex.wo_light, vertex.wo,
-                                    )  # fmt: skip
+                                        features, scene, param_tangents, vertex
+                                    )
                                     radiance_tangent += by_f_light * df_light + by_f * df
                                     if vertex.light >= 0:
-                                        ddirect = texture.fetch(features, scene, param_tangents, direct_at)
+                                        ddirect = emission.push_forward(
+                                            features, scene, param_tangents, vertex.light, at_light
+                                        )
                                         radiance_tangent += by_direct * ddirect
 
                         # --------------------------------------------- 4. go on, or not
-                        beta, zeros, active, _s = extend(mode, launch, beta, zeros, f, vertex, depth)
+                        beta, zeros, eta, active, _s = extend(
+                            mode, launch, beta, zeros, eta, f, vertex, depth
+                        )
                     if sweep == 0:
                         if is_usable(L) & is_usable(Z):
                             radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
                         else:
                             rejected[0] += 1
-            ti.atomic_add(image[pixel], radiance + radiance_low)
+                if ti.static(mode == FORWARD):
+                    moment += (radiance_tangent - before) * (radiance_tangent - before)
+            image[item] = radiance + radiance_low
             if ti.static(mode == FORWARD):
-                ti.atomic_add(image_tangent[pixel], radiance_tangent)
+                image_tangent[item] = radiance_tangent
+                image_moment[item] = moment

@@ -1,42 +1,237 @@
-"""Colours and numbers in the flat parameter buffer: read them, and send cotangents back to them."""
+"""Colours and numbers that vary over surfaces: constants, images, checkerboards, mesh attributes.
+
+A texture is a row of `textures` that says where its numbers lie in the parameter buffer. `fetch` reads
+them, `scatter` is its transpose; both also serve tangents, with another buffer. Image textures are
+interpolated bilinearly between texel centres, which lie at (i + 1/2) / n; v runs down the rows.
+"""
 
 import taichi as ti
 
-KINDS = {"uniform": 0, "rgb": 1}
+from prb.kernels.frame import vec2, vec3
+
+CONSTANT, BITMAP, CHECKERBOARD, VERTEX_ATTRIBUTE, FACE_ATTRIBUTE = 0, 1, 2, 3, 4
+
+# Columns of a row.
+KIND, OFFSET, CHANNELS, COLUMNS, ROWS, NEAREST, WRAP_U, WRAP_V = 0, 1, 2, 3, 4, 5, 6, 7
+CHILDREN = 2  # of a checkerboard: columns 2 and 3 number the textures of its two colours
+ROW = 8
+REPEAT, MIRROR, CLAMP = 0, 1, 2
+LARGEST = 1e18  # of an integer contribution to a gradient; what is larger is no number
+NESTING = 2  # checkerboards inside checkerboards
+
+LUMINANCE = (0.212671, 0.715160, 0.072169)
+
+
+@ti.dataclass
+class Surface:
+    """Where a texture is looked up: texture coordinates, and for mesh attributes the primitive (or -1)
+    with the hit's own coordinates on it."""
+
+    uv: vec2
+    slot: ti.i32
+    u: ti.f32
+    v: ti.f32
 
 
 @ti.func
-def fetch(features: ti.template(), scene: ti.template(), buffer: ti.template(), index):
-    """The colour of texture `index`, its numbers taken from `buffer` (the parameters, or their tangents)."""
+def nowhere():
+    """A place on no surface."""
+    return Surface(uv=vec2(0.0, 0.0), slot=-1, u=0.0, v=0.0)
+
+
+@ti.func
+def at_uv(uv):
+    """A place with texture coordinates only: on a light."""
+    return Surface(uv=uv, slot=-1, u=0.0, v=0.0)
+
+
+@ti.func
+def transform(scene: ti.template(), index, uv):
+    """to_uv of a texture: u = m0 u + m1 v + m2, v = m3 u + m4 v + m5."""
+    m = scene.to_uv[index]
+    return vec2(m[0] * uv.x + m[1] * uv.y + m[2], m[3] * uv.x + m[4] * uv.y + m[5])
+
+
+@ti.func
+def resolve(features: ti.template(), scene: ti.template(), index, uv):
+    """The texture that applies at uv: looks through checkerboards, whose two colours are textures."""
+    if ti.static("checkerboard" in features.textures):
+        for _ in ti.static(range(NESTING)):
+            if scene.textures[index][KIND] == CHECKERBOARD:
+                record = scene.textures[index]
+                p = transform(scene, index, uv)
+                even = (p.x - ti.floor(p.x) > 0.5) == (p.y - ti.floor(p.y) > 0.5)
+                index = ti.select(even, record[CHILDREN], record[CHILDREN + 1])
+    return index
+
+
+@ti.func
+def wrap(i, n, mode):
+    """A texel's number brought into [0, n)."""
+    j = i % n
+    period = i % (2 * n)
+    mirrored = ti.select(period < n, period, 2 * n - 1 - period)
+    clamped = ti.max(0, ti.min(i, n - 1))
+    return ti.select(mode == REPEAT, j, ti.select(mode == MIRROR, mirrored, clamped))
+
+
+@ti.func
+def texels(record, p):
+    """The four texels around p: (first entries, weights); entries count from the texture's offset."""
+    nearest = record[NEAREST] == 1
+    shift = ti.select(nearest, 0.0, 0.5)
+    x = ti.max(-1e6, ti.min(p.x * ti.f32(record[COLUMNS]) - shift, 1e6))  # beyond, int arithmetic ends
+    y = ti.max(-1e6, ti.min(p.y * ti.f32(record[ROWS]) - shift, 1e6))
+    x0, y0 = ti.floor(x), ti.floor(y)
+    fx = ti.select(nearest, 0.0, x - x0)
+    fy = ti.select(nearest, 0.0, y - y0)
+    left = wrap(ti.i32(x0), record[COLUMNS], record[WRAP_U])
+    right = wrap(ti.i32(x0) + 1, record[COLUMNS], record[WRAP_U])
+    top = wrap(ti.i32(y0), record[ROWS], record[WRAP_V]) * record[COLUMNS]
+    bottom = wrap(ti.i32(y0) + 1, record[ROWS], record[WRAP_V]) * record[COLUMNS]
+    entries = ti.Vector([top + left, top + right, bottom + left, bottom + right])
+    weights = ti.Vector([(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy])
+    return entries * record[CHANNELS], weights
+
+
+@ti.func
+def corners(scene: ti.template(), record, at):
+    """As `texels`, for an attribute of the mesh's vertices or faces; the fourth weight is zero."""
+    ids = scene.corners[at.slot]
+    weights = ti.Vector([1.0 - at.u - at.v, at.u, at.v, 0.0])
+    if record[KIND] == FACE_ATTRIBUTE:
+        weights = ti.Vector([0.0, 0.0, 0.0, 1.0])
+    return ids * record[CHANNELS], weights
+
+
+@ti.func
+def taps(features: ti.template(), scene: ti.template(), index, at):
+    """What a texture that varies is interpolated from: (entries, weights), four of each."""
     record = scene.textures[index]
-    at = scene.base + record[1]
+    entries = ti.Vector([0, 0, 0, 0])
+    weights = ti.Vector([1.0, 0.0, 0.0, 0.0])
+    if ti.static("bitmap" in features.textures):
+        if record[KIND] == BITMAP:
+            entries, weights = texels(record, transform(scene, index, at.uv))
+    if ti.static("mesh_attribute" in features.textures):
+        if (record[KIND] == VERTEX_ATTRIBUTE) | (record[KIND] == FACE_ATTRIBUTE):
+            entries, weights = corners(scene, record, at)
+    return entries, weights
+
+
+@ti.func
+def read(buffer: ti.template(), at, channels):
     color = ti.Vector([buffer[at], 0.0, 0.0])
     color.y = color.x
     color.z = color.x
-    if record[0] == ti.static(KINDS["rgb"]):
+    if channels == 3:
         color.y = buffer[at + 1]
         color.z = buffer[at + 2]
     return color
 
 
 @ti.func
-def accumulate(features: ti.template(), gradient: ti.template(), at, x):
+def fetch(features: ti.template(), scene: ti.template(), buffer: ti.template(), index, at):
+    """The colour of texture `index` at a place, its numbers from `buffer` (parameters or tangents)."""
+    index = resolve(features, scene, index, at.uv)
+    record = scene.textures[index]
+    first = scene.base + record[OFFSET]
+    color = vec3(0.0, 0.0, 0.0)
+    if ti.static(features.varies):
+        if record[KIND] == CONSTANT:
+            color = read(buffer, first, record[CHANNELS])
+        else:
+            entries, weights = taps(features, scene, index, at)
+            for i in ti.static(range(4)):
+                color += weights[i] * read(buffer, first + entries[i], record[CHANNELS])
+    else:
+        color = read(buffer, first, record[CHANNELS])
+    return color
+
+
+@ti.func
+def fetch_number(features: ti.template(), scene: ti.template(), buffer: ti.template(), index, at):
+    """One number: a grey texture's value, a coloured one's luminance."""
+    channels = scene.textures[resolve(features, scene, index, at.uv)][CHANNELS]
+    c = fetch(features, scene, buffer, index, at)
+    luminance = LUMINANCE[0] * c.x + LUMINANCE[1] * c.y + LUMINANCE[2] * c.z
+    return ti.select(channels == 3, luminance, c.x)
+
+
+@ti.func
+def slope(features: ti.template(), scene: ti.template(), index, at):
+    """The derivative of an image's luminance by the texture coordinates; 0 for other kinds."""
+    record = scene.textures[index]
+    result = vec2(0.0, 0.0)
+    if ti.static("bitmap" in features.textures):
+        if record[KIND] == BITMAP and record[NEAREST] == 0:
+            entries, weights = texels(record, transform(scene, index, at.uv))
+            first = record[OFFSET]
+            h = ti.Vector([0.0, 0.0, 0.0, 0.0])
+            for i in ti.static(range(4)):
+                c = read(scene.frozen, first + entries[i], record[CHANNELS])
+                h[i] = LUMINANCE[0] * c.x + LUMINANCE[1] * c.y + LUMINANCE[2] * c.z
+            fx = weights[1] + weights[3]
+            fy = weights[2] + weights[3]
+            by_x = ((h[1] - h[0]) * (1.0 - fy) + (h[3] - h[2]) * fy) * ti.f32(record[COLUMNS])
+            by_y = ((h[2] - h[0]) * (1.0 - fx) + (h[3] - h[1]) * fx) * ti.f32(record[ROWS])
+            m = scene.to_uv[index]
+            result = vec2(m[0] * by_x + m[3] * by_y, m[1] * by_x + m[4] * by_y)
+    return result
+
+
+@ti.func
+def accumulate(features: ti.template(), scene: ti.template(), gradient: ti.template(), at, x):
     """Add to the gradient buffer; without atomics where the buffer belongs to this worker alone."""
     if ti.static(features.exclusive):
         gradient[at] = gradient[at] + x
+    elif ti.static(features.integers):
+        scaled = x * scene.units
+        ti.atomic_add(gradient[at], ti.select(ti.abs(scaled) < LARGEST, ti.cast(ti.round(scaled), ti.i64), 0))
     else:
         ti.atomic_add(gradient[at], x)
 
 
 @ti.func
-def scatter(
-    features: ti.template(), scene: ti.template(), gradient: ti.template(), replica, index, cotangent
-):
-    """Transpose of `fetch`. replica: where this worker's copy of the gradient buffer begins."""
-    record = scene.textures[index]
-    at = replica + record[1]
-    if record[0] == ti.static(KINDS["rgb"]):
+def spread(features: ti.template(), scene: ti.template(), gradient: ti.template(), at, channels, cotangent):
+    """Transpose of `read`."""
+    if channels == 3:
         for i in ti.static(range(3)):
-            accumulate(features, gradient, at + i, cotangent[i])
+            accumulate(features, scene, gradient, at + i, cotangent[i])
     else:
-        accumulate(features, gradient, at, cotangent.x + cotangent.y + cotangent.z)
+        accumulate(features, scene, gradient, at, cotangent.x + cotangent.y + cotangent.z)
+
+
+@ti.func
+def scatter(
+    features: ti.template(), scene: ti.template(), gradient: ti.template(), room, index, at, cotangent
+):
+    """Transpose of `fetch`. room: where this worker's copy of the gradient buffer begins, and its size;
+    parameters beyond its end are not wanted."""
+    index = resolve(features, scene, index, at.uv)
+    record = scene.textures[index]
+    if record[OFFSET] < room[1]:
+        first = room[0] + record[OFFSET]
+        if ti.static(features.varies):
+            if record[KIND] == CONSTANT:
+                spread(features, scene, gradient, first, record[CHANNELS], cotangent)
+            else:
+                entries, weights = taps(features, scene, index, at)
+                for i in ti.static(range(4)):
+                    if weights[i] != 0:
+                        part = weights[i] * cotangent
+                        spread(features, scene, gradient, first + entries[i], record[CHANNELS], part)
+        else:
+            spread(features, scene, gradient, first, record[CHANNELS], cotangent)
+
+
+@ti.func
+def scatter_number(
+    features: ti.template(), scene: ti.template(), gradient: ti.template(), room, index, at, cotangent
+):
+    """Transpose of `fetch_number`."""
+    channels = scene.textures[resolve(features, scene, index, at.uv)][CHANNELS]
+    share = ti.select(
+        channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0)
+    )
+    scatter(features, scene, gradient, room, index, at, share * cotangent)

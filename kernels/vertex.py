@@ -7,17 +7,21 @@ adds, and its derivative, follow from the `Vertex` alone (kernels/path.py).
 import taichi as ti
 
 from prb.kernels import bvh, light, material
-from prb.kernels.frame import tangents, to_local, to_world, vec3
+from prb.kernels.frame import to_local, to_world, vec2, vec3
 from prb.kernels.rng import uniform4
-from prb.kernels.shape import SHADOW_EPSILON, interact, leave
-from prb.kernels.view import vec16f
+from prb.kernels.shape import SHADOW_EPSILON, frame, interact, leave
+from prb.kernels.texture import Surface
+from prb.kernels.view import vec25f
+
+CERTAIN = 1e30  # density of a direction that only one technique can find
 
 
 @ti.dataclass
 class Ray:
     """The ray o + t d, 0 < t < t_max, on its way to the next vertex.
 
-    previous: the vertex it leaves. pdf: density with which that vertex's BSDF took d; 0 at the camera.
+    previous: the vertex it leaves. pdf: density with which that vertex's BSDF took d; 0 at the camera,
+    CERTAIN from a delta lobe.
     """
 
     o: vec3
@@ -29,18 +33,21 @@ class Ray:
 
 @ti.dataclass
 class Vertex:
-    """All that adding up, or differentiating, needs to know of a vertex: 16 numbers.
+    """All that adding up, or differentiating, needs to know of a vertex: 25 numbers.
 
     emitter: whose emission the ray met (-1: none), emission_weight: its multiple importance weight.
-    bsdf: the model there (-1: the path ends), wi: where the ray came from, local.
+    material: that of the surface there (-1: the path ends), wi: where the ray came from, local.
     light: whose light next-event estimation took (-1: none), at the local direction wo_light;
     light_weight: visibility times multiple importance weight over density.
-    wo: the sampled direction, local; pdf: its density, 0 where there is none.
+    wo: the sampled direction, local; pdf: its density, 0 where there is none; lobe: the leaf whose delta
+    lobe it comes from, or -1; eta: relative index of refraction that it passes.
+    uv, slot, u, v: where the surface's textures, or the environment's, are looked up (see
+    kernels/texture.py), uv_light: those of the light.
     """
 
     emitter: ti.i32
     emission_weight: ti.f32
-    bsdf: ti.i32
+    material: ti.i32
     wi: vec3
     light: ti.i32
     light_weight: ti.f32
@@ -48,15 +55,36 @@ class Vertex:
     wo: vec3
     pdf: ti.f32
     u_roulette: ti.f32
+    lobe: ti.i32
+    eta: ti.f32
+    uv: vec2
+    uv_light: vec2
+    slot: ti.i32
+    u: ti.f32
+    v: ti.f32
+
+
+@ti.func
+def nothing():
+    """A vertex where nothing is."""
+    return Vertex(
+        emitter=-1, emission_weight=1.0, material=-1, light=-1, pdf=0.0, lobe=-1, eta=1.0, slot=-1
+    )  # fmt: skip
+
+
+@ti.func
+def bits(i):
+    return ti.bit_cast(i, ti.f32)
 
 
 @ti.func
 def keep(v):
     """A vertex as one vector, for the cache."""
-    e, b, s = ti.bit_cast(v.emitter, ti.f32), ti.bit_cast(v.bsdf, ti.f32), ti.bit_cast(v.light, ti.f32)
-    return vec16f(
-        e, v.emission_weight, b, v.wi.x, v.wi.y, v.wi.z, s, v.light_weight,
-        v.wo_light.x, v.wo_light.y, v.wo_light.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
+    return vec25f(
+        bits(v.emitter), v.emission_weight, bits(v.material), v.wi.x, v.wi.y, v.wi.z, bits(v.light),
+        v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z, v.wo.x, v.wo.y, v.wo.z, v.pdf,
+        v.u_roulette, bits(v.lobe), v.eta, v.uv.x, v.uv.y, v.uv_light.x, v.uv_light.y, bits(v.slot),
+        v.u, v.v,
     )  # fmt: skip
 
 
@@ -66,7 +94,7 @@ def recall(r):
     return Vertex(
         emitter=ti.bit_cast(r[0], ti.i32),
         emission_weight=r[1],
-        bsdf=ti.bit_cast(r[2], ti.i32),
+        material=ti.bit_cast(r[2], ti.i32),
         wi=vec3(r[3], r[4], r[5]),
         light=ti.bit_cast(r[6], ti.i32),
         light_weight=r[7],
@@ -74,6 +102,13 @@ def recall(r):
         wo=vec3(r[11], r[12], r[13]),
         pdf=r[14],
         u_roulette=r[15],
+        lobe=ti.bit_cast(r[16], ti.i32),
+        eta=r[17],
+        uv=vec2(r[18], r[19]),
+        uv_light=vec2(r[20], r[21]),
+        slot=ti.bit_cast(r[22], ti.i32),
+        u=r[23],
+        v=r[24],
     )
 
 
@@ -109,7 +144,8 @@ def advance(
 
     last: only emission counts any more. The BSDF has u_bsdf[0] to u_bsdf[2].
     """
-    vertex = Vertex(emitter=-1, emission_weight=1.0, bsdf=-1, light=-1, pdf=0.0, u_roulette=u_light[3])
+    vertex = nothing()
+    vertex.u_roulette = u_light[3]
     slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
     si = interact(features, scene, 0, 0.0, 0.0, 0.0, ray.o, ray.d)
     searching = True
@@ -128,26 +164,33 @@ def advance(
     if slot < 0:
         if environment >= 0 and not (from_camera and ti.static(features.hide_emitters)):
             vertex.emitter = scene.lights[environment][1]
+            pdf, uv = light.environment(features, scene, environment, ray.d)
+            vertex.uv = uv
             if not from_camera:
-                pdf = light.environment_pdf(features, scene, environment)
                 vertex.emission_weight = power_heuristic(ray.pdf, pdf)
     elif si.emitter >= 0 and si.ng.dot(ray.d) < 0:
         vertex.emitter = si.emitter
         if not from_camera:
             pdf = light.hit_pdf(features, scene, slot, ray.previous, si.p, si.ng)
             vertex.emission_weight = power_heuristic(ray.pdf, pdf)
+    if slot >= 0:
+        vertex.uv = si.uv
+        vertex.slot = slot
+        vertex.u = si.u
+        vertex.v = si.v
 
     if slot >= 0 and not last:
-        frame_s, frame_t = tangents(si.n)
-        wi = to_local(-ray.d, frame_s, frame_t, si.n)
-        vertex.bsdf, flip = material.resolve(features, scene, si.bsdf, wi.z)
-        frame_n = si.n * flip
-        vertex.wi = vec3(wi.x, wi.y, wi.z * flip)
+        frame_s, frame_t = frame(features, si.n, si.dp_du)
+        vertex.material = si.material
+        vertex.wi = to_local(-ray.d, frame_s, frame_t, si.n)
 
         # Next-event estimation, and a direction from the BSDF.
         light_emitter, ds = light.sample(features, scene, si.p, u_light, u_bsdf[3])
-        vertex.wo_light = to_local(ds.d, frame_s, frame_t, frame_n)
-        pdf_light, wo, pdf = material.sample(features, scene, vertex.bsdf, vertex.wi, vertex.wo_light, u_bsdf)
+        vertex.wo_light = to_local(ds.d, frame_s, frame_t, si.n)
+        at = Surface(uv=si.uv, slot=slot, u=si.u, v=si.v)
+        pdf_light, wo, pdf, lobe, eta = material.sample(
+            features, scene, si.material, vertex.wi, vertex.wo_light, at, u_bsdf
+        )
         if ds.pdf > 0 and pdf_light > 0:
             shadow_o = leave(si, ds.d)
             shadow = (si.p - shadow_o) + ds.d * ds.distance  # to the very point on the light
@@ -157,12 +200,15 @@ def advance(
             if blocker < 0:
                 competitor = ti.select(ds.delta == 1, 0.0, pdf_light)
                 vertex.light = light_emitter
+                vertex.uv_light = ds.uv
                 vertex.light_weight = ds.scale * power_heuristic(ds.pdf, competitor) / ds.pdf
         vertex.wo = wo
         vertex.pdf = pdf
-        ray.d = to_world(wo, frame_s, frame_t, frame_n)
+        vertex.lobe = lobe
+        vertex.eta = eta
+        ray.d = to_world(wo, frame_s, frame_t, si.n)
         ray.o = leave(si, ray.d)
         ray.t_max = bvh.MISS
         ray.previous = si.p
-        ray.pdf = pdf
+        ray.pdf = ti.select(lobe >= 0, CERTAIN, pdf)
     return vertex, ray

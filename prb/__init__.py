@@ -22,12 +22,13 @@ from prb.errors import (  # noqa: E402
 )
 from prb.load import bundled_scenes, load_dict, load_file  # noqa: E402
 from prb.params import Params, traverse  # noqa: E402
-from prb.render import render, render_backward, render_forward  # noqa: E402
+from prb.render import Estimate, render, render_backward, render_forward  # noqa: E402
 from prb.runtime import available_archs, init  # noqa: E402
 
 __all__ = [
-    "DeviceError", "FiniteDifference", "ImageError", "MemoryLimitError", "ParameterError", "Params",
-    "PrbError", "ReplayAdjoint", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
-    "init", "load_dict", "load_file", "render", "render_backward", "render_forward", "traverse",
+    "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError", "ParameterError",
+    "Params", "PrbError", "ReplayAdjoint", "Scene", "SceneError", "TapeAdjoint", "available_archs",
+    "bundled_scenes", "init", "load_dict", "load_file", "render", "render_backward", "render_forward",
+    "traverse",
 ]  # fmt: skip
 __version__ = "0.1.0"

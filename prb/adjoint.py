@@ -30,11 +30,16 @@ class ReplayAdjoint:
     passes: int = 1
     name = "replay"
 
-    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False) -> Result:
-        """J^T image_adjoint over all parameters, and the image of the same paths."""
+    def backward(
+        self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False, **options
+    ) -> Result:
+        """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
+
+        options: `first_sample`, `variance` and `deterministic` of `prb.integrate.integrate`.
+        """
         return integrate(
             scene, path.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
-            passes=self.passes, progress=progress, label="gradient",
+            names=names, passes=self.passes, progress=progress, label="gradient", **options,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
@@ -64,7 +69,7 @@ class TapeAdjoint:
         """J^T image_adjoint over all parameters, and the image of the same paths."""
         return tape.backward(
             scene, image_adjoint, spp=spp, seed=seed, max_depth=max_depth, passes=self.passes,
-            memory_limit=self.memory_limit, progress=progress,
+            memory_limit=self.memory_limit, names=names, progress=progress,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
@@ -126,7 +131,7 @@ class FiniteDifference:
         return [
             slot.offset + i
             for name, slot in slots(scene).items()
-            if names is None or name in names
+            if (name in names if names is not None else name not in scene.layout.turning)
             for i in range(slot.size)
         ]
 

@@ -82,12 +82,18 @@ def _parser():
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    common = argparse.ArgumentParser(add_help=False)
+    define = argparse.ArgumentParser(add_help=False)
+    define.add_argument("-D", "--define", action="append", type=_definition, default=[], metavar="NAME=VALUE",
+                        help="a parameter of a scene in XML; may be repeated")  # fmt: skip
+
+    common = argparse.ArgumentParser(add_help=False, parents=[define])
     common.add_argument("--spp", type=int, help="samples per pixel (default: the scene's)")
     common.add_argument("--seed", type=int, default=0, help="same seed, same numbers (default: 0)")
     common.add_argument("--max-depth", type=int, metavar="N",
                         help="path edges at most, -1: no limit (default: the scene's)")  # fmt: skip
     common.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the scene's film)")
+    common.add_argument("--sensor", type=_sensor, metavar="N|NAME",
+                        help="the sensor's number or name (default: the first, 0)")  # fmt: skip
     common.add_argument("--arch", help="cpu, cuda, metal or vulkan (default: CUDA or Metal, else the CPU)")
     common.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -138,7 +144,13 @@ def _parser():
     bench.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
     bench.set_defaults(run=_bench)
 
-    params = commands.add_parser("params", help="list a scene's parameters")
+    convert = commands.add_parser("convert", parents=[define], help="write a scene in Mitsuba's XML as JSON")
+    convert.add_argument("scene", metavar="SCENE", help="an XML file")
+    convert.add_argument("output", metavar="FILE", help="json; the scene's files are named relative to it")
+    convert.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    convert.set_defaults(run=_convert)
+
+    params = commands.add_parser("params", parents=[define], help="list a scene's parameters")
     params.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
     params.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     params.set_defaults(run=_params)
@@ -159,22 +171,33 @@ def _size(text):
     return width, height
 
 
+def _sensor(text):
+    return int(text) if text.isdecimal() else text
+
+
+def _definition(text):
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a parameter; write it as in spp=64")
+    return name, value
+
+
 def _load(args):
     """The scene, with the command line's changes, on the device it names."""
     import prb
 
     if args.arch is not None:
         prb.init(args.arch)
-    scene = _load_scene(args.scene)
+    scene = _load_scene(args).view(args.sensor)
     if args.size is not None:
         scene.resize(*args.size)
     return scene
 
 
-def _load_scene(name):
+def _load_scene(args):
     import prb
 
-    scene = prb.load_file(name)
+    scene = prb.load_file(args.scene, **dict(args.define))
     for warning in scene.model.warnings:
         _say(warning)
     return scene
@@ -361,10 +384,23 @@ def _gradients(scene, report, grads):
     return f"{head}\n{value}\n\n{_table(rows, ['parameter', 'value', 'derivative of the objective'])}"
 
 
+def _convert(args):
+    from prb.load import convert_file
+
+    output = check_output(args.output, (".json",))
+    model = convert_file(args.scene, output, dict(args.define))
+    for warning in model.warnings:
+        _say(warning)
+    counts = {"shapes": len(model.shapes), "emitters": len(model.emitters), "sensors": len(model.sensors)}
+    if args.json:
+        return _json(scene=args.scene, output=str(output), **counts)
+    return f"{output}: {', '.join(f'{n} {what}' for what, n in counts.items())}"
+
+
 def _params(args):
     import prb
 
-    params = prb.traverse(_load_scene(args.scene))
+    params = prb.traverse(_load_scene(args))
     if not args.json:
         return repr(params)
     return _json(

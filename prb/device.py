@@ -1,6 +1,9 @@
 """A scene ready to be traced: its model, the current parameter values, and its arrays on the device."""
 
+import copy
+import operator
 import weakref
+from dataclasses import dataclass, field
 
 import numpy as np
 import taichi as ti
@@ -8,6 +11,7 @@ from taichi.lang import impl
 from taichi.lang._ndarray import ScalarNdarray
 
 from prb import runtime
+from prb.errors import ParameterError
 from prb.film import camera_buffer, filter_tables
 from prb.kernels import view
 from prb.layout import lay_out
@@ -20,8 +24,12 @@ _ELEMENTS = {  # arrays whose elements are vectors
     "prims": view.vec12f,
     "prim_info": view.vec4i,
     "normals": view.vec3f,
+    "uvs": view.vec6f,
+    "corners": view.vec4i,
     "shapes": view.vec4i,
-    "textures": view.vec4i,
+    "materials": view.vec4i,
+    "textures": view.vec8i,
+    "to_uv": view.vec6f,
     "emitters": view.vec4i,
     "emitter_data": view.vec4f,
     "lights": view.vec4i,
@@ -29,10 +37,11 @@ _ELEMENTS = {  # arrays whose elements are vectors
     "quantiles": view.vec2f,
 }
 _SCENE_ARRAYS = (
-    "nodes", "children", "packets", "prims", "prim_info", "prim_light", "normals", "shapes", "bsdfs",
-    "textures", "emitters", "emitter_data", "lights", "light_pdf", "params",
-    "camera", "inverse_cdf", "quantiles",
+    "nodes", "children", "packets", "prims", "prim_info", "prim_light", "normals", "uvs", "corners",
+    "shapes", "materials", "bsdfs", "bsdf_data", "textures", "to_uv", "emitters", "emitter_data", "lights",
+    "light_pdf", "env_marginal", "env_conditional", "params",
 )  # fmt: skip
+_SENSOR_ARRAYS = ("camera", "inverse_cdf", "quantiles")
 
 
 def upload(array, element=None):
@@ -67,6 +76,20 @@ def zeros(shape, element=ti.f32):
     return device
 
 
+@dataclass
+class _Held:
+    """What a scene has on the device; all views of it share this.
+
+    arrays: by name. sensors: a sensor's number -> its arrays by name. generation: the `prb.init` that they
+    belong to. tape_buffers: see `prb.tape.Buffers`.
+    """
+
+    arrays: dict = field(default_factory=dict)
+    sensors: dict = field(default_factory=dict)
+    generation: int | None = None
+    tape_buffers: object = None
+
+
 class Scene:
     """A loaded scene. Make one with `prb.load_file` or `prb.load_dict`, change it through `prb.traverse`.
 
@@ -78,13 +101,41 @@ class Scene:
         self.name = name
         self.layout = lay_out(model, progress=True)
         self.values = self.layout.params.copy()  # what the device's parameter buffer holds
-        self._arrays = None
-        self._generation = None
-        self.tape_buffers = None  # see prb.tape.Buffers
+        self._number = 0  # of the sensor
+        self._held = _Held()
+
+    def view(self, sensor=None):
+        """This scene through another of its sensors; all else is shared, parameters too.
+
+        sensor: its number or name; None: the one that this scene has already, which is the first one unless
+        it is a view itself. Raises ParameterError.
+        """
+        if sensor is None:
+            return self
+        names = [s.name for s in self.model.sensors]
+        try:
+            number = names.index(sensor) if isinstance(sensor, str) else operator.index(sensor)
+        except (TypeError, ValueError):
+            number = -1
+        if isinstance(sensor, bool) or not 0 <= number < len(names):
+            known = ", ".join(f"{i} ({name})" for i, name in enumerate(names))
+            raise ParameterError(f"sensor: there is no {sensor!r}; the scene has {known}")
+        other = copy.copy(self)
+        other._number = number
+        return other
 
     @property
     def sensor(self):
-        return self.model.sensors[0]
+        """The camera that is rendered: the first one, or that of the view."""
+        return self.model.sensors[self._number]
+
+    @property
+    def tape_buffers(self):
+        return self._held.tape_buffers
+
+    @tape_buffers.setter
+    def tape_buffers(self, buffers):
+        self._held.tape_buffers = buffers
 
     @property
     def film(self):
@@ -98,36 +149,50 @@ class Scene:
 
     def device_arrays(self):
         """The arrays that a kernel takes for this scene, in order; laid out anew after `prb.init`."""
-        generation = runtime.ensure()
-        if self._generation != generation:
+        held, generation = self._held, runtime.ensure()
+        if held.generation != generation:
+            host = {**self.layout.arrays, "params": self.values}
+            held.arrays = {name: upload(host[name], _ELEMENTS.get(name)) for name in _SCENE_ARRAYS}
+            held.sensors = {}
+            held.generation = generation
+        if self._number not in held.sensors:
             inverse_cdf, quantiles = filter_tables(self.film)
-            host = {
-                **self.layout.arrays,
-                "params": self.values,
-                "camera": camera_buffer(self.sensor),
-                "inverse_cdf": inverse_cdf,
-                "quantiles": quantiles,
-            }
-            self._arrays = {name: upload(host[name], _ELEMENTS.get(name)) for name in _SCENE_ARRAYS}
-            self._generation = generation
-        return [self._arrays[name] for name in _SCENE_ARRAYS]
+            host = {"camera": camera_buffer(self.sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
+            held.sensors[self._number] = {n: upload(host[n], _ELEMENTS.get(n)) for n in _SENSOR_ARRAYS}
+        sensor = held.sensors[self._number]
+        return [held.arrays[name] for name in _SCENE_ARRAYS] + [sensor[name] for name in _SENSOR_ARRAYS]
+
+    def device_array(self, name):
+        """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
+        self.device_arrays()
+        return self._held.arrays[name]
+
+    def follow(self):
+        """Let the sampling tables of the lights follow the parameters."""
+        held = self._held
+        for name in self.layout.lights.refresh(self.layout, self.values):
+            if held.generation is not None and held.generation == runtime.ensure():
+                held.arrays[name].from_numpy(self.layout.arrays[name])
 
     def refresh(self):
-        """Send the current parameter values and camera to the device."""
-        if self._arrays is not None and self._generation == runtime.ensure():
+        """Send the current parameter values and cameras to the device."""
+        held = self._held
+        if held.generation is not None and held.generation == runtime.ensure():
+            for name in self.layout.derive(self.values):
+                held.arrays[name].from_numpy(self.layout.arrays[name])
             if self.values.size:
-                self._arrays["params"].from_numpy(self.values)
-            self._arrays["camera"].from_numpy(camera_buffer(self.sensor))
+                held.arrays["params"].from_numpy(self.values)
+            for number, arrays in held.sensors.items():
+                arrays["camera"].from_numpy(camera_buffer(self.model.sensors[number]))
 
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
         resize(self.sensor, width, height)
-        self._generation = None
+        self._held.sensors.pop(self._number, None)
 
     def device_bytes(self):
-        """Bytes of the scene's arrays on the device."""
-        self.device_arrays()
-        return sum(_nbytes(a) for a in self._arrays.values())
+        """Bytes of the scene's arrays on the device, this sensor's among them."""
+        return sum(_nbytes(a) for a in self.device_arrays())
 
     def __repr__(self):
         height, width, _ = self.image_shape

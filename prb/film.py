@@ -1,8 +1,8 @@
-"""What the host computes for the camera and the film: ray directions and tabulated filters."""
+"""What the host computes for the camera and the film: the affine form of its rays, tabulated filters."""
 
 import numpy as np
 
-from prb.kernels.camera import CAMERA_SIZE, CORNER, DX, DY, FAR, NEAR, ORIGIN
+from prb.kernels.camera import CAMERA_SIZE, DIRECTION, FAR, NEAR, START
 
 TABLE = 4096  # intervals of the inverse cumulative distribution
 FINE = 1 << 16
@@ -12,17 +12,31 @@ def camera_buffer(sensor):
     """The camera's numbers as kernels/camera.py lays them out: float32 (CAMERA_SIZE,)."""
     film = sensor.film
     m = np.asarray(sensor.to_world, float)
-    half = np.tan(np.radians(0.5 * sensor.x_fov))
-    pixel = 2 * half / film.width  # of a pixel, at distance 1
+    orthographic = sensor.kind == "orthographic"
+    half = 1.0 if orthographic else np.tan(np.radians(0.5 * sensor.x_fov))  # of the width, at distance 1
+    pixel = 2 * half / film.width
     # Local +x points to the left of the picture and +y up; film positions go right and down.
-    corner = np.array([half, half * film.height / film.width, 1.0])
-    axes = m[:3, :3] / np.linalg.norm(m[:3, :3], axis=0)
+    corner = np.array([half, half * film.height / film.width, 0.0])
+    corner[0] -= pixel * film.width * sensor.principal_point_offset_x
+    corner[1] -= pixel * film.height * sensor.principal_point_offset_y
+    right, down, forward = np.diag([-pixel, -pixel, 1.0])
+    start, direction = np.zeros((5, 3)), np.zeros((5, 3))  # for 1, x, y and the two axes of the aperture
+    near, far = sensor.near_clip, sensor.far_clip
+    start[0] = m[:3, 3]
+    if orthographic:  # the size of its picture is the transform's scale
+        scale = np.linalg.norm(m[:3, 2])
+        start[:3] += np.array([corner, right, down]) @ m[:3, :3].T
+        direction[0] = m[:3, 2] / scale
+        near, far = near * scale, near * scale + far - near  # Mitsuba scales only where the reach begins
+    else:
+        axes = m[:3, :3] / np.linalg.norm(m[:3, :3], axis=0)
+        direction[:3] = np.array([corner + forward, right, down]) @ axes.T
+        if sensor.kind == "thinlens":  # all rays of a film position meet at distance focus_distance
+            start[3:] = sensor.aperture_radius * axes[:, :2].T
+            direction[3:] = -start[3:] / sensor.focus_distance
     out = np.zeros(CAMERA_SIZE)
-    out[ORIGIN : ORIGIN + 3] = m[:3, 3]
-    out[CORNER : CORNER + 3] = axes @ corner
-    out[DX : DX + 3] = axes @ [-pixel, 0, 0]
-    out[DY : DY + 3] = axes @ [0, -pixel, 0]
-    out[NEAR], out[FAR] = sensor.near_clip, sensor.far_clip
+    out[START:DIRECTION], out[DIRECTION:NEAR] = start.ravel(), direction.ravel()
+    out[NEAR], out[FAR] = near, far
     return out.astype(np.float32)
 
 
@@ -43,7 +57,7 @@ def filter_tables(film):
 
     Returns the inverse cumulative distribution at TABLE + 1 even steps, float32, in pixels from the
     pixel's centre; and for each column and then each row of the crop window the quantiles between which
-    the filter lies on the window, float32 (columns + rows, 2).
+    the filter lies on the window (all of it with sample_border), float32 (columns + rows, 2).
     """
     values, x = _filter(film)
     cdf = np.concatenate([[0.0], np.cumsum(0.5 * (values[1:] + values[:-1]))])
@@ -52,6 +66,9 @@ def filter_tables(film):
     inverse = np.interp(steps, cdf, x)
     quantiles = []
     for size in film.crop_size:
+        if film.sample_border:
+            quantiles.append(np.tile([0.0, 1.0], (size, 1)))
+            continue
         centre = np.arange(size) + 0.5
         quantiles.append(
             np.stack([np.interp(-centre, inverse, steps), np.interp(size - centre, inverse, steps)], axis=1)

@@ -112,6 +112,15 @@ def read_image(path):
 
     Alpha is dropped, grey is repeated. Raises ImageError.
     """
+    pixels = read_texels(path)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def read_texels(path, *, raw=False):
+    """As `read_image`, but grey pictures keep one channel: float32 (height, width, 1 or 3).
+
+    raw: 8- and 16-bit files hold numbers in [0, 1], not sRGB.
+    """
     path = Path(path)
     if not os.path.isfile(path):
         what = "is a folder; name a picture in it" if os.path.isdir(path) else "no such file; name a picture"
@@ -133,17 +142,18 @@ def read_image(path):
         what = f"not a picture that can be read ({_reason(error)})"
         raise ImageError(f"{path}: {what}; give one of {known}") from None
     if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
+        pixels = pixels[..., None]
     if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey and alpha
-        pixels = np.repeat(pixels[..., :1], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype.kind not in "fu":
+        pixels = pixels[..., :1]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.dtype.kind not in "fu":
         what = f"an array of shape {pixels.shape} and type {pixels.dtype}"
         raise ImageError(f"{path}: expected RGB of floats or unsigned integers, got {what}; convert it")
     if pixels.size == 0:
         raise ImageError(f"{path}: has no pixels; name another picture")
     pixels = pixels[..., :3]
     if pixels.dtype.kind == "u":
-        pixels = from_srgb(pixels / np.iinfo(pixels.dtype).max)
+        pixels = pixels / np.iinfo(pixels.dtype).max
+        pixels = pixels if raw else from_srgb(pixels)
     with np.errstate(over="ignore"):  # who needs finite numbers checks for them
         return np.ascontiguousarray(pixels, np.float32)
 
@@ -195,7 +205,7 @@ def _read_exr(path):
             return np.stack([np.asarray(channels[c].pixels, np.float32) for c in "RGB"], axis=2)
         if len(channels) == 1:
             return np.array(next(iter(channels.values())).pixels, np.float32)
-        raise ImageError(f"{path}: has no RGB channels; it has {', '.join(channels)}")
+        raise ImageError(f"{path}: has no RGB channels; it has {', '.join(channels)}; give R, G and B")
 
 
 def _to_hdr(image):

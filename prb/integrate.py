@@ -11,10 +11,12 @@ from tqdm import tqdm
 from prb import runtime
 from prb.device import upload, zeros
 from prb.errors import ParameterError
-from prb.kernels import path
-from prb.kernels.view import vec3f, vec16f
+from prb.kernels import material, path
+from prb.kernels.view import vec3f, vec25f
+from prb.params import slots
 
 UNLIMITED = 2**30
+BATCHES = 8  # that a variance comes from, at least where there are as many samples
 MAX_SPP = 2**30
 
 
@@ -44,11 +46,13 @@ GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, cached=
 class Result:
     """image: mean radiance (height, width, 3) float64. gradient: J^T image_adjoint as one float64 vector
     over all parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
+    variance: of each number of gradient or tangent, where it was asked for.
     rejected: paths left out because a contribution was not finite."""
 
     image: np.ndarray
     gradient: np.ndarray | None = None
     tangent: np.ndarray | None = None
+    variance: np.ndarray | None = None
     rejected: int = 0
 
 
@@ -80,7 +84,11 @@ def integrate(
     max_depth=None,
     image_adjoint=None,
     param_tangents=None,
+    names=None,
     passes=1,
+    first_sample=0,
+    variance=False,
+    deterministic=False,
     progress=False,
     label="render",
 ):
@@ -88,40 +96,57 @@ def integrate(
 
     image_adjoint: (height, width, 3), derivative of the objective with respect to the image.
     param_tangents: float32, one number for each parameter.
+    names: the parameters that are differentiated; None: all but vertex normals and directions.
     passes: parts of about equal size that the samples are split into, at least.
+    first_sample: number of the first sample, so that a render can be continued.
+    variance: of the gradient or the tangent as well; asks for two samples.
+    deterministic: the same bits however many threads there are. A picture always has them; a gradient that
+        many workers add to is then summed as integers.
     progress: a bar on standard error, if that is a terminal.
     """
     spp = scene.sensor.sample_count if spp is None else spp
     max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
     check_samples(spp, seed, max_depth)
     check_passes(passes, spp)
+    if variance:
+        if spp < 2:
+            raise ParameterError("spp: 1 sample has no standard error; take 2 at least")
+        passes = max(passes, min(spp, BATCHES))
     arrays = scene.device_arrays()
     plan = CPU if runtime.on_cpu() else GPU
     height, width, _ = scene.image_shape
     pixels = height * width
     plan = replace(plan, paths=min(plan.paths, pixels * math.ceil(spp / passes)))
-    size = max(scene.values.size, 1)
-    chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp)
+    size = wanted(scene, names)
+    chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp, size)
     exclusive = mode == path.REVERSE and runtime.on_cpu() and replicas == workers
     kernel = dict(block=plan.block, stride=plan.stride, cached=plan.cached)
-    features = replace(scene.layout.features, exclusive=exclusive, **kernel)
+    shading = mode != path.PRIMAL and turns(scene, names)
+    integers = deterministic and mode == path.REVERSE and not exclusive
+    flags = dict(exclusive=exclusive, integers=integers, shading=shading)
+    features = replace(scene.layout.features, **flags, **kernel)
 
-    image = zeros(pixels, vec3f)
+    items = chunk * splits
+    image = zeros(items, vec3f)
     none = zeros(1, vec3f)
     adjoint = none if image_adjoint is None else upload(_per_sample(image_adjoint, spp), vec3f)
-    tangent = zeros(pixels, vec3f) if mode == path.FORWARD else none
-    gradient = zeros(replicas * size if mode == path.REVERSE else 1)
+    tangent, moment = (zeros(items if mode == path.FORWARD else 1, vec3f) for _ in range(2))
+    gradient = zeros(replicas * size if mode == path.REVERSE else 1, ti.i64 if integers else ti.f32)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
     cache_shape = (workers, plan.cached) if mode != path.PRIMAL else (1, 1)
-    cache = zeros(cache_shape, vec16f)
+    cache = zeros(cache_shape, vec25f)
     rejected = zeros(1, ti.i32)
 
     result = Result(np.zeros((pixels, 3)))
-    result.gradient = np.zeros(size) if mode == path.REVERSE else None
+    result.gradient = np.zeros(max(scene.values.size, 1)) if mode == path.REVERSE else None
     result.tangent = np.zeros((pixels, 3)) if mode == path.FORWARD else None
+    moments = np.zeros((pixels, 3))
+    spread = Spread(spp, result.gradient) if variance and mode == path.REVERSE else None
 
     launch = prepare_launch(scene, seed, max_depth)
-    launch.replicas = replicas
+    launch.replicas, launch.size = replicas, size
+    launch.units = units = _units(image_adjoint, spp) if integers else 1.0
+    launch.rare = 0.0 if mode == path.PRIMAL else least_share(scene, names)
     hidden = None if progress else True  # None: shown on a terminal
     with tqdm(
         total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5, disable=hidden, leave=False
@@ -130,46 +155,101 @@ def integrate(
             count = min(chunk, pixels - first_pixel)
             done = 0
             while done < spp:
-                if spp - done < samples * splits:
-                    samples_now, splits_now = (1, spp - done) if splits > 1 else (spp - done, 1)
-                else:
-                    samples_now, splits_now = samples, splits
+                splits_now = min(splits, spp - done)
+                samples_now = min(samples, (spp - done) // splits_now)
                 items = count * splits_now
                 launch.workers = whole_blocks(min(workers, items), plan.block)
                 launch.share = math.ceil(items / launch.workers)
                 launch.items, launch.splits, launch.samples = items, splits_now, samples_now
-                launch.first_pixel, launch.first_sample = first_pixel, done
+                launch.first_pixel, launch.first_sample = first_pixel, first_sample + done
                 path.trace_paths(
                     features, mode, launch, *arrays,
-                    image, adjoint, tangent, gradient, tangents, cache, rejected,
+                    image, adjoint, tangent, moment, gradient, tangents, cache, rejected,
                 )  # fmt: skip
-                _drain(image, result.image)
+                drawn = slice(first_pixel, first_pixel + count)
+                result.image[drawn] += _summed(image, count, splits_now)
                 if mode == path.FORWARD:
-                    _drain(tangent, result.tangent)
+                    result.tangent[drawn] += _summed(tangent, count, splits_now)
+                    moments[drawn] += _summed(moment, count, splits_now)
                 if mode == path.REVERSE:
-                    result.gradient += (
-                        gradient.to_numpy().reshape(replicas, size).sum(axis=0, dtype=np.float64)
-                    )
+                    sums = gradient.to_numpy().reshape(replicas, size)
+                    total = sums.sum(axis=0, dtype=np.int64 if integers else np.float64)
+                    result.gradient[:size] += total / units
                     gradient.fill(0)
+                    if spread is not None and (splits_now, samples_now) == (splits, samples):
+                        spread.add(sums / units, splits * samples)
                 done += samples_now * splits_now
                 bar.update(count * samples_now * splits_now)
+            if spread is not None:
+                spread.close()
     result.image = (result.image / spp).reshape(height, width, 3)
     if mode == path.FORWARD:
         result.tangent = (result.tangent / spp).reshape(height, width, 3)
+        if variance:
+            spread_of = np.maximum(moments / spp - (result.tangent**2).reshape(-1, 3), 0)
+            result.variance = (spread_of / (spp - 1)).reshape(height, width, 3)
     if mode == path.REVERSE:
         result.gradient = result.gradient[: scene.values.size]
+        result.variance = None if spread is None else spread.variance[: scene.values.size]
     result.rejected = int(rejected.to_numpy()[0])
     return result
 
 
-def cut(plan, scene, mode, spp):
+class Spread:
+    """The variance of a gradient from batches of samples, which are independent.
+
+    The pixels of a worker are the same in each batch, so each worker's sums are compared with its own: the
+    pixels' differences do not count, and a few batches give many degrees of freedom.
+    """
+
+    def __init__(self, spp, gradient):
+        """spp: samples in all. gradient: an array of the shape of the whole gradient."""
+        self.variance = np.zeros_like(gradient)
+        self._spp = spp
+        self._batches = 0
+
+    def add(self, sums, samples):
+        """The workers' sums of one batch of so many samples, the same in all batches: (workers, size)."""
+        if self._batches == 0:
+            self._samples, self._sum, self._squares = samples, np.zeros(sums.shape), np.zeros(sums.shape)
+        self._batches += 1
+        self._sum += sums
+        self._squares += np.square(sums, dtype=np.float64)
+
+    def close(self):
+        """All batches of some of the pixels are in."""
+        b = self._batches
+        of_batch = np.maximum(self._squares - self._sum**2 / b, 0).sum(axis=0) / (b - 1)
+        self.variance[: len(of_batch)] += of_batch * (self._spp / self._samples)
+        self._batches = 0
+
+
+def wanted(scene, names):
+    """How much of the parameter buffer, from its beginning, holds the named parameters (None: all)."""
+    names = set(slots(scene)) - scene.layout.turning if names is None else names
+    ends = [slot.offset + slot.size for name, slot in slots(scene).items() if name in names]
+    return max([1, *ends])
+
+
+def turns(scene, names):
+    """True if a vertex normal or a light's direction is among the named parameters."""
+    return not scene.layout.turning.isdisjoint(names or ())
+
+
+def least_share(scene, names):
+    """`Launch.rare`: not zero where a parameter among those named (None: all) is a weight of a blend."""
+    weights = scene.layout.weights
+    return material.RARE if weights and (names is None or not weights.isdisjoint(names)) else 0.0
+
+
+def cut(plan, scene, mode, spp, size):
     """How a render is cut: (pixels of a launch, items of a pixel, samples of an item, workers, replicas)."""
     height, width, _ = scene.image_shape
     chunk = min(height * width, plan.paths)
     wanted = min(spp, max(1, plan.paths // chunk))
     splits = min(wanted, math.ceil(plan.items / chunk))
     workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
-    replicas = max(1, min(workers, plan.sums // max(scene.values.size, 1))) if mode == path.REVERSE else 1
+    replicas = max(1, min(workers, plan.sums // size)) if mode == path.REVERSE else 1
     return chunk, splits, wanted // splits, workers, replicas
 
 
@@ -177,11 +257,14 @@ def device_bytes(scene, mode, spp):
     """Bytes that `integrate` allocates on the device, the scene's own arrays not counted."""
     runtime.ensure()
     plan = CPU if runtime.on_cpu() else GPU
-    workers, replicas = cut(plan, scene, mode, spp)[3:]
+    size = max(scene.values.size, 1)
+    workers, replicas = cut(plan, scene, mode, spp, size)[3:]
     height, width, _ = scene.image_shape
-    images = 1 if mode == path.PRIMAL else 2  # and the adjoint's or the tangent's
-    cache = 0 if mode == path.PRIMAL else 64 * plan.cached * workers
-    return 12 * height * width * images + 4 * replicas * max(scene.values.size, 1) + cache
+    chunk, splits = cut(plan, scene, mode, spp, size)[:2]
+    images = chunk * splits * (2 if mode == path.FORWARD else 1)
+    images += height * width if mode == path.REVERSE else 0  # the adjoint
+    cache = 0 if mode == path.PRIMAL else 100 * plan.cached * workers
+    return 12 * images + 4 * replicas * size + cache
 
 
 def prepare_launch(scene, seed, max_depth):
@@ -209,7 +292,13 @@ def _per_sample(image_adjoint, spp):
     return (np.asarray(image_adjoint, np.float64) / spp).astype(np.float32).reshape(-1, 3)
 
 
-def _drain(device, total):
-    """Move the sums of one launch to the host's float64, so that float32 never holds many samples."""
-    total += device.to_numpy()
-    device.fill(0)
+def _units(image_adjoint, spp):
+    """Units of an integer gradient in 1: a power of two, 2^36 for the largest derivative of a sample."""
+    largest = np.abs(image_adjoint).max() / spp
+    return float(2.0 ** (36 - math.ceil(math.log2(largest)))) if largest > 0 else 1.0
+
+
+def _summed(device, pixels, splits):
+    """The sums of one launch's pixels in float64, always added in the same order: (pixels, 3)."""
+    items = device.to_numpy()[: pixels * splits]
+    return items.reshape(pixels, splits, 3).sum(axis=1, dtype=np.float64)

@@ -4,47 +4,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prb import bvh
+from prb import bvh, lights, primitives
 from prb.errors import SceneError
-from prb.kernels import bsdf as bsdf_kernels
 from prb.kernels import emitter as emitter_kernels
-from prb.kernels import texture as texture_kernels
-from prb.kernels.view import (
-    DISK,
-    DISK_LIMIT,
-    PACKET_ROWS,
-    PARALLELOGRAM,
-    SPHERE,
-    SUM_LIMIT,
-    TRIANGLE,
-    U_ROW,
-    V_ROW,
-    W_ROW,
-    WIDTH,
-    Features,
-)
+from prb.kernels import texture as kernels
+from prb.kernels.view import CYLINDER, DISK, SPHERE, WIDTH, Features
+from prb.leaves import MaterialTables, has_frame, is_attribute
+from prb.scene.model import Texture
 
-ROUNDING = 4e-7  # of a hit's position, over the size of the coordinates it is computed from
-LUMINANCE = np.array([0.212671, 0.715160, 0.072169])
-CUBE_FACES = np.array(  # corner, two edges, with the normal e1 x e2 outwards
-    [
-        [[-1, -1, 1], [2, 0, 0], [0, 2, 0]],
-        [[1, -1, -1], [-2, 0, 0], [0, 2, 0]],
-        [[1, -1, 1], [0, 0, -2], [0, 2, 0]],
-        [[-1, -1, -1], [0, 0, 2], [0, 2, 0]],
-        [[-1, 1, 1], [2, 0, 0], [0, 0, -2]],
-        [[-1, -1, -1], [2, 0, 0], [0, 0, 2]],
-    ],
-    float,
-)
+SMALL = 64  # numbers; larger parameters come last in the buffer, so that a gradient may leave them out
 
 
 @dataclass(eq=False)
 class Layout:
     """arrays: name -> NumPy array, as SceneView names them, without `params`.
 
-    params: float32, every texture's numbers; slices: texture name -> (offset, shape).
-    environment: entry of `lights` of the environment, or -1.
+    params: float32, every texture's numbers; offsets: where those of each of the textures begin.
+    environment: entry of `lights` of the environment, or -1. lights: makes the light tables anew.
+    weights: names of the textures that are weights of blends and masks; turning: names of the vertex normals
+    and the directions of lights.
+    normals: for each mesh with vertex normals (offset in params, faces, first row of `normals`), directions:
+    for each distant light (offset in params, row of `emitter_data`): arrays that follow the parameters.
     """
 
     arrays: dict[str, np.ndarray]
@@ -53,6 +33,29 @@ class Layout:
     offsets: list[int]
     features: Features
     environment: int
+    lights: lights.LightTable
+    weights: frozenset[str]
+    turning: frozenset[str]
+    normals: list
+    directions: list
+
+    def derive(self, values):
+        """Let `normals` and `emitter_data` follow the parameters. Returns the names of what has changed."""
+        changed = set()
+        for offset, faces, first in self.normals:
+            count = faces.max() + 1
+            n = values[offset : offset + 3 * count].reshape(-1, 3)[faces].reshape(-1, 3)
+            rows = self.arrays["normals"][first : first + len(n)]
+            if not np.array_equal(rows, n):
+                rows[...] = n
+                changed.add("normals")
+        for offset, row in self.directions:
+            v = values[offset : offset + 3].astype(float)
+            direction = (v / np.linalg.norm(v)).astype(np.float32)
+            if not np.array_equal(self.arrays["emitter_data"][row, :3], direction):
+                self.arrays["emitter_data"][row, :3] = direction
+                changed.add("emitter_data")
+        return changed
 
 
 def lay_out(model, *, progress=False):
@@ -62,15 +65,23 @@ def lay_out(model, *, progress=False):
         tables.shape(shape)
     for light in model.emitters:
         tables.emitter(light)
-    prims = [_primitives(shape) for shape in model.shapes]
+    prims = [primitives.of_shape(shape) for shape in model.shapes]
+    turning = tables.turning(model)
+    offsets, params = tables.place()
+    offset_of = dict(zip(map(id, tables.textures), offsets, strict=True))
+    normals_at = [offset_of.get(id(turning.get(id(shape))), -1) for shape in model.shapes]
+    distant = [e for e in model.emitters if id(e) in turning]
+    directions = [(offset_of[id(turning[id(e)])], tables.data_row(e)) for e in distant]
+    for offset, row in directions:
+        tables.emitter_data[row][3] = offset
     kinds = np.concatenate([p.kind for p in prims] or [np.zeros(0, np.int32)])
     corners = np.concatenate([p.corners for p in prims] or [np.zeros((0, 3, 3))])
     owner = np.repeat(np.arange(len(prims), dtype=np.int32), [len(p.kind) for p in prims])
-    normals, first_normal = _vertex_normals(prims)
+    normals, first_normal = primitives.vertex_normals(prims)
 
-    lower, upper = _boxes(kinds, corners)
+    lower, upper = primitives.boxes(kinds, corners)
     tree = bvh.build(lower, upper, width=WIDTH, progress=progress)
-    children, slots = _packets_of(tree)
+    children, slots = primitives.packets_of(tree, kinds)
     flat = slots.reshape(-1)
     used = flat >= 0
     prim = np.where(used, flat, 0)
@@ -80,84 +91,122 @@ def lay_out(model, *, progress=False):
         out[used] = values[prim[used]]
         return out
 
-    info = np.stack([kinds, owner, first_normal, np.zeros_like(kinds)], axis=1).astype(np.int32)
-    lights, light_pdf, prim_light, environment = _lights(model, tables, kinds, corners, owner)
+    at = np.array(normals_at, np.int32)[owner]
+    info = np.stack([kinds, owner, first_normal, at], axis=1).astype(np.int32)
     slot_of = np.full(len(kinds), -1, np.int32)
     slot_of[prim[used]] = np.flatnonzero(used)
-    surface = lights[:, 0] >= 0
-    lights[surface, 0] = slot_of[lights[surface, 0]]
+    table = lights.LightTable(model, tables, kinds, corners, owner, lower, upper, slot_of)
 
     stack = 64
     while stack < tree.stack_size + WIDTH:
         stack *= 2
     features = Features(
-        bsdfs=tuple(sorted(tables.bsdf_kinds)),
+        bsdfs=tuple(sorted(tables.materials.kinds)),
         emitters=tuple(sorted(tables.emitter_kinds)),
-        twosided=tables.twosided,
+        textures=tuple(sorted(tables.texture_kinds)),
+        factors=any(row[2] >= 0 for row in tables.emitter_rows),
+        leaves=tables.materials.leaves,
+        unrolled=False,
+        weights=tables.materials.weights if tables.materials.leaves > 1 else 0,
+        frames=tuple(sorted(tables.materials.frames)),
+        tangents=tables.materials.tangents,
+        twosided=tables.materials.twosided,
         spheres=bool((kinds == SPHERE).any()),
+        cylinders=bool((kinds == CYLINDER).any()),
         disks=bool((kinds == DISK).any()),
         normals=len(normals) > 0,
         hide_emitters=model.integrator.hide_emitters,
         stack=stack,
         exclusive=False,
+        integers=False,
+        shading=False,
         block=0,
         stride=1,
         cached=1,
     )
+    none = np.zeros((0, 1), np.float32)
+    uvs = by_slot(_texture_coordinates(prims), 0) if features.textured else none.repeat(6, 1)
+    numbered = "mesh_attribute" in features.textures or max(normals_at, default=-1) >= 0
+    ids = _vertex_numbers(model, prims) if numbered else None
+    starts = np.cumsum([0] + [len(p.kind) for p in prims])
+    normals_of = [
+        (offset, shape.faces, int(first_normal[start]))
+        for shape, offset, start in zip(model.shapes, normals_at, starts[:-1], strict=True)
+        if offset >= 0
+    ]
     arrays = {
         "nodes": tree.bounds,
         "children": children,
-        "packets": _packets(slots, kinds, corners),
-        "prims": by_slot(_records(kinds, corners), 0),
+        "packets": primitives.packets(slots, kinds, corners),
+        "prims": by_slot(primitives.records(prims), 0),
         "prim_info": by_slot(info, 0),
-        "prim_light": by_slot(prim_light, -1),
+        "prim_light": by_slot(table.prim_light, -1),
         "normals": normals,
+        "uvs": uvs,
+        "corners": np.zeros((0, 4), np.int32) if ids is None else by_slot(ids, 0),
         "shapes": np.array(tables.shapes, np.int32).reshape(-1, 4),
-        "bsdfs": tables.bsdf_table(),
-        "textures": np.array(tables.texture_rows, np.int32).reshape(-1, 4),
+        **tables.materials.arrays(),
+        "textures": tables.texture_table(),
+        "to_uv": np.array(tables.to_uv, np.float32).reshape(-1, 6),
         "emitters": np.array(tables.emitter_rows, np.int32).reshape(-1, 4),
         "emitter_data": np.array(tables.emitter_data, np.float32).reshape(-1, 4),
-        "lights": lights,
-        "light_pdf": light_pdf,
+        "env_marginal": np.zeros(0, np.float32),
+        "env_conditional": np.zeros(0, np.float32),
+        **table.arrays(),
     }
-    params = np.concatenate([np.ravel(t.value) for t in tables.textures] or [np.zeros(0)]).astype(np.float32)
-    return Layout(arrays, params, tables.textures, tables.offsets, features, environment)
+    return Layout(
+        arrays, params, tables.textures, offsets, features, table.environment, table,
+        frozenset(tables.materials.weight_names), frozenset(t.name for t in turning.values()),
+        normals_of, directions,
+    )  # fmt: skip
 
 
 class _Tables:
-    """Numbers textures, BSDFs, emitters and shapes; an object that is met twice keeps its number."""
+    """Numbers textures, emitters, materials and shapes; an object that is met twice keeps its number.
+
+    textures: those with numbers of their own, as parameters.
+    """
 
     def __init__(self):
-        self.textures, self.offsets, self.texture_rows = [], [], []
-        self.bsdf_rows, self.emitter_rows, self.emitter_data, self.shapes = [], [], [], []
-        self.bsdf_kinds, self.emitter_kinds, self.twosided = set(), set(), False
+        self.textures, self.texture_rows, self.to_uv, self._rows_of = [], [], [], []
+        self.texture_kinds = set()
+        self.materials = MaterialTables(self.texture)
+        self.emitter_rows, self.emitter_data, self.shapes = [], [], []
+        self.emitter_kinds = set()
         self._numbers = {}
-        self._size = 0
+        self._attributes = {}
 
-    def texture(self, texture):
-        if id(texture) not in self._numbers:
-            self._numbers[id(texture)] = len(self.textures)
-            self.textures.append(texture)
-            self.offsets.append(self._size)
-            self.texture_rows.append([texture_kernels.KINDS[texture.kind], self._size, 1, 1])
-            self._size += np.size(texture.value)
-        return self._numbers[id(texture)]
+    def texture(self, texture, mesh=None):
+        """The number of a texture; one that is an attribute is looked up on the mesh."""
+        if texture.kind == "mesh_attribute":
+            texture = self._attribute(texture, mesh)
+        key = (id(texture), id(mesh) if is_attribute(texture) else None)
+        if key not in self._numbers:
+            children = [self.texture(child, mesh) for child in texture.children]
+            number = self._numbers[key] = len(self.texture_rows)
+            self.texture_rows.append(_texture_row(texture, children))
+            self.to_uv.append(np.ravel(texture.to_uv))
+            if texture.kind not in ("rgb", "uniform"):
+                self.texture_kinds.add("mesh_attribute" if "attribute" in texture.kind else texture.kind)
+            if texture.kind != "checkerboard":
+                self.textures.append(texture)
+                self._rows_of.append(number)
+            return number
+        return self._numbers[key]
 
-    def bsdf(self, model):
-        if id(model) in self._numbers:
-            return self._numbers[id(model)]
-        number = self._numbers[id(model)] = len(self.bsdf_rows)
-        self.bsdf_rows.append(None)
-        if model.kind == "twosided":
-            self.twosided = True
-            sides = [self.bsdf(child) for child in model.children]
-            self.bsdf_rows[number] = [bsdf_kernels.TWOSIDED, sides[0], sides[-1]]
-        else:
-            self.bsdf_kinds.add(model.kind)
-            keys = [p.key for p in bsdf_kernels.REGISTRY[model.kind].PARAMETERS]
-            row = [bsdf_kernels.KINDS[model.kind]] + [self.texture(model.textures[key]) for key in keys]
-            self.bsdf_rows[number] = row
-        return number
+    def _attribute(self, texture, mesh):
+        """The values of a mesh's attribute, as a texture that all who name it share."""
+        values = None if mesh is None else mesh.attributes.get(texture.attribute)
+        if values is None:
+            has = "on a light" if mesh is None else f"on '{mesh.name}', which has "
+            has += "" if mesh is None else ", ".join(mesh.attributes) or "no attributes"
+            raise SceneError(f"{texture.name}: there is no attribute '{texture.attribute}' {has}")
+        key = (id(values), texture.attribute)  # instances share theirs
+        if key not in self._attributes:
+            kind = "face_attribute" if texture.attribute.startswith("face_") else "vertex_attribute"
+            name = f"{mesh.name}.{texture.attribute}"
+            self._attributes[key] = Texture(name, kind, values, texture.low, texture.high)
+        return self._attributes[key]
 
     def emitter(self, light):
         if light is None:
@@ -165,215 +214,93 @@ class _Tables:
         if id(light) not in self._numbers:
             self._numbers[id(light)] = len(self.emitter_rows)
             self.emitter_kinds.add(light.kind)
-            (texture,) = light.textures.values()
-            self.emitter_rows.append([emitter_kernels.KINDS[light.kind], self.texture(texture), 0, 0])
-            position = (0, 0, 0) if light.position is None else light.position
-            self.emitter_data.append([*position, 0])
+            numbers = [self.texture(t) for t in light.textures.values()] + [-1]
+            first = len(self.emitter_data)
+            self.emitter_rows.append([emitter_kernels.KINDS[light.kind], *numbers[:2], first])
+            self.emitter_data += lights.data_rows(light)
         return self._numbers[id(light)]
 
     def shape(self, shape):
-        self.shapes.append([self.bsdf(shape.bsdf), self.emitter(shape.emitter), 0, 0])
+        self.shapes.append([self.materials.number(shape.bsdf, shape), self.emitter(shape.emitter), 0, 0])
 
-    def bsdf_table(self):
-        width = max((len(row) for row in self.bsdf_rows), default=1)
-        return np.array([row + [0] * (width - len(row)) for row in self.bsdf_rows], np.int32).reshape(
-            -1, width
-        )
-
-
-@dataclass
-class _Primitives:
-    kind: np.ndarray  # (n,) int32
-    corners: np.ndarray  # (n, 3, 3) float64: v0, e1, e2; a sphere's as SceneView.prims says
-    normals: np.ndarray | None = None  # (n, 3, 3) float32, of the three vertices
-
-
-def _primitives(shape):
-    m = np.asarray(shape.to_world, float)
-    linear, origin = m[:3, :3], m[:3, 3]
-    if shape.kind == "mesh":
-        v = shape.vertices.astype(float)[shape.faces]
-        corners = np.stack([v[:, 0], v[:, 1] - v[:, 0], v[:, 2] - v[:, 0]], axis=1)
-        normals = None if shape.normals is None else shape.normals[shape.faces].astype(np.float32)
-        return _Primitives(np.full(len(v), TRIANGLE, np.int32), corners, normals)
-    if shape.kind == "sphere":
-        radius = np.cbrt(abs(np.linalg.det(linear)))
-        sign = -1.0 if shape.flip_normals else 1.0
-        return _Primitives(np.array([SPHERE], np.int32), np.array([[origin, [radius, 0, 0], [sign, 0, 0]]]))
-    local = CUBE_FACES if shape.kind == "cube" else CUBE_FACES[:1] - [[[0, 0, 1], [0, 0, 0], [0, 0, 0]]]
-    corners = local @ linear.T
-    corners[:, 0] += origin
-    if shape.flip_normals != (np.linalg.det(linear) < 0):
-        corners[:, [1, 2]] = corners[:, [2, 1]]
-    kind = DISK if shape.kind == "disk" else PARALLELOGRAM
-    return _Primitives(np.full(len(corners), kind, np.int32), corners)
-
-
-def _vertex_normals(prims):
-    """All vertex normals (n, 3), and for each primitive the first of its three, or -1."""
-    first, parts, total = [], [], 0
-    for p in prims:
-        n = len(p.kind)
-        if p.normals is None:
-            first.append(np.full(n, -1, np.int32))
-        else:
-            first.append((total + 3 * np.arange(n)).astype(np.int32))
-            parts.append(p.normals.reshape(-1, 3))
-            total += 3 * n
-    normals = np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
-    return normals, np.concatenate(first) if first else np.zeros(0, np.int32)
-
-
-def _boxes(kinds, corners):
-    """Bounds of each primitive, rounded outwards: float32 (n, 3) twice."""
-    v0, e1, e2 = corners[:, 0], corners[:, 1], corners[:, 2]
-    fourth = np.where((kinds == TRIANGLE)[:, None], v0, v0 + e1 + e2)
-    points = np.stack([v0, v0 + e1, v0 + e2, fourth])
-    lower, upper = points.min(axis=0), points.max(axis=0)
-    sphere = kinds == SPHERE
-    radius = corners[sphere, 1, :1]
-    lower[sphere], upper[sphere] = v0[sphere] - radius, v0[sphere] + radius
-    margin = 2e-7 * np.maximum(np.abs(lower), np.abs(upper))
-    return (lower - margin).astype(np.float32), (upper + margin).astype(np.float32)
-
-
-def _packets_of(tree):
-    """The tree's children with leaves as ~packet, and each packet's primitives: (packets, WIDTH) or -1."""
-    children = tree.children.copy()
-    leaf = children < 0
-    code = ~children[leaf]
-    first, count = code >> 3, (code & 7) + 1
-    lanes = np.arange(WIDTH)
-    if len(tree.order) == 0:
-        return children, np.full((1, WIDTH), -1, np.int64)
-    at = np.minimum(first[:, None] + lanes, len(tree.order) - 1)
-    slots = np.where(lanes < count[:, None], tree.order[at], -1)
-    children[leaf] = ~np.arange(len(code), dtype=np.int32)
-    return children, slots
-
-
-def _packets(slots, kinds, corners):
-    """The affine maps of each packet: float32 (packets, PACKET_ROWS, WIDTH)."""
-    v0, e1, e2 = (corners[:, i] for i in range(3))
-    n = np.cross(e1, e2)
-    n2 = np.einsum("ij,ij->i", n, n)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        rows = np.zeros((len(kinds) + 1, PACKET_ROWS))  # the last one is the empty lane
-        for row, direction in (
-            (U_ROW, np.cross(e2, n) / n2[:, None]),
-            (V_ROW, np.cross(n, e1) / n2[:, None]),
-            (W_ROW, n / np.sqrt(n2)[:, None]),
-        ):
-            rows[:-1, row : row + 3] = direction
-            rows[:-1, row + 3] = -np.einsum("ij,ij->i", direction, v0)
-        # Edges move out by what rounding may move a hit, or rays would slip between neighbours.
-        reach = ROUNDING * np.abs(corners).max(axis=2).sum(axis=1)
-        steep = rows[:-1, U_ROW : U_ROW + 3] + rows[:-1, V_ROW : V_ROW + 3]
-        ends = []  # of u + v along a triangle's third edge
-        slack = [reach * np.linalg.norm(rows[:-1, row : row + 3], axis=1) for row in (U_ROW, V_ROW)]
-        for row, own, other in ((U_ROW, *slack), (V_ROW, *slack[::-1])):
-            rows[:-1, row + 3] += own
-            rows[:-1, row : row + 4] /= (1 + 2 * own)[:, None]
-            ends.append((1 + own) / (1 + 2 * own) + other / (1 + 2 * other))
-        limit = np.maximum(*ends) + reach * np.linalg.norm(steep, axis=1)
-        rows[:-1, SUM_LIMIT] = np.where(kinds == TRIANGLE, limit, 2)
-        planar = rows.astype(np.float32)
-    planar[:-1, DISK_LIMIT] = np.where(kinds == DISK, 0.25, 1)
-    degenerate = ~np.isfinite(planar).all(axis=1)
-    degenerate[-1] = True
-    planar[degenerate] = 0
-    planar[degenerate, W_ROW + 3] = 1
-    sphere = np.flatnonzero(kinds == SPHERE)
-    planar[sphere] = 0
-    planar[sphere, 0:3] = v0[sphere]
-    planar[sphere, 3] = corners[sphere, 1, 0]
-    planar[sphere, DISK_LIMIT] = -1
-    return np.ascontiguousarray(np.moveaxis(planar[slots], 1, 2))
-
-
-def _records(kinds, corners):
-    """Each primitive as SceneView.prims describes it: float32 (n, 12)."""
-    normal = np.cross(corners[:, 1], corners[:, 2])
-    size = np.linalg.norm(normal, axis=1, keepdims=True)
-    normal = np.divide(normal, size, out=np.zeros_like(normal), where=size > 0)
-    records = np.concatenate([corners.reshape(-1, 9), normal], axis=1)
-    sphere = kinds == SPHERE
-    records[sphere, 9], records[sphere, 6] = records[sphere, 6], 0
-    return records.astype(np.float32)
-
-
-def _areas(kinds, corners):
-    double = np.linalg.norm(np.cross(corners[:, 1], corners[:, 2]), axis=1)
-    factor = np.select([kinds == PARALLELOGRAM, kinds == DISK], [1.0, 0.25 * np.pi], 0.5)
-    return np.where(kinds == SPHERE, 4 * np.pi * corners[:, 1, 0] ** 2, double * factor)
-
-
-def _lights(model, tables, kinds, corners, owner):
-    """The table that next-event estimation chooses from, with each primitive's entry.
-
-    Half of the probability is shared out evenly over the lights, so that one whose radiance is zero but
-    differentiated is still sampled, half in proportion to power; within a surface, to area.
-    Returns lights int32 (n, 4) with primitives in place of slots, light_pdf float32 (n, 4), prim_light
-    int32 (primitives,), and the environment's entry or -1.
-    """
-    area = _areas(kinds, corners)
-    radius = (
-        0.5 * np.linalg.norm(np.ptp(np.concatenate(_boxes(kinds, corners)), axis=0)) if len(kinds) else 1.0
-    )
-    entries = []  # (primitives or None, emitter, power, weight)
-    for i, shape in enumerate(model.shapes):
-        if shape.emitter is not None:
-            own = np.flatnonzero((owner == i) & (area > 0))
-            if len(own) == 0:
-                raise SceneError(
-                    f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter"
+    def turning(self, model):
+        """The parameters that turn directions: id of a shape or emitter -> Texture."""
+        found, names = {}, {t.name for t in self.textures}
+        for shape in model.shapes:
+            name = f"{shape.name}.vertex_normals"
+            if shape.normals is not None and name not in names:
+                fixed = has_frame(shape.bsdf)
+                found[id(shape)] = Texture(
+                    name, "vertex_normals", shape.normals, low=-np.inf, differentiable=not fixed
                 )
-            entries.append((own, shape.emitter, np.pi * area[own].sum()))
-    factor = {"constant": 4 * np.pi**2 * radius**2, "point": 4 * np.pi}
-    entries += [(None, light, factor[light.kind]) for light in model.emitters]
-    prim_light = np.full(len(kinds), -1, np.int32)
-    if not entries:
-        return np.array([[-1, 0, 0, 0]], np.int32), np.zeros((1, 4), np.float32), prim_light, -1
-    weight = np.array([e[1].sampling_weight for e in entries], float)
-    if weight.sum() == 0:
-        raise SceneError(f"{entries[0][1].name}.sampling_weight: no light has a weight above 0; raise one")
-    power = np.array(
-        [e[2] * (np.broadcast_to(next(iter(e[1].textures.values())).value, 3) @ LUMINANCE) for e in entries]
-    )
-    chance = weight / weight.sum()
-    if (weight * power).sum() > 0:
-        chance = 0.5 * chance + 0.5 * weight * power / (weight * power).sum()
-    prims, emitters, probability, areas = [], [], [], []
-    environment, total = -1, 0
-    for (own, light, _), p in zip(entries, chance, strict=True):
-        n = 1 if own is None else len(own)
-        prims.append(np.array([-1]) if own is None else own)
-        emitters.append(np.full(n, tables.emitter(light)))
-        probability.append(np.array([p]) if own is None else p * area[own] / area[own].sum())
-        areas.append(np.zeros(1) if own is None else area[own])
-        if own is not None:
-            prim_light[own] = total + np.arange(n)
-        elif light.kind == "constant":
-            environment = total
-        total += n
-    probability = np.concatenate(probability)
-    threshold, alias = alias_table(probability)
-    lights = np.stack([np.concatenate(prims), np.concatenate(emitters), alias, np.zeros(total)], axis=1)
-    pdf = np.stack([threshold, probability, np.concatenate(areas), np.zeros(total)], axis=1)
-    return lights.astype(np.int32), pdf.astype(np.float32), prim_light, environment
+                names.add(name)
+        for light in model.emitters:
+            if light.kind == "directional":
+                value = np.asarray(light.direction, np.float32)
+                found[id(light)] = Texture(f"{light.name}.direction", "direction", value, low=-np.inf)
+        for texture in found.values():
+            self.textures.append(texture)
+            self._rows_of.append(None)
+        return found
+
+    def data_row(self, light):
+        """The first row of `emitter_data` that belongs to a light."""
+        return self.emitter_rows[self._numbers[id(light)]][3]
+
+    def place(self):
+        """Where each texture's numbers begin in the parameter buffer, and the buffer, float32."""
+        sizes = np.array([np.size(t.value) for t in self.textures], int)
+        order = np.argsort(sizes > SMALL, kind="stable")
+        offsets = np.zeros(len(sizes), int)
+        offsets[order] = np.cumsum(sizes[order]) - sizes[order]
+        params = np.zeros(sizes.sum(), np.float32)
+        for texture, row, first in zip(self.textures, self._rows_of, offsets, strict=True):
+            params[first : first + np.size(texture.value)] = np.ravel(texture.value)
+            if row is not None:
+                self.texture_rows[row][kernels.OFFSET] = int(first)
+        return [int(x) for x in offsets], params
+
+    def texture_table(self):
+        return np.array(self.texture_rows, np.int32).reshape(-1, kernels.ROW)
 
 
-def alias_table(probability):
-    """Walker's alias table by Vose's method (1991): thresholds in [0, 1] and aliases, both (n,)."""
-    n = len(probability)
-    scaled = np.asarray(probability, float) * n / np.sum(probability)
-    threshold, alias = np.ones(n), np.arange(n)
-    small = list(np.flatnonzero(scaled < 1))
-    large = list(np.flatnonzero(scaled >= 1))
-    while small and large:
-        s, g = small.pop(), large[-1]
-        threshold[s], alias[s] = scaled[s], g
-        scaled[g] -= 1 - scaled[s]
-        if scaled[g] < 1:
-            small.append(large.pop())
-    return threshold, alias
+def _texture_coordinates(prims):
+    """Those of each primitive's three corners, float32 (primitives, 6); 0 for primitives that have none."""
+    parts = [
+        np.zeros((len(p.kind), 6), np.float32) if p.uvs is None else p.uvs.reshape(-1, 6).astype(np.float32)
+        for p in prims
+    ]
+    return np.concatenate(parts or [np.zeros((0, 6), np.float32)])
+
+
+def _vertex_numbers(model, prims):
+    """Each primitive's three vertices and its face, as its mesh counts them: int32 (primitives, 4)."""
+    parts = []
+    for shape, p in zip(model.shapes, prims, strict=True):
+        ids = np.zeros((len(p.kind), 4), np.int32)
+        if shape.faces is not None:
+            ids[:, :3], ids[:, 3] = shape.faces, np.arange(len(ids))
+        parts.append(ids)
+    return np.concatenate(parts or [np.zeros((0, 4), np.int32)])
+
+
+def _texture_row(texture, children):
+    """A row as kernels/texture.py describes it, without the offset."""
+    row = [0] * kernels.ROW
+    row[kernels.KIND] = {
+        "bitmap": kernels.BITMAP,
+        "checkerboard": kernels.CHECKERBOARD,
+        "vertex_attribute": kernels.VERTEX_ATTRIBUTE,
+        "face_attribute": kernels.FACE_ATTRIBUTE,
+    }.get(texture.kind, kernels.CONSTANT)
+    if texture.kind == "checkerboard":
+        row[kernels.CHILDREN : kernels.CHILDREN + 2] = children
+        return row
+    shape = np.shape(texture.value)
+    row[kernels.CHANNELS] = shape[-1] if shape else 1
+    if texture.kind == "bitmap":
+        row[kernels.ROWS], row[kernels.COLUMNS] = shape[:2]
+        row[kernels.NEAREST] = int(texture.filter == "nearest")
+        wrap = {"repeat": kernels.REPEAT, "mirror": kernels.MIRROR, "clamp": kernels.CLAMP}
+        row[kernels.WRAP_U], row[kernels.WRAP_V] = (wrap[w] for w in texture.wrap)
+    return row

@@ -1,12 +1,16 @@
 """Scenes by dictionary, file, or bundled name."""
 
+import json
 import os
 from importlib import resources
 from pathlib import Path
 
 from prb.device import Scene
-from prb.errors import SceneError
+from prb.errors import ImageError, SceneError
+from prb.images import atomic
 from prb.scene import load_model_dict, load_model_file
+from prb.scene.load import is_xml, load_document
+from prb.scene.xml import read_xml
 
 
 def load_dict(scene_dict, *, base_dir=None):
@@ -18,19 +22,55 @@ def load_dict(scene_dict, *, base_dir=None):
     return Scene(load_model_dict(scene_dict, base_dir=base_dir))
 
 
-def load_file(path):
-    """A scene from a JSON file, or a bundled scene by its name (``cornell-box``).
+def load_file(path, /, **parameters):
+    """A scene from a JSON file, from Mitsuba's XML (versions 2 and 3), or a bundled scene by its name.
 
-    File names inside are relative to the file's folder. Raises SceneError.
+    File names inside are relative to the file's folder. parameters: values for the $names of an XML file,
+    over its defaults, as in ``load_file("room.xml", spp=64)``. Raises SceneError.
     """
+    path = _scene_file(path)
+    return Scene(load_model_file(path, parameters), name=Path(path).stem)
+
+
+def convert_file(path, output, parameters=None):
+    """Write a scene in Mitsuba's XML as JSON, which loads to the same scene. Returns its `SceneModel`.
+
+    File names are written relative to the output's folder, absolute where the two have no folder in common.
+    parameters: values for the $names of the XML, by name. Nothing is written unless prb can load the scene.
+    Raises SceneError, and ImageError where it cannot write.
+    """
+    path, output = Path(_scene_file(path)), Path(output)
+    if not is_xml(path, path.read_bytes()):
+        raise SceneError(f"{path}: is not XML; only Mitsuba's XML needs to be converted")
+    document = read_xml(path, parameters, relative_to=output.parent)
+    model = load_document(document, base_dir=output.parent)
+    try:
+        with atomic(output) as temporary:
+            Path(temporary).write_text(_indented(document.data) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ImageError(f"{output}: cannot be written: {error.strerror}; choose another place") from None
+    return model
+
+
+def _indented(value, depth=0):
+    """JSON with an object's entries in lines of their own, and lists in one line."""
+    if not isinstance(value, dict) or not any(isinstance(v, dict | list) for v in value.values()):
+        return json.dumps(value, allow_nan=False)
+    indent = "  " * (depth + 1)
+    lines = [f"{indent}{json.dumps(key)}: {_indented(item, depth + 1)}" for key, item in value.items()]
+    return "{\n" + ",\n".join(lines) + "\n" + "  " * depth + "}"
+
+
+def _scene_file(path):
+    """The file of a bundled scene, or of a path that exists."""
     bundled = bundled_scenes()
     if str(path) in bundled and not os.path.isfile(path):
-        path = bundled[str(path)]
+        return bundled[str(path)]
     if os.path.isdir(path):
         raise SceneError(f"{path}: is a folder; name a scene file in it")
     if not os.path.exists(path):
         raise SceneError(f"{path}: no such file; the bundled scenes are {', '.join(bundled)}")
-    return Scene(load_model_file(path), name=Path(path).stem)
+    return path
 
 
 def bundled_scenes():

@@ -9,9 +9,10 @@ import numpy as np
 from tabulate import tabulate
 
 from prb.errors import ParameterError
+from prb.scene.sensors import is_rigid
 
 ALIASES = {
-    "albedo": ("*.reflectance.value", "*.base_color.value", "*.albedo.value"),
+    "albedo": ("*.reflectance.*", "*.diffuse_reflectance.*", "*.base_color.*", "*.albedo.*"),
 }
 LISTED = 24  # names in a message
 SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summarised
@@ -19,12 +20,13 @@ SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summari
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a differentiable parameter lies in the flat buffer."""
+    """Where a parameter lies in the flat buffer."""
 
     offset: int
     shape: tuple[int, ...]
     low: float
     high: float
+    differentiable: bool
 
     @property
     def size(self):
@@ -35,33 +37,40 @@ class Slot:
         return flat[self.offset : self.offset + self.size].reshape(self.shape)
 
 
-def slots(scene):
-    """Every differentiable parameter of a scene: name -> Slot, in the order of the buffer."""
+def slots(scene, *, fixed=False):
+    """Every differentiable parameter of a scene: name -> Slot, in the order of the scene.
+
+    fixed: the others that lie in the buffer as well.
+    """
     layout = scene.layout
     return {
-        t.name: Slot(offset, np.shape(t.value), t.low, t.high)
+        t.name: Slot(offset, np.shape(t.value), t.low, t.high, t.differentiable)
         for t, offset in zip(layout.textures, layout.offsets, strict=True)
+        if t.differentiable or fixed
     }
 
 
 def select(scene, patterns):
-    """The differentiable parameters that the patterns name, in the order of the buffer.
+    """The differentiable parameters that the patterns name, in the order of the scene.
 
-    A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). None: all.
+    A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). None: all but
+    vertex normals and the directions of lights, which only patterns that end like their names find.
     Raises ParameterError where a pattern matches none.
     """
     known = slots(scene)
     if not known:
         raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
+    turning = scene.layout.turning
     if patterns is None:
-        return list(known)
+        return [name for name in known if name not in turning]
     if isinstance(patterns, str):
         patterns = [patterns]
     chosen = set()
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise ParameterError(f"params: expected names or patterns, got {pattern!r}")
-        found = _matches(pattern, known)
+        asked = pattern.endswith(("vertex_normals", "direction"))
+        found = [name for name in _matches(pattern, known) if asked or name not in turning]
         if not found:
             raise ParameterError(_no_match(scene, pattern, known))
         chosen.update(found)
@@ -75,7 +84,7 @@ def _matches(pattern, names):
 
 def _no_match(scene, pattern, known):
     """The message for a pattern that names nothing differentiable."""
-    camera = _matches(pattern, _camera(scene))
+    camera = _matches(pattern, {**_camera(scene), **slots(scene, fixed=True)})
     what = "is not differentiable by path replay" if camera else "matches no parameter"
     near = difflib.get_close_matches(pattern, [*known, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -85,15 +94,19 @@ def _no_match(scene, pattern, known):
 
 
 def _camera(scene):
-    """Parameters that can be changed but not differentiated: name -> (attribute, shape, low, high)."""
-    name = scene.sensor.name
+    """Parameters that can be changed, not differentiated: name -> (sensor, attribute, shape, low, high)."""
     tiny = np.finfo(np.float32).tiny
-    return {
-        f"{name}.to_world": ("to_world", (4, 4), -np.inf, np.inf),
-        f"{name}.x_fov": ("x_fov", (), 1e-3, 179.999),
-        f"{name}.near_clip": ("near_clip", (), tiny, np.inf),
-        f"{name}.far_clip": ("far_clip", (), tiny, np.inf),
-    }
+    found = {}
+    for sensor in scene.model.sensors:
+        numbers = {} if sensor.kind == "orthographic" else {"x_fov": (1e-3, 179.999)}
+        numbers |= {"near_clip": (tiny, np.inf), "far_clip": (tiny, np.inf)}
+        if sensor.kind == "perspective":
+            numbers |= {f"principal_point_offset_{axis}": (-100.0, 100.0) for axis in "xy"}
+        if sensor.kind == "thinlens":
+            numbers |= {"aperture_radius": (0.0, np.inf), "focus_distance": (tiny, np.inf)}
+        found[f"{sensor.name}.to_world"] = sensor, "to_world", (4, 4), -np.inf, np.inf
+        found |= {f"{sensor.name}.{key}": (sensor, key, (), *limits) for key, limits in numbers.items()}
+    return found
 
 
 class Params(MutableMapping):
@@ -105,8 +118,10 @@ class Params(MutableMapping):
 
     def __init__(self, scene):
         self._scene = scene
-        self._slots = slots(scene)
+        self._slots = slots(scene, fixed=True)
         self._others = _camera(scene)
+        # Mitsuba's environment maps have a further column on each side; such an array is taken too.
+        self._padded = {e.textures["data"].name for e in scene.model.emitters if e.kind == "envmap"}
         self._pending = {}
 
     def __getitem__(self, name):
@@ -115,7 +130,8 @@ class Params(MutableMapping):
         if name in self._slots:
             return self._slots[name].of(self._scene.values).copy()
         if name in self._others:
-            return np.array(getattr(self._scene.sensor, self._others[name][0]), float)
+            sensor, attribute, *_ = self._others[name]
+            return np.array(getattr(sensor, attribute), float)
         raise KeyError(self._unknown(name))
 
     def __setitem__(self, name, value):
@@ -127,9 +143,13 @@ class Params(MutableMapping):
             slot = self._slots[name]
             array, shape, low, high = _numbers(name, value, np.float32), slot.shape, slot.low, slot.high
         elif name in self._others:
-            array, (_, shape, low, high) = _numbers(name, value, np.float64), self._others[name]
+            array, (sensor, _, shape, low, high) = _numbers(name, value, np.float64), self._others[name]
         else:
             raise ParameterError(self._unknown(name))
+        if name in self._padded and array.shape == (shape[0], shape[1] + 2, 3):
+            array = array[:, 1:-1]
+        if array.ndim == 1 and len(shape) > 1 and array.size == np.prod(shape):  # Mitsuba's flat arrays
+            array = array.reshape(shape)
         if array.shape != shape:
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
@@ -137,8 +157,8 @@ class Params(MutableMapping):
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")
-        if shape == (4, 4) and not _is_rigid(array):
-            raise ParameterError(f"{name}: a camera's transform may only rotate and translate")
+        if name in self._others and shape == (4, 4):
+            _check_transform(name, array, sensor.kind)
         return array
 
     def _unknown(self, name):
@@ -158,7 +178,7 @@ class Params(MutableMapping):
 
     def differentiable(self, name):
         """True if a gradient with respect to the parameter can be had."""
-        return name in self._slots
+        return name in self._slots and self._slots[name].differentiable
 
     def update(self, values=()):
         """Make assigned values take effect. values: a mapping to assign first.
@@ -168,24 +188,25 @@ class Params(MutableMapping):
         assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
         pending = {**self._pending, **assigned}
         self._check_clipping(pending)
-        sensor = self._scene.sensor
         for name, array in pending.items():
             if name in self._slots:
                 self._slots[name].of(self._scene.values)[...] = array
             else:
-                attribute = self._others[name][0]
+                sensor, attribute, *_ = self._others[name]
                 setattr(sensor, attribute, array if array.shape else float(array))
                 if attribute == "x_fov":
                     sensor.fov = (float(array), "x")  # what a film of another size goes by
         self._pending.clear()
+        self._scene.follow()
         self._scene.refresh()
 
     def _check_clipping(self, pending):
-        sensor = self._scene.sensor
-        near = float(pending.get(f"{sensor.name}.near_clip", sensor.near_clip))
-        far = float(pending.get(f"{sensor.name}.far_clip", sensor.far_clip))
-        if near >= far:
-            raise ParameterError(f"{sensor.name}.near_clip: {near:g} must be smaller than far_clip {far:g}")
+        for sensor in self._scene.model.sensors:
+            near = float(pending.get(f"{sensor.name}.near_clip", sensor.near_clip))
+            far = float(pending.get(f"{sensor.name}.far_clip", sensor.far_clip))
+            if near >= far:
+                place = f"{sensor.name}.near_clip"
+                raise ParameterError(f"{place}: {near:g} must be smaller than far_clip {far:g}")
 
     def __repr__(self):
         rows = [
@@ -203,9 +224,15 @@ def _numbers(name, value, dtype):
         raise ParameterError(f"{name}: expected numbers, got {value!r}") from None
 
 
-def _is_rigid(matrix):
-    linear = matrix[:3, :3]
-    return np.abs(linear @ linear.T - np.eye(3)).max() < 1e-3 and np.allclose(matrix[3], [0, 0, 0, 1])
+def _check_transform(name, matrix, kind):
+    """Raise ParameterError for a matrix that cannot place a camera of that kind."""
+    affine = np.allclose(matrix[3], [0, 0, 0, 1])
+    if kind == "orthographic":
+        scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+        if not affine or scales[2] <= 1e-9 * scales[0]:
+            raise ParameterError(f"{name}: the transform must be affine and invertible")
+    elif not affine or not is_rigid(matrix):
+        raise ParameterError(f"{name}: a camera's transform may only rotate and translate")
 
 
 def _shape(shape):

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,15 +18,25 @@ from prb.params import select, slots
 BYTES_PER_PIXEL = {path.PRIMAL: 72, path.REVERSE: 100, path.FORWARD: 100}
 
 
-def render(scene, *, spp=None, seed=0, max_depth=None, progress=False):
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate and its standard error, two arrays of the same shape: were the estimate made
+    again with other random numbers, `value` would vary by about `stderr`."""
+
+    value: np.ndarray
+    stderr: np.ndarray
+
+
+def render(scene, *, sensor=None, spp=None, seed=0, max_depth=None, progress=False):
     """Render a scene: linear RGB radiance, float32 (height, width, 3).
 
-    spp: samples per pixel, by default the sampler's sample_count. seed: the same seed gives the same
-    picture. max_depth: path edges at most, -1 for no limit, by default the integrator's.
+    sensor: number or name of the sensor, by default the first. spp: samples per pixel, by default its
+    sampler's sample_count. seed: the same seed gives the same picture, bit for bit on the same device,
+    however many threads there are. max_depth: path edges at most, -1
+    for no limit, by default the integrator's.
     Raises ParameterError for numbers that make no sense. Warns where paths had to be left out because a
     contribution was not finite.
     """
-    _check_scene(scene)
+    scene = _viewed(scene, sensor)
     _check_memory(scene, path.PRIMAL)
     result = integrate(scene, path.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     _report(result)
@@ -33,49 +44,92 @@ def render(scene, *, spp=None, seed=0, max_depth=None, progress=False):
 
 
 def render_backward(
-    scene, grad_image, params=None, *, spp=None, seed=0, max_depth=None, adjoint=None, progress=False
+    scene,
+    grad_image,
+    params=None,
+    *,
+    sensor=None,
+    spp=None,
+    seed=0,
+    max_depth=None,
+    adjoint=None,
+    stderr=False,
+    deterministic=False,
+    progress=False,
 ):
     """Reverse mode: J^T grad_image, where J is the derivative of the image by the parameters.
 
     grad_image: derivative of the objective with respect to the image, (height, width, 3).
     params: names, globs or aliases, as `prb.traverse` lists them; None: every differentiable parameter.
+    sensor: number or name of the image's sensor, by default the first.
     spp, seed, max_depth: of the paths that carry the gradient; for an objective that is not linear in the
         image, give them another seed than the picture's, or the gradient is biased.
     adjoint: the method: `ReplayAdjoint()` by default, `TapeAdjoint()` or `FiniteDifference()`.
 
-    Returns a dict name -> float64 array in the parameter's shape.
+    stderr: also say how certain each number is, at no further rays: the values of the result are `Estimate`s.
+    deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
+        CPU it always does unless there are thousands of parameters, and else costs little.
+
+    Returns a dict name -> float64 array in the parameter's shape, or `Estimate` of two of them.
     Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
     finite. Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
     """
-    _check_scene(scene)
+    scene = _viewed(scene, sensor)
     names = select(scene, params)
     result = backward(
-        scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress
-    )
-    return split(scene, result.gradient, names)
+        scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, names=names, stderr=stderr,
+        deterministic=deterministic, progress=progress,
+    )  # fmt: skip
+    values = split(scene, result.gradient, names)
+    if not stderr:
+        return values
+    errors = split(scene, np.sqrt(result.variance), names)
+    return {name: Estimate(values[name], errors[name]) for name in names}
 
 
 def backward(
-    scene, grad_image, adjoint=None, *, spp=None, seed=0, max_depth=None, names=None, progress=False
+    scene,
+    grad_image,
+    adjoint=None,
+    *,
+    sensor=None,
+    spp=None,
+    seed=0,
+    max_depth=None,
+    names=None,
+    stderr=False,
+    deterministic=False,
+    first_sample=0,
+    progress=False,
 ):
     """As `render_backward`: a `Result` with the flat gradient, and the image of the same paths as well."""
-    _check_scene(scene)
+    scene = _viewed(scene, sensor)
     _check_memory(scene, path.REVERSE)
     weight = checked_image(grad_image, scene.image_shape, "grad_image")
     method = ReplayAdjoint() if adjoint is None else adjoint
     options = dict(spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress)
+    special = dict(variance=stderr, deterministic=deterministic, first_sample=first_sample)
+    if isinstance(method, ReplayAdjoint):
+        options |= special
+    elif any(special.values()):
+        raise ParameterError("adjoint: only ReplayAdjoint() takes stderr, deterministic and first_sample")
     result = method.backward(scene, weight, **options)
     _report(result)
     return result
 
 
-def render_forward(scene, tangents, *, spp=None, seed=0, max_depth=None, progress=False):
+def render_forward(
+    scene, tangents, *, sensor=None, spp=None, seed=0, max_depth=None, stderr=False, progress=False
+):
     """Forward mode: J t, the derivative image along a direction in parameter space, in one replay pass.
 
     tangents: dict name -> array or number that broadcasts to the parameter's shape.
-    Returns float32 (height, width, 3). Raises ParameterError. Interior derivatives only.
+    sensor: number or name of the sensor, by default the first.
+    stderr: the result is an `Estimate` with the standard error of each pixel.
+    Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError. Interior
+    derivatives only.
     """
-    _check_scene(scene)
+    scene = _viewed(scene, sensor)
     _check_memory(scene, path.FORWARD)
     if not isinstance(tangents, Mapping):
         raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
@@ -97,10 +151,11 @@ def render_forward(scene, tangents, *, spp=None, seed=0, max_depth=None, progres
         known[name].of(flat)[...] = value
     result = integrate(
         scene, path.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=flat, progress=progress,
-        label="derivative",
+        names=list(tangents), variance=stderr, label="derivative",
     )  # fmt: skip
     _report(result)
-    return result.tangent.astype(np.float32)
+    tangent = result.tangent.astype(np.float32)
+    return Estimate(tangent, np.sqrt(result.variance).astype(np.float32)) if stderr else tangent
 
 
 def split(scene, flat, names):
@@ -123,10 +178,12 @@ def checked_image(image, shape, place):
     return image
 
 
-def _check_scene(scene):
+def _viewed(scene, sensor):
+    """The scene as that sensor sees it."""
     if not isinstance(scene, Scene):
         what = type(scene).__name__
         raise ParameterError(f"scene: expected what prb.load_file or prb.load_dict returns, got {what}")
+    return scene.view(sensor)
 
 
 def _check_memory(scene, mode):

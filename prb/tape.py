@@ -10,13 +10,26 @@ from tqdm import tqdm
 from prb import runtime
 from prb.device import empty, upload, zeros
 from prb.errors import MemoryLimitError, ParameterError
-from prb.integrate import CPU, GPU, Result, check_passes, check_samples, prepare_launch, whole_blocks
+from prb.integrate import (
+    CPU,
+    GPU,
+    Result,
+    check_passes,
+    check_samples,
+    least_share,
+    prepare_launch,
+    turns,
+    whole_blocks,
+)
 from prb.kernels import tape
-from prb.kernels.view import vec3f, vec4i, vec12f, vec16f
+from prb.kernels.view import vec3f, vec4i, vec8f, vec12f, vec16f
 
 SHARE_OF_FREE = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
 BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
+TEXTURE_BYTES = 32  # vertex_t, where the scene has textures
+SHADED = ("prims", "prim_info", "normals", "uvs", "corners", "materials", "bsdfs", "bsdf_data", "textures",
+          "to_uv", "emitters", "emitter_data", "params")  # fmt: skip
 REPLICAS = 1024
 
 
@@ -24,10 +37,20 @@ def device_bytes(scene, *, spp, max_depth, passes=1):
     """Bytes that the tape allocates on the device for one pass, the scene's own arrays not counted."""
     paths = _paths(scene) * math.ceil(spp / passes)
     copies = 2 * 4 * max(scene.values.size, 1) * _replicas(scene)
-    return paths * (PATH_BYTES + BOUNCE_BYTES * max_depth) + copies
+    return paths * (PATH_BYTES + bounce_bytes(scene) * max_depth) + copies
 
 
-def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_limit=None, progress=False):
+def bounce_bytes(scene, names=None):
+    """Bytes of one bounce of one path."""
+    return BOUNCE_BYTES + (TEXTURE_BYTES if _located(scene, names) else 0)
+
+
+def _located(scene, names):
+    return scene.layout.features.textured or turns(scene, names)
+
+
+def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_limit=None, names=None,
+             progress=False):  # fmt: skip
     """J^T image_adjoint by the tape, as a `Result`; see `prb.TapeAdjoint`."""
     spp = scene.sensor.sample_count if spp is None else spp
     max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
@@ -39,9 +62,11 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
 
     arrays = scene.device_arrays()
     scene_arrays, (camera, inverse_cdf, quantiles) = arrays[:-3], arrays[-3:]
-    bsdfs, textures, emitters = (scene_arrays[i] for i in (8, 9, 10))
+    shaded = [scene.device_array(name) for name in SHADED]
     plan = CPU if runtime.on_cpu() else GPU
-    features = replace(scene.layout.features, block=plan.block, stride=plan.stride)
+    shading = turns(scene, names)
+    features = replace(scene.layout.features, block=plan.block, stride=plan.stride, shading=shading)
+    unrolled = replace(features, unrolled=True)
     height, width, _ = scene.image_shape
     pixels = height * width
     chunk = math.ceil(spp / passes)
@@ -51,7 +76,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     copies = np.zeros(size, np.float32)
     copies[: scene.values.size] = scene.values
     params = _with_adjoint(upload(np.tile(copies, replicas)), zeros(replicas * size))
-    tape_memory = Buffers.of(scene, paths)
+    tape_memory = Buffers.of(scene, paths, features.located)
     L, state, slices = tape_memory.L, tape_memory.state, tape_memory.slices
     betas, vertices = tape_memory.betas, tape_memory.vertices
     alive = zeros(1, ti.i32)
@@ -59,6 +84,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
 
     result = Result(np.zeros((pixels, 3)), gradient=np.zeros(size))
     launch = prepare_launch(scene, seed, max_depth)
+    launch.rare = least_share(scene, names)
     hidden = None if progress else True  # None: shown on a terminal
     with tqdm(total=2 * max_depth * passes, desc="tape", unit="bounce", delay=0.5, disable=hidden,
               leave=False) as bar:  # fmt: skip
@@ -69,8 +95,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
             launch.share = math.ceil(launch.items / launch.workers)
 
             def shade(kernel, k, paths=launch.items):
-                vertex_i, vertex_f = vertices[k]
-                kernel(features, paths, replicas, size, bsdfs, textures, emitters, vertex_i, vertex_f,
+                kernel(unrolled, paths, replicas, size, *shaded, *vertices[k],
                        params, betas[k], betas[k + 1], L)  # fmt: skip
 
             tape.begin(launch, camera, inverse_cdf, quantiles, state)
@@ -111,8 +136,8 @@ class Buffers:
     """The tape's arrays for a number of paths. A scene keeps its last ones, as allocating takes longer than
     filling them: a loop of gradients pays for it once. They go with the scene."""
 
-    def __init__(self, generation, paths):
-        self.generation, self.paths = generation, paths
+    def __init__(self, generation, paths, located):
+        self.generation, self.paths, self.located = generation, paths, located
         self.L = _with_adjoint(empty(paths, vec3f), empty(paths, vec3f))
         self.state = empty(paths, vec16f)
         self.slices = empty(paths, vec3f), empty(paths, vec3f)  # adjoints of beta_k and beta_{k+1}
@@ -121,23 +146,27 @@ class Buffers:
         self.betas[0].fill(1.0)
 
     @classmethod
-    def of(cls, scene, paths):
+    def of(cls, scene, paths, located):
         """The scene's buffers if they are of that size and on the device in use, else new ones."""
         kept = scene.tape_buffers
-        if kept is None or (kept.generation, kept.paths) != (runtime.ensure(), paths):
+        if kept is None or (
+            (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
+        ):
             scene.tape_buffers = None  # let go of the old ones first
-            scene.tape_buffers = cls(runtime.ensure(), paths)
+            scene.tape_buffers = cls(runtime.ensure(), paths, located)
         return scene.tape_buffers
 
     def reserve(self, bounce):
         """Make sure that there is room for a bounce."""
         if bounce == len(self.vertices):
-            self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f)))
+            places = empty(self.paths if self.located else 1, vec8f)
+            self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f), places))
             self.betas.append(empty(self.paths, vec3f))
 
     def nbytes(self):
         """Bytes that are allocated already."""
-        return self.paths * (PATH_BYTES + BOUNCE_BYTES * len(self.vertices))
+        bounce = BOUNCE_BYTES + (TEXTURE_BYTES if self.located else 0)
+        return self.paths * (PATH_BYTES + bounce * len(self.vertices))
 
 
 def _paths(scene):

@@ -151,6 +151,14 @@ def test_grad_towards_a_target(run):
     assert (other < 0).all() and not np.allclose(gradient, same, rtol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["replay", "tape", "fd"])
+def test_grad_of_a_scene_without_light_is_zero_and_says_so(run, method):
+    scene = scene_file(sky={"type": "constant", "radiance": {"type": "rgb", "value": [0, 0, 0]}})
+    status, out, err = run("grad", scene, "--param", "ball*", "--method", method, "--json", *TINY)
+    assert status == 0 and "does light reach these parameters?" in err
+    assert not np.any(list(json.loads(out)["gradients"].values()))
+
+
 @pytest.mark.parametrize("suffix", ["json", "npz"])
 def test_grad_output(run, folder, suffix):
     status, out, err = run("grad", *TINY, "--param", "red*", "--json", "-o", f"g.{suffix}")
@@ -168,7 +176,7 @@ def test_params(run):
     assert (status, out, err) == (0, repr(prb.traverse(prb.load_file("cornell-box"))) + "\n", "")
     status, out, err = run("params", "cornell-box", "--json")
     report = json.loads(out)
-    assert (status, err, report["scene"], len(report["parameters"])) == (0, "", "cornell-box", 8)
+    assert (status, err, report["scene"], len(report["parameters"])) == (0, "", "cornell-box", 10)
     red = report["parameters"]["red.reflectance.value"]
     assert red["shape"] == [3] and red["differentiable"] and red["value"][0] == pytest.approx(0.570068)
     assert not report["parameters"]["sensor.to_world"]["differentiable"]
@@ -180,10 +188,24 @@ def test_warnings_of_a_scene_are_lines_on_standard_error(run):
     assert status == 0 and json.loads(out) and err.startswith("prb: spare: no shape uses this diffuse")
 
 
-def test_second_sensor_is_not_ignored_in_silence(run):
-    status, out, err = run("params", scene_file(other={"type": "perspective", "fov": 20}))
-    assert status == 0 and "sensor.x_fov" in out and "other.x_fov" not in out
-    assert err == "prb: other: has no effect; the picture is that of the first sensor, 'sensor'\n"
+def test_sensor_by_number_and_by_name(run):
+    film = {"type": "hdrfilm", "width": 5, "height": 3}
+    outside = [{"translate": [0, 0, -4]}]
+    file = scene_file(other={"type": "perspective", "fov": 20, "film": film, "to_world": outside})
+    status, out, err = run("params", file)
+    assert (status, err) == (0, "") and "sensor.x_fov" in out and "other.x_fov" in out
+    reports = [
+        json.loads(run("render", file, "--spp", 2, "--json", "--sensor", sensor, "-o", "a.npy")[1])
+        for sensor in (1, "other")
+    ]
+    assert reports[0] == reports[1] and (reports[0]["width"], reports[0]["height"]) == (5, 3)
+    status, out, err = run("grad", file, "--spp", 2, "--json", "--sensor", "other")
+    assert (status, err) == (0, "")
+    mean = json.loads(out)["objective"]["value"]  # of the same paths as the picture's
+    assert mean == pytest.approx(np.mean(reports[0]["mean"]), rel=1e-6)
+    for wrong in ("2", "'othr'", "'-1'"):
+        result = run("render", file, f"--sensor={wrong.strip(chr(39))}")
+        assert fails(result, f"sensor: there is no {wrong}; the scene has 0 (sensor), 1 (other)")
 
 
 def test_a_file_goes_before_a_bundled_scene_and_a_folder_does_not(run):

@@ -9,7 +9,7 @@ import pytest
 
 from prb.errors import SceneError
 from prb.scene import load_model_dict
-from prb.scene.meshes import MeshFileError, smooth_normals, triangulate
+from prb.scene.meshes import MeshFileError, check_mesh, smooth_normals, triangulate
 from prb.scene.obj import read_obj
 from prb.scene.ply import read_ply
 
@@ -40,9 +40,13 @@ def mi():
 
 
 def theirs_of(mi, path, **keys):
-    parameters = mi.traverse(mi.load_dict({"type": path.suffix[1:], "filename": str(path), **keys}))
+    parameters = parameters_of(mi, path, **keys)
     widths = {"vertex_positions": 3, "vertex_normals": 3, "vertex_texcoords": 2, "faces": 3}
     return {k: np.array(parameters[k]).reshape(-1, n) for k, n in widths.items()}
+
+
+def parameters_of(mi, path, **keys):
+    return mi.traverse(mi.load_dict({"type": path.suffix[1:], "filename": str(path), **keys}))
 
 
 def assert_is_mitsubas(mesh, theirs):
@@ -224,6 +228,94 @@ def test_ply_attributes_are_mitsubas(mi, tmp_path, u, v, form, keys):
     keys = {**keys, "to_world": mi.ScalarTransform4f().rotate([0, 1, 0], 40).scale([1, -2, 3])}
     theirs = theirs_of(mi, path, **{k: v for k, v in keys.items()})
     assert_is_mitsubas(mesh_of(tmp_path, "t.ply", **keys), theirs)
+
+
+# Attributes: columns of vertices and of faces; whether Mitsuba makes an attribute of them, or warns
+
+ATTRIBUTES = {
+    "rgb": (("r", "g", "b"), (), True),
+    "red": (("red", "green", "blue"), (), True),
+    "named": (("foo_x", "foo_y", "foo_z", "bar_0"), (), True),
+    "rgb with a name": (("foo_r", "foo_g", "foo_b"), (), True),
+    "full name": (("vertex_foo_1", "vertex_foo_2", "vertex_foo_3"), (), True),
+    "faces": ((), ("r", "g", "b", "k_x"), True),
+    "both": (("c_r", "c_g", "c_b"), ("c_r", "c_g", "c_b", "d_0", "d_1", "d_2"), True),
+    "beside coordinates": (("u", "v", "r", "g", "b", "w_r"), (), True),
+    "no suffix": (("quality", "vertex_foo"), ("bar",), True),
+    "two": (("foo_x", "foo_y"), (), False),
+    "out of order": (("foo_x", "foo_z", "foo_y"), (), False),
+    "four": (("foo_r", "foo_g", "foo_b", "foo_a"), (), False),
+}
+
+
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
+@pytest.mark.parametrize("case", ATTRIBUTES)
+def test_ply_attributes_have_mitsubas_names_and_values(mi, tmp_path, case, form):
+    of_vertices, of_faces, quiet = ATTRIBUTES[case]
+    random = np.random.default_rng(2)
+    columns = np.concatenate([QUAD, random.random((4, len(of_vertices)))], axis=1).astype(np.float32)
+    values = random.random((2, len(of_faces))).astype(np.float32)
+    faces = [(0, 1, 2), (2, 1, 3)]
+    order = ">" if "big" in form else "<"
+    if form == "ascii":
+        lines = [" ".join(map(str, row)) for row in columns.tolist()]
+        lines += [" ".join(map(str, (3, *f, *v))) for f, v in zip(faces, values.tolist(), strict=True)]
+        body = "\n".join(lines).encode()
+    else:
+        body = columns.astype(order + "f4").tobytes()
+        for face, row in zip(faces, values, strict=True):
+            body += struct.pack(order + "B3i", 3, *face) + row.astype(order + "f4").tobytes()
+    extra, after = ("".join(f"property float {n}\n" for n in names) for names in (of_vertices, of_faces))
+    path = tmp_path / "t.ply"
+    path.write_bytes(ply(body, form=form, faces=2, extra=extra, after=after))
+    model = model_of(tmp_path, "t.ply")
+    mine = model.shapes[0].attributes
+    theirs = parameters_of(mi, path)
+    known = ("vertex_positions", "vertex_normals", "vertex_texcoords")
+    names = {k for k in theirs.keys() if k.startswith(("vertex_", "face_")) and k not in known}
+    assert set(mine) == names and quiet == (model.warnings == [])
+    assert not quiet or case == "no suffix" or names
+    for name in names:
+        assert mine[name].dtype == np.float32 and mine[name].shape[1] in (1, 3)
+        rows = 4 if name.startswith("vertex_") else 2
+        np.testing.assert_allclose(mine[name], np.array(theirs[name]).reshape(rows, -1), atol=1e-7)
+
+
+def test_whole_numbers_of_colours_are_taken_as_they_stand(mi, tmp_path):
+    body = b"".join(struct.pack("<3f3B", *row, 0, 128, 255) for row in QUAD)
+    data = ply(body + struct.pack("<B3i", 3, 0, 1, 2), extra="".join(f"property uchar {n}\n" for n in
+                                                                    ("red", "green", "blue")))
+    (tmp_path / "t.ply").write_bytes(data)
+    model = model_of(tmp_path, "t.ply")
+    theirs = np.array(parameters_of(mi, tmp_path / "t.ply")["vertex_color"])
+    np.testing.assert_array_equal(model.shapes[0].attributes["vertex_color"].ravel(), theirs)
+    assert "the attribute 'vertex_color' holds whole numbers up to 255" in model.warnings[0]
+
+
+def test_a_polygons_attribute_goes_to_all_its_triangles():
+    body = packed("<") + b""
+    body = body[:-17] + struct.pack("<B4if", 4, 0, 1, 2, 3, 0.5) + struct.pack("<B3if", 3, 0, 1, 2, 0.25)
+    mesh = read_ply(ply(body, faces=2, after="property float k_x\n"))
+    assert mesh.attributes["face_k"].tolist() == [[0.5], [0.5], [0.25]]
+    assert len(mesh.faces) == 3
+
+
+def test_attributes_that_do_not_fit():
+    raw = read_ply(PLIES["two triangles"])
+    for name, shape, problem in (
+        ("vertex_a", (5, 1), "has the shape (5, 1); expected (4, 1) or (4, 3), for the mesh has 4 vertices"),
+        ("vertex_a", (4, 2), "has the shape (4, 2)"),
+        ("face_a", (4, 1), "has the shape (4, 1); expected (2, 1) or (2, 3), for the mesh has 2 faces"),
+        ("face_a", (2,), "has the shape (2,)"),
+        ("corner_a", (4, 1), "is named neither vertex_... nor face_..."),
+        ("vertex_", (4, 1), "is named neither vertex_... nor face_..."),
+    ):
+        with pytest.raises(MeshFileError) as caught:
+            check_mesh(raw._replace(attributes={name: np.zeros(shape)}))
+        assert problem in str(caught.value) and name in str(caught.value)
+    check_mesh(raw._replace(attributes={"vertex_a": np.zeros((4, 3)), "face_b": np.zeros((2, 1))}))
+    with pytest.raises(MeshFileError, match="of vertex 2 .counted from 0. is not finite"):
+        check_mesh(raw._replace(attributes={"vertex_a": np.array([[0], [0], [np.nan], [0]])}))
 
 
 V = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"

@@ -23,8 +23,9 @@ def test_names_values_and_table(params):
     assert list(params) == [
         "white.reflectance.value", "light.emitter.radiance.value", "green.reflectance.value", RED,
         "sensor.to_world", "sensor.x_fov", "sensor.near_clip", "sensor.far_clip",
+        "sensor.principal_point_offset_x", "sensor.principal_point_offset_y",
     ]  # fmt: skip
-    assert len(params) == 8
+    assert len(params) == 10
     np.testing.assert_allclose(params[RED], [0.570068, 0.0430135, 0.0443706])
     assert params[RED].dtype == np.float32 and params["sensor.to_world"].shape == (4, 4)
     assert params.differentiable(RED) and not params.differentiable("sensor.x_fov")

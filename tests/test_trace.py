@@ -13,13 +13,23 @@ import taichi as ti
 
 from prb.device import upload
 from prb.kernels import bvh
-from prb.kernels.view import SPHERE, WIDTH, SceneView, Stack, vec3f, wide_f32, wide_i32
+from prb.kernels.view import CYLINDER, DISK_LIMIT, SPHERE, WIDTH, Stack, vec3f, wide_f32, wide_i32
 from prb.layout import lay_out
 from prb.scene.model import Bsdf, Emitter, Integrator, SceneModel, Shape, Texture
 
 FAR = 1e30
 GREY = Bsdf("grey", "diffuse", {"reflectance": Texture("grey", "rgb", np.full(3, 0.5, np.float32))})
 RAYS = 4000
+
+
+class Hierarchy:
+    """What `trace` needs of a SceneView."""
+
+    _data_oriented = True
+    _is_wrapped_kernel = True
+
+    def __init__(self, nodes, children, packets):
+        self.nodes, self.children, self.packets = nodes, children, packets
 
 
 @ti.kernel
@@ -31,7 +41,7 @@ def _trace(
     slots: ti.types.ndarray(ti.i32, 1), out: ti.types.ndarray(vec3f, 1),
 ):  # fmt: skip
     for i in range(o.shape[0]):
-        scene = SceneView(nodes, children, packets, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        scene = Hierarchy(nodes, children, packets)
         stack_node = ti.Vector([0] * features.stack, dt=ti.i32)
         stack_near = ti.Vector([0.0] * features.stack, dt=ti.f32)
         lane_t = ti.Vector([0.0] * WIDTH, dt=ti.f32)
@@ -62,7 +72,7 @@ class Traced:
         self.layout = lay_out(SceneModel(shapes, [lamp], [], Integrator()))
         features = self.layout.features
         assert features.stack <= 128
-        general = general or features.spheres or features.disks  # so that two kernels serve all tests
+        general = general or features.spheres or features.disks  # so that few kernels serve all tests
         self.features = replace(features, bsdfs=(), stack=128, spheres=general, disks=general)
 
     def __call__(self, o, d, t_max=FAR, any_hit=False):
@@ -79,7 +89,7 @@ class Traced:
         return Hits(slot, t, u, v, shape)
 
 
-# Every shape's own equation, in double precision. A shape consists of faces (corner, e1, e2), or is a sphere.
+# Every shape's own equation, in double precision. A shape consists of faces (corner, e1, e2), or is round.
 
 
 def _faces(shape):
@@ -100,6 +110,31 @@ def _center_radius(shape):
     return shape.to_world[:3, 3], np.cbrt(abs(np.linalg.det(shape.to_world[:3, :3])))
 
 
+def _cylinder(shape):
+    """Base point, unit axis, length, radius."""
+    m = shape.to_world
+    length = np.linalg.norm(m[:3, 2])
+    return m[:3, 3], m[:3, 2] / length, length, np.linalg.norm(m[:3, 0])
+
+
+def _surely_hit_cylinder(shape, o, d, slack):
+    base, axis, length, radius = _cylinder(shape)
+    height, along = (o - base) @ axis, d @ axis
+    f = o - base - height[:, None] * axis
+    g = d - along[:, None] * axis
+    g2 = np.maximum((g * g).sum(axis=1), 1e-300)
+    b = -(f * g).sum(axis=1) / g2
+    across2 = ((f + b[:, None] * g) ** 2).sum(axis=1)
+    root = np.sqrt(np.maximum(radius**2 - across2, 0) / g2)
+    nearest = np.full(len(o), np.inf)
+    for t in (b - root, b + root):
+        z = height + t * along
+        inside = (z > slack * length) & (z < (1 - slack) * length) & (t > slack * radius)
+        sure = inside & (across2 < ((1 - slack) * radius) ** 2) & (g2 > 1e-4)
+        nearest = np.minimum(nearest, np.where(sure, t, np.inf))
+    return nearest
+
+
 def _coordinates(face, p):
     """(u, v) of the points' projections on the face's plane, and the plane's unit normal."""
     corner, e1, e2 = face
@@ -112,6 +147,8 @@ def surely_hit(shape, o, d, slack):
     """Distance (rays,) of the closest hit that is no matter of rounding: at least `slack` (a part of the
     shape's size, and more than rounding of positions) from its edges, and not grazing. inf: none."""
     nearest = np.full(len(o), np.inf)
+    if shape.kind == "cylinder":
+        return _surely_hit_cylinder(shape, o, d, slack)
     if shape.kind == "sphere":
         center, radius = _center_radius(shape)
         f = o - center
@@ -153,6 +190,11 @@ def away_from(shape, p):
     if shape.kind == "sphere":
         center, radius = _center_radius(shape)
         return np.abs(np.linalg.norm(p - center, axis=1) - radius)
+    if shape.kind == "cylinder":
+        base, axis, length, radius = _cylinder(shape)
+        height = (p - base) @ axis
+        across = np.linalg.norm(p - base - height[:, None] * axis, axis=1)
+        return np.hypot(across - radius, height - np.clip(height, 0, length))
     away = []
     for face in _faces(shape):
         corner, e1, e2 = face
@@ -189,7 +231,9 @@ def check(shapes, o, d, *, slack=1e-3, t_max=FAR, general=False):
     for i, shape in enumerate(shapes):
         rays = hits.shape == i
         assert np.all(away_from(shape, p[rays]) < 3 * rounding[rays]), f"not on {shape.kind} {i}"
-    planar = found & (traced.layout.arrays["prim_info"][hits.slot, 0] != SPHERE)
+    round_ones = np.isin(traced.layout.arrays["prim_info"][hits.slot, 0], (SPHERE, CYLINDER))
+    planar = found & ~round_ones
+    assert np.all(hits.u[found & round_ones] == 0) and np.all(hits.v[found & round_ones] == 0)
     g = traced.layout.arrays["prims"][hits.slot[planar]].astype(float)
     at = g[:, 0:3] + hits.u[planar, None] * g[:, 3:6] + hits.v[planar, None] * g[:, 6:9]
     e1, e2 = g[:, 3:6], g[:, 6:9]
@@ -214,7 +258,9 @@ def check(shapes, o, d, *, slack=1e-3, t_max=FAR, general=False):
 def _placed(rng, kind, size):
     m = np.eye(4)
     m[:3, :3] = size * np.linalg.qr(rng.standard_normal((3, 3)))[0]
-    if kind != "sphere":
+    if kind == "cylinder":
+        m[:3, 2] *= rng.uniform(0.3, 3)
+    elif kind != "sphere":
         m[:3, :3] += 0.3 * size * rng.uniform(-1, 1, (3, 3))  # sheared
     m[:3, 3] = rng.uniform(-2, 2, 3)
     return Shape(kind, kind, GREY, to_world=m)
@@ -247,7 +293,11 @@ def test_triangles(general):
 
 
 @pytest.mark.parametrize(
-    "kind, count, size", [("rectangle", 80, 0.5), ("disk", 80, 0.5), ("sphere", 50, 0.3), ("cube", 20, 0.3)]
+    "kind, count, size",
+    [
+        ("rectangle", 80, 0.5), ("disk", 80, 0.5), ("cube", 20, 0.3),
+        ("sphere", 50, 0.3), ("cylinder", 50, 0.3),
+    ],
 )
 def test_one_kind_of_shape(kind, count, size):
     rng = np.random.default_rng(2)
@@ -258,7 +308,8 @@ def test_one_kind_of_shape(kind, count, size):
 def test_mixed_scene():
     rng = np.random.default_rng(3)
     shapes = soup(_random_triangles(rng, 40))
-    shapes += [_placed(rng, kind, 0.3) for kind in ("rectangle", "disk", "sphere", "cube") for _ in range(15)]
+    kinds = ("rectangle", "disk", "sphere", "cube", "cylinder")
+    shapes += [_placed(rng, kind, 0.3) for kind in kinds for _ in range(12)]
     shapes = [shapes[i] for i in rng.permutation(len(shapes))]
     assert 0.3 < check(shapes, *random_rays(rng)) < 1
 
@@ -288,7 +339,7 @@ def test_only_degenerate_triangles():
     assert np.all(hits.slot == -1)
 
 
-@pytest.mark.parametrize("kinds", [("rectangle",), ("rectangle", "disk", "cube", "sphere")])
+@pytest.mark.parametrize("kinds", [("rectangle",), ("rectangle", "disk", "cube", "sphere", "cylinder")])
 def test_axis_parallel_rays(kinds):
     """One or two components of the direction are 0, of both signs; many surfaces lie across the axes."""
     rng = np.random.default_rng(6)
@@ -352,6 +403,64 @@ def test_spheres_far_away_and_large_ones(radius, away):
     assert error.max() < 3e-6 * (radius + away)
 
 
+def test_rays_that_start_inside_cylinders():
+    rng = np.random.default_rng(14)
+    shapes = [_placed(rng, "cylinder", size) for size in rng.uniform(0.05, 1.5, 30)]
+    inside = [shapes[i] for i in rng.integers(0, 30, RAYS)]
+    angle, radius = 2 * np.pi * rng.random(RAYS), 0.99 * np.sqrt(rng.random(RAYS))
+    local = np.stack([radius * np.cos(angle), radius * np.sin(angle), rng.random(RAYS)], axis=1)
+    o = np.array([s.to_world[:3, :3] @ p + s.to_world[:3, 3] for s, p in zip(inside, local, strict=True)])
+    assert 0.5 < check(shapes, o, rng.standard_normal((RAYS, 3))) < 1  # out through the open ends
+
+
+def test_an_open_cylinder_is_seen_through():
+    """Along the axis and beside it, at all distances; and through one end to the wall inside."""
+    tube = Shape("c", "cylinder", GREY, to_world=np.diag([0.5, 0.5, 2.0, 1.0]))
+    o = np.array([[0, 0, 9], [0.2, 0.1, 9], [0.2, 0.1, 1], [0.5, 0, 9], [0.6, 0, 9], [0.3, 0.2, 1e4]])
+    hits = Traced([tube])(o, np.tile([0, 0, -1.0], (len(o), 1)))
+    assert np.all(hits.slot == -1)
+    d = np.array([[0.5, 0, -1.0]]) / np.sqrt(1.25)  # meets z = 1 at x = 0.5
+    hits = Traced([tube])(np.array([[0, 0, 2.0]]) + 0.2 * -d, d)
+    assert hits.t[0] == pytest.approx(0.2 + np.sqrt(1.25), rel=1e-6)
+
+
+@pytest.mark.parametrize("angle", [1e-2, 1e-3, 1e-4])
+def test_rays_almost_along_a_cylinder_meet_it(angle):
+    """From the middle of a tube that is long enough, the wall is 1 / sin(angle) away."""
+    rng = np.random.default_rng(17)
+    m = np.eye(4)
+    m[:3, :3] = np.linalg.qr(rng.standard_normal((3, 3)))[0] * (1, 1, 4 / angle)
+    m[:3, 3] = -0.5 * m[:3, 2]
+    turn = 2 * np.pi * rng.random(RAYS)
+    way = np.where(rng.random(RAYS) < 0.5, 1, -1) * np.cos(angle)
+    local = np.stack([np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), way], axis=1)
+    d = local @ (m[:3, :3] / np.linalg.norm(m[:3, :3], axis=0)).T
+    hits = Traced([Shape("c", "cylinder", GREY, to_world=m)])(np.zeros((RAYS, 3)), d)
+    assert np.all(hits.slot >= 0)
+    np.testing.assert_allclose(hits.t, 1 / np.sin(angle), rtol=3e-7 / angle)
+
+
+@pytest.mark.parametrize("radius, away", [(1.0, 1e3), (1e-3, 1.0), (100.0, 1e4), (1e3, 1e-3)])
+def test_cylinders_far_away_and_large_ones(radius, away):
+    rng = np.random.default_rng(15)
+    m = np.eye(4)
+    m[:3, :3] = np.linalg.qr(rng.standard_normal((3, 3)))[0] * (radius, radius, 4 * radius)
+    cylinder = Shape("c", "cylinder", GREY, to_world=m)
+    base, axis, length, _ = _cylinder(cylinder)
+    turn = rng.standard_normal((RAYS, 3))
+    turn -= (turn @ axis)[:, None] * axis
+    turn /= np.linalg.norm(turn, axis=1, keepdims=True)
+    height = length * rng.uniform(0.3, 0.7, (RAYS, 1))
+    o = base + height * axis + (radius + away) * turn
+    target = base + height * axis + 0.9 * radius * rng.uniform(-1, 1, (RAYS, 1)) * np.cross(axis, turn)
+    d = target - o
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
+    hits = Traced([cylinder])(o, d)
+    assert np.all(hits.slot >= 0)
+    p = o.astype(np.float32) + hits.t[:, None] * d.astype(np.float32)
+    assert away_from(cylinder, p).max() < 3e-6 * (radius + away)
+
+
 @pytest.mark.parametrize("shift, size", [(1000.0, 1.0), (0.0, 1e-3), (0.0, 1e4)])
 def test_scenes_far_from_the_origin_and_of_other_sizes(shift, size):
     rng = np.random.default_rng(9)
@@ -398,12 +507,28 @@ def test_an_empty_scene(general):
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_ray_that_is_not_finite_meets_nothing_and_ends(wrong):
     rng = np.random.default_rng(13)
-    round_ones = [_placed(rng, kind, 0.5) for kind in 3 * ("disk", "sphere")]
+    round_ones = [_placed(rng, kind, 0.5) for kind in 3 * ("disk", "sphere", "cylinder")]
     for shapes in ([], soup(_random_triangles(rng)), round_ones):
         o, d = random_rays(rng, 100)
         for any_hit in (False, True):
             assert np.all(Traced(shapes)(o, wrong * d, any_hit=any_hit).slot == -1)
             assert np.all(Traced(shapes)(wrong * o, d, any_hit=any_hit).slot == -1)
+
+
+def test_a_leaf_says_what_its_packet_holds():
+    rng = np.random.default_rng(16)
+    kinds = ("rectangle", "sphere", "cylinder", "disk")
+    arrays = Traced([_placed(rng, kinds[i], 0.1) for i in rng.integers(0, 4, 300)]).layout.arrays
+    leaves = ~arrays["children"][arrays["children"] < 0]
+    packet, holds = leaves >> bvh.KIND_BITS, leaves & ((1 << bvh.KIND_BITS) - 1)
+    assert sorted(packet.tolist()) == list(range(len(arrays["packets"])))
+    marks = arrays["packets"][packet, DISK_LIMIT]
+    used = np.zeros((len(arrays["packets"]), WIDTH), bool)
+    used[:] = np.any(arrays["prims"].reshape(-1, WIDTH, 12) != 0, axis=2)
+    some_round = np.any(used[packet] & (marks < 0), axis=1)
+    some_planar = np.any(used[packet] & (marks > 0), axis=1)
+    np.testing.assert_array_equal(holds, bvh.HAS_ROUND * some_round + bvh.HAS_PLANAR * some_planar)
+    assert set(holds.tolist()) == {1, 2, 3}
 
 
 def test_a_scene_of_nothing_can_be_laid_out():

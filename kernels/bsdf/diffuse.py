@@ -12,19 +12,18 @@ from prb.kernels.traced import select
 from prb.kernels.warp import square_to_cosine_hemisphere
 
 PARAMETERS = (Parameter("reflectance", default=0.5, low=0.0, high=1.0),)
-CHILDREN = 0
 
 
-def eval(p, wi, wo):
+def eval(p, wi, wo, delta):
     (reflectance,) = p
     return select((wi.z > 0) & (wo.z > 0), reflectance * (wo.z / pi), 0.0)
 
 
 @ti.func
 def sample(p, wi, u):
-    """wo in proportion to the cosine. Returns (wo, its density)."""
+    """wo in proportion to the cosine."""
     wo = square_to_cosine_hemisphere(u[0], u[1])
-    return wo, pdf(p, wi, wo)
+    return wo, pdf(p, wi, wo), 0, 1.0
 
 
 @ti.func

@@ -1,16 +1,17 @@
 """A surface that emits the same radiance in all directions on the side of its normal.
 
-Planar primitives are sampled uniformly in area; spheres uniformly in the cone of directions that they
-fill (pbrt-v4, section 6.2.4), or in area from inside.
+Planar primitives and cylinders are sampled uniformly in area; spheres uniformly in the cone of directions
+that they fill (pbrt-v4, section 6.2.4), or in area from inside.
 """
 
 import taichi as ti
 from taichi.math import pi
 
 from prb.kernels.emitter.sample import LightSample
-from prb.kernels.frame import tangents, to_world
+from prb.kernels.frame import tangents, to_world, vec2
 from prb.kernels.parameter import Parameter
-from prb.kernels.view import DISK, PARALLELOGRAM, SPHERE
+from prb.kernels.shape import cylinder_uv, sphere_uv, uv_at
+from prb.kernels.view import CYLINDER, DISK, PARALLELOGRAM, SPHERE
 from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
 
 PARAMETER = Parameter("radiance", default=1.0)
@@ -36,7 +37,8 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     n = ti.Vector([0.0, 0.0, 0.0])
     density = 0.0  # in area; a cone's, in solid angle, is put in below
     solid_angle = 0.0
-    if kind != SPHERE:
+    where = vec2(0.0, 0.0)
+    if kind != SPHERE and kind != CYLINDER:
         e1 = ti.Vector([g[3], g[4], g[5]])
         e2 = ti.Vector([g[6], g[7], g[8]])
         uv = square_to_triangle(u1, u2)
@@ -48,6 +50,18 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
         p = a + uv.x * e1 + uv.y * e2
         n = ti.Vector([g[9], g[10], g[11]])
         density = 1.0 / scene.light_pdf[entry][2]
+        if ti.static(features.textured):
+            where = uv_at(features, scene, slot, uv.x, uv.y)
+    if ti.static(features.cylinders):
+        if kind == CYLINDER:
+            axis, x = ti.Vector([g[3], g[4], g[5]]), ti.Vector([g[7], g[8], g[9]])
+            y = axis.cross(x) / axis.norm()
+            outward = ti.cos(2.0 * pi * u1) * x + ti.sin(2.0 * pi * u1) * y
+            p = a + u2 * axis + g[6] * outward
+            n = g[10] * outward
+            density = 1.0 / scene.light_pdf[entry][2]
+            if ti.static(features.textured):
+                where = cylinder_uv(g, p)
     if ti.static(features.spheres):
         if kind == SPHERE:
             one_minus_cos = cone(a, g[3], ref)
@@ -65,7 +79,9 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
                 n = square_to_sphere(u1, u2)
                 density = 1.0 / scene.light_pdf[entry][2]
             p = a + g[3] * n
-            n *= g[9]
+            if ti.static(features.textured):
+                where = sphere_uv(scene, slot, n)
+            n *= g[10]
     r = p - ref
     distance2 = r.dot(r)
     distance = ti.sqrt(distance2)
@@ -73,7 +89,7 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     cos_light = -n.dot(d)
     pdf = ti.select(solid_angle > 0, solid_angle, density * distance2 / cos_light)
     pdf = ti.select((cos_light > 0) & (distance2 > 0), pdf, 0.0)
-    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0)
+    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0, uv=where)
 
 
 @ti.func

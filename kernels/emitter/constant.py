@@ -3,20 +3,20 @@
 import taichi as ti
 from taichi.math import pi
 
-from prb.kernels.emitter.sample import LightSample
+from prb.kernels.emitter.sample import INFINITY, LightSample
+from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter
 from prb.kernels.warp import square_to_sphere
 
 PARAMETER = Parameter("radiance", default=1.0)
-INFINITY = 1e18  # its square is still a float32
 
 
 @ti.func
 def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     d = square_to_sphere(u1, u2)
-    return LightSample(d=d, distance=INFINITY, pdf=0.25 / pi, scale=1.0, delta=0)
+    return LightSample(d=d, distance=INFINITY, pdf=0.25 / pi, scale=1.0, delta=0, uv=vec2(0.0, 0.0))
 
 
 @ti.func
-def pdf():
-    return 0.25 / pi
+def environment(features: ti.template(), scene: ti.template(), index, d):
+    return 0.25 / pi, vec2(0.0, 0.0)

@@ -1,24 +1,43 @@
-"""A point that emits the same radiant intensity in all directions."""
+"""A point that emits the same radiant intensity in all directions. emitter_data: its position, 0."""
 
 import taichi as ti
 
 from prb.kernels.emitter.sample import LightSample
+from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("intensity", default=1.0)
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
-    position = scene.emitter_data[scene.lights[entry][1]]
-    r = ti.Vector([position[0], position[1], position[2]]) - ref
+def towards(scene: ti.template(), row, ref):
+    """The sample of a light that is the point in a row of `emitter_data`, as seen from ref."""
+    position = scene.emitter_data[row]
+    r = vec3(position[0], position[1], position[2]) - ref
     distance2 = r.dot(r)
-    distance = ti.sqrt(distance2)
     found = distance2 > 0
+    inverse2 = 1.0 / ti.select(found, distance2, 1.0)
     return LightSample(
-        d=r / distance,
-        distance=distance,
+        d=r * ti.sqrt(inverse2),
+        distance=ti.sqrt(distance2),
         pdf=ti.select(found, 1.0, 0.0),
-        scale=1.0 / distance2,
+        scale=inverse2,
         delta=1,
+        uv=vec2(0.0, 0.0),
     )
+
+
+@ti.func
+def local(scene: ti.template(), row, v):
+    """A world-space vector in the light's own frame; its 3x3 matrix begins at a row of `emitter_data`."""
+    x, y, z = scene.emitter_data[row], scene.emitter_data[row + 1], scene.emitter_data[row + 2]
+    return vec3(
+        x[0] * v.x + x[1] * v.y + x[2] * v.z,
+        y[0] * v.x + y[1] * v.y + y[2] * v.z,
+        z[0] * v.x + z[1] * v.y + z[2] * v.z,
+    )
+
+
+@ti.func
+def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+    return towards(scene, scene.emitters[scene.lights[entry][1]][3], ref)

@@ -2,7 +2,9 @@
 
 import taichi as ti
 
-from prb.kernels.frame import vec3
+from prb.kernels.frame import vec2, vec3
+
+INFINITY = 1e18  # distance to a light outside the scene; its square is still a float32
 
 
 @ti.dataclass
@@ -11,8 +13,9 @@ class LightSample:
 
     d: unit direction from the reference point; distance: to the light along it.
     pdf: density in solid angle, or 1 for a light at a single direction; 0: no sample.
-    scale: what the light's radiometric quantity is multiplied by to give radiance (1 / r^2 for a point).
+    scale: what the product of the light's textures is multiplied by to give radiance (1 / r^2 for a point).
     delta: 1 for a light that only a sample, never a ray, can find.
+    uv: where the light's textures are looked up.
     """
 
     d: vec3
@@ -20,3 +23,4 @@ class LightSample:
     pdf: ti.f32
     scale: ti.f32
     delta: ti.i32
+    uv: vec2

@@ -1,16 +1,21 @@
-"""A scene dictionary or a JSON file to a `SceneModel`: names, references, and the top level."""
+"""A scene dictionary, a JSON or an XML file to a `SceneModel`: names, references, and the top level."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prb.errors import SceneError
+from prb.scene.checks import check
 from prb.scene.materials import child_name
 from prb.scene.model import Integrator, SceneModel
 from prb.scene.plugins import MITSUBA_PLUGINS, PLUGINS
 from prb.scene.reader import Context, Node, Reader, describe, fail, kind_of, nearest
+from prb.scene.shapes import in_world
+from prb.scene.xml import Document, read_xml
 
 _MAX_NESTING = 64
+_ENVIRONMENTS = ("constant", "envmap")  # emitters all around the scene, of which there is one
 
 
 def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneModel:
@@ -27,34 +32,62 @@ def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneM
              f"expected 'scene', got {describe(d['type'])}; put it into a dictionary of type 'scene'")
     context = Context(PLUGINS, MITSUBA_PLUGINS, Path(base_dir or "."))
     for key in d:
-        if not isinstance(key, str):
-            fail("", f"the key {key!r} is not a string")
+        if not isinstance(key, str) or not key:
+            fail("", f"the key {key!r} is not a {'name' if key == '' else 'string'}")
     _index(context, d, "", "", "scene", [])
     return _scene(context, d)
 
 
-def load_model_file(path: str | Path) -> SceneModel:
-    """The scene of a JSON file; file names in it are relative to its folder. Raises `SceneError`."""
+def load_model_file(path: str | Path, parameters: Mapping[str, Any] | None = None) -> SceneModel:
+    """The scene of a JSON file or of a Mitsuba XML file. Raises `SceneError`.
+
+    File names in it are relative to its folder. parameters: values for $name in XML; JSON has none.
+    """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        fail(str(path), f"not a text file in UTF-8 (byte {error.start}); a scene file is JSON")
+        data = path.read_bytes()
     except OSError as error:
         fail(str(path), f"cannot read the scene file: {error.strerror}")
+    if is_xml(path, data):
+        return load_document(read_xml(path, parameters))
+    for name in parameters or ():
+        fail(str(path), f"got the parameter '{name}', but only a scene in XML has parameters")
+    return load_model_dict(_read_json(path, data), base_dir=path.parent)
+
+
+def is_xml(path: Path, data: bytes) -> bool:
+    """Whether a scene file is XML, by its name or its first character (in UTF-8 or UTF-16)."""
+    start = data.removeprefix(b"\xef\xbb\xbf").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
+    return path.suffix.lower() == ".xml" or start.lstrip(b" \t\r\n\0").startswith(b"<")
+
+
+def load_document(document: Document, *, base_dir: str | Path | None = None) -> SceneModel:
+    """The scene that was read from XML; errors and warnings say where in the file."""
+    try:
+        model = load_model_dict(document.data, base_dir=base_dir)
+    except SceneError as error:
+        raise document.located(error) from None
+    model.warnings[:0] = document.warnings
+    return model
+
+
+def _read_json(path: Path, data: bytes) -> dict:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        fail(str(path), f"not a text file in UTF-8 (byte {error.start}); a scene file is JSON or XML")
     if not text.strip():
-        fail(str(path), "the file is empty; a scene file is JSON, a dictionary of type 'scene'")
+        fail(str(path), "the file is empty; a scene file is JSON, a dictionary of type 'scene', or XML")
     try:
         d = json.loads(text, object_pairs_hook=_Object)
     except json.JSONDecodeError as error:
-        what = "XML is not read, only JSON" if text.lstrip().startswith("<") else error.msg
-        fail(str(path), f"not JSON, line {error.lineno} column {error.colno}: {what}")
+        fail(str(path), f"not JSON, line {error.lineno} column {error.colno}: {error.msg}")
     except (RecursionError, ValueError) as error:
         fail(str(path), f"not a scene: {error}")
     if not isinstance(d, dict):
         fail(str(path), f"expected a dictionary of type 'scene' at the top level, got {describe(d)}")
     _check_duplicates(d, "")
-    return load_model_dict(d, base_dir=path.parent)
+    return d
 
 
 class _Object(dict):
@@ -125,7 +158,7 @@ def _note_id(context: Context, identifier: Any, path: str) -> None:
 
 
 def _scene(context: Context, d: Mapping) -> SceneModel:
-    found: dict[str, list] = {c: [] for c in ("sensor", "integrator", "shape", "emitter", "bsdf")}
+    found: dict[str, list] = {c: [] for c in ("sensor", "integrator", "shape", "emitter", "bsdf", "texture")}
     for key, value in d.items():
         if key in ("type", "id"):
             continue
@@ -140,38 +173,40 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
         clash = context.ids.get(key, key)
         if clash != key:
             fail(key, f"'{key}' is also the id of '{clash}'; rename one of them")
-        if reader.category not in found:
+        if reader.category not in found or reader.type in ("rgb", "spectrum"):
             reader.fail(f"{reader.type} ({reader.category}) does not belong at the top level;"
                         " write it where it is used")
         found[reader.category].append(reader)
-    for a, b in (("integrator", "integrator"), ("constant", "environment light")):
-        several = [r for rs in found.values() for r in rs if a in (r.category, r.type)]
+    environments = [r for r in found["emitter"] if r.type in _ENVIRONMENTS]
+    for several, what in ((found["integrator"], "integrator"), (environments, "environment light")):
         if len(several) > 1:
-            several[1].fail(f"a scene holds one {b} and '{several[0].path}' is one; remove one of the two")
-    made = {category: [reader.make() for reader in readers] for category, readers in found.items()}
+            several[1].fail(f"a scene holds one {what} and '{several[0].path}' is one; remove one of the two")
+    made = {category: [reader.make() for reader in readers]
+            for category, readers in found.items() if category != "texture"}  # read where they are used
+    made["shape"] = in_world(made["shape"])
     _check_use(context, found)
     emitters = [e for e in made["emitter"] if e.kind != "area"]
     if not made["sensor"]:
         fail("", 'there is no sensor; add one, such as "sensor": {"type": "perspective", "to_world": ...}')
-    for reader in found["sensor"][1:]:
-        context.warn(reader.path, f"has no effect; the picture is that of the first sensor,"
-                     f" '{found['sensor'][0].path}'")
-    if not made["shape"] and not any(e.kind == "constant" for e in emitters):
-        fail("", "there is nothing to see; add a shape or a constant emitter")
+    if not made["shape"] and not any(e.kind in _ENVIRONMENTS for e in emitters):
+        fail("", "there is nothing to see; add a shape, or a constant or envmap emitter")
     if not emitters and not any(s.emitter for s in made["shape"]):
         context.warn("", "there is no emitter; the picture will be black")
     if not made["integrator"]:
         context.warn("", "there is no integrator; using path with its defaults")
     integrator = made["integrator"][0] if made["integrator"] else Integrator()
-    return SceneModel(made["shape"], emitters, made["sensor"], integrator, context.warnings)
+    model = SceneModel(made["shape"], emitters, made["sensor"], integrator, context.warnings)
+    check(model)
+    return model
 
 
 def _check_use(context: Context, found: dict[str, list[Reader]]) -> None:
-    """No surface model and no area light stands at the top level for nothing."""
+    """No surface model, texture or area light stands at the top level for nothing."""
     for reader in found["emitter"]:
         if reader.type == "area" and reader.path not in context.attached:
             reader.fail("an area emitter belongs inside a shape, or is referred to by one")
-    for reader in found["bsdf"]:
+    for reader in (*found["bsdf"], *found["texture"]):
         if reader.path not in context.referenced:
-            context.warn(reader.path, f"no shape uses this {reader.type}; refer to it with"
+            user = "shape" if reader.category == "bsdf" else "surface or light"
+            context.warn(reader.path, f"no {user} uses this {reader.type}; refer to it with"
                          f' {{"type": "ref", "id": "{reader.name}"}}')

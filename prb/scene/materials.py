@@ -1,78 +1,30 @@
-"""Colours (`rgb`, `uniform`, `spectrum`) and surface-scattering models, `twosided` among them.
+"""Surface-scattering models, and what nests them: `twosided`, `blendbsdf`, `mask`, `normalmap`, `bumpmap`.
 
-Which models there are, with their keys, defaults and ranges, is declared in `prb.kernels.bsdf`.
+Which models there are, with their keys, defaults and ranges, is declared in `prb.kernels.bsdf`; one whose
+keys are more than its parameters has a reader of its own, in a file beside this one.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from prb.images import LINEAR
 from prb.kernels.bsdf import REGISTRY
-from prb.scene.model import Bsdf, Texture
-from prb.scene.reader import Reader, describe, numeric_array
+from prb.kernels.parameter import Parameter
+from prb.scene import coatings, principled, surfaces
+from prb.scene.model import Bsdf
+from prb.scene.reader import Reader
 
-# What Mitsuba 3.9.1's RGB variants make of an emission spectrum that is 1 at all wavelengths: light
-# of equal energy seen from a D65 white point. A plain number or an rgb is not changed by it.
-EQUAL_ENERGY_RGB = np.array([1.20479393, 0.948291, 0.90891606])
-
-
-def number_texture(reader: Reader, key: str, default: float, *, low, high, emission) -> Texture:
-    """A colour that the file gives as a plain number, or does not give.
-
-    As in Mitsuba a number is a grey: one value as a reflectance, three equal ones as an emission.
-    """
-    name = f"{reader.name}.{key}.value"
-    if key in reader:
-        value = reader.data[key]
-        array = numeric_array(value)
-        if type(value).__name__.startswith(("Color3", "ScalarColor3")) and array is not None:
-            array = array.reshape(-1)  # Mitsuba's own colour objects
-        elif array is None or array.shape != ():
-            three = array is not None and array.size == 3
-            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if three else ""
-            reader.fail(f"expected a number or a colour, got {describe(value)}{remedy}", key)
-        elif emission:
-            array = np.full(3, array)
-        reader.check_range(array, low, high, key)
-    else:
-        array = np.array(default)
-    kind = "rgb" if array.shape else "uniform"
-    return Texture(name, kind, array.astype(np.float32), low, high)
-
-
-def _rgb(reader: Reader, *, low, high, emission) -> Texture:
-    array = numeric_array(reader.data.get("value"))
-    if array is not None and array.shape == ():
-        value = np.full(3, reader.number("value"))
-    else:
-        value = reader.vector("value")
-    reader.check_range(value, low, high, "value")
-    return Texture(f"{reader.name}.value", "rgb", value.astype(np.float32), low, high)
-
-
-def _uniform(reader: Reader, *, low, high, emission) -> Texture:
-    value = np.array(reader.number("value", low=low, high=high), np.float32)
-    return Texture(f"{reader.name}.value", "uniform", value, low, high)
-
-
-def _spectrum(reader: Reader, *, low, high, emission) -> Texture:
-    value = reader.data.get("value")
-    if "filename" in reader or isinstance(value, str | list | tuple | np.ndarray):
-        reader.fail("only a spectrum that is one number is supported; use an rgb")
-    if not emission:
-        return _uniform(reader, low=low, high=high, emission=emission)
-    value = reader.number("value", low=low, high=high) * EQUAL_ENERGY_RGB
-    return Texture(f"{reader.name}.value", "rgb", value.astype(np.float32), low, high)
+WEIGHT = Parameter("weight", default=0.5, high=1.0, number=True)
+OPACITY = Parameter("opacity", default=0.5, high=1.0, number=True)
+NORMALS = Parameter("normalmap", default=0.5, high=1.0)
+HEIGHT = Parameter("bumpmap", default=0.0)
+TRANSMIT = ("dielectric", "thindielectric", "roughdielectric", "principledthin", "null", "mask")
 
 
 def _bsdf(reader: Reader) -> Bsdf:
     module = REGISTRY[reader.type]
-    textures = {
-        p.key: reader.texture(p.key, p.default, low=p.low, high=p.high) for p in module.PARAMETERS
-    }
-    count = getattr(module, "CHILDREN", 0)
-    children = _nested(reader, count, count)
-    return Bsdf(reader.name, reader.type, textures, children)
+    return Bsdf(reader.name, reader.type, {p.key: reader.texture_of(p) for p in module.PARAMETERS})
 
 
 def _twosided(reader: Reader) -> Bsdf:
@@ -81,12 +33,82 @@ def _twosided(reader: Reader) -> Bsdf:
     for child in children:
         if child.kind == "twosided":
             reader.fail("a twosided inside a twosided changes nothing; remove one of them")
+        if transmits(child):
+            reader.fail(f"a model that lets light through ({child.kind}) has two sides; remove the twosided")
     return Bsdf(reader.name, "twosided", {}, children)
 
 
+def transmits(model: Bsdf) -> bool:
+    """True if light may pass through a surface of this model."""
+    kind = model.kind.partition("_")[0]
+    full = kind == "principled" and "opaque" not in model.kind
+    return kind in TRANSMIT or full or any(transmits(child) for child in model.children)
+
+
+def _blendbsdf(reader: Reader) -> Bsdf:
+    """(1 - weight) times the first nested model plus weight times the second."""
+    if "weight" not in reader:
+        reader.fail("missing; expected a number or a texture", "weight")
+    textures = {"weight": reader.texture_of(WEIGHT)}
+    return Bsdf(reader.name, "blendbsdf", textures, _nested(reader, 2, 2))
+
+
+def _mask(reader: Reader) -> Bsdf:
+    """The nested model with probability `opacity`, else nothing is there."""
+    textures = {"opacity": reader.texture_of(OPACITY)}
+    return Bsdf(reader.name, "mask", textures, _nested(reader, 1, 1))
+
+
+def _normalmap(reader: Reader) -> Bsdf:
+    if "normalmap" not in reader:
+        reader.fail("missing; expected a texture of normals", "normalmap")
+    texture = reader.texture_of(NORMALS)
+    three = texture.kind in ("bitmap", "rgb") and texture.value.shape[-1] == 3
+    if not three and texture.kind != "mesh_attribute":
+        got = f"{texture.kind}{' of one channel' if texture.kind == 'bitmap' else ''}"
+        reader.fail(f"expected a bitmap with three channels, the normals; got a {got}", "normalmap")
+    if three and (none := (texture.value == 0.5).all(axis=-1)).any():
+        reader.warn("(0.5, 0.5, 0.5) stands for no normal; the surface's own is used there", "normalmap")
+        texture.value = np.where(none[..., None], np.float32((0.5, 0.5, 1)), texture.value)
+    if isinstance(reader.data["normalmap"], Mapping):
+        child = reader.child("normalmap")
+        if child.type == "bitmap" and not child.boolean("raw", False) and _has_gamma(child):
+            child.warn("the image is read as sRGB colours, but normals are numbers; set raw to true", "raw")
+    texture.differentiable = False
+    return Bsdf(reader.name, "normalmap", {"normalmap": texture}, _nested(reader, 1, 1), _frame(reader))
+
+
+def _has_gamma(bitmap: Reader) -> bool:
+    """True if the image of a bitmap that is not raw is decoded from sRGB."""
+    if "filename" in bitmap:
+        return not bitmap.string("filename").lower().endswith(LINEAR)
+    image = bitmap.data.get("bitmap", bitmap.data.get("data"))
+    kind = np.asarray(image).dtype
+    return kind.kind == "u" and kind.itemsize <= 2 and getattr(image, "srgb_gamma", True) is not False
+
+
+def _bumpmap(reader: Reader) -> Bsdf:
+    """The height is the nested texture, under any key."""
+    texture = None
+    for key, value in reader.data.items():
+        if isinstance(value, Mapping) and reader.child(key, peek=True).category == "texture":
+            if texture is not None:
+                reader.fail("a bumpmap holds one texture; remove one of the two", key)
+            texture = reader.texture(key, 0.0, low=-3e38)
+    if texture is None or texture.kind != "bitmap":
+        got = "" if texture is None else f", got {texture.kind}"
+        reader.fail(f"expected a nested texture of type bitmap, the height{got}")
+    texture.differentiable = False
+    scale = reader.number("scale", 1.0)
+    constants = {**_frame(reader), "scale": scale}
+    return Bsdf(reader.name, "bumpmap", {"bumpmap": texture}, _nested(reader, 1, 1), constants)
+
+
+def _frame(reader: Reader) -> dict:
+    return {key: reader.boolean(key, True) for key in ("flip_invalid_normals", "use_shadowing_function")}
+
+
 def _nested(reader: Reader, low: int, high: int) -> tuple[Bsdf, ...]:
-    if high == 0:
-        return ()
     children = []
     for child in reader.children("bsdf"):
         if child.category != "bsdf":
@@ -102,9 +124,17 @@ def child_name(kind: str, index: int) -> str:
     """What Mitsuba calls the nested model number `index` of a bsdf in the names of parameters."""
     if kind == "twosided":
         return f"brdf_{index}"
-    names = getattr(REGISTRY.get(kind), "CHILD_NAMES", ())
-    return names[index] if index < len(names) else f"bsdf_{index}"
+    return "nested_bsdf" if kind in ("mask", "normalmap", "bumpmap") else f"bsdf_{index}"
 
 
-TEXTURES: Mapping = {"rgb": _rgb, "uniform": _uniform, "spectrum": _spectrum}
-BSDFS: Mapping = {**dict.fromkeys(REGISTRY, _bsdf), "twosided": _twosided}
+BSDFS: Mapping = {
+    **{name: _bsdf for name in REGISTRY if "_" not in name},
+    **coatings.BSDFS,
+    **surfaces.BSDFS,
+    **principled.BSDFS,
+    "twosided": _twosided,
+    "blendbsdf": _blendbsdf,
+    "mask": _mask,
+    "normalmap": _normalmap,
+    "bumpmap": _bumpmap,
+}

@@ -1,6 +1,6 @@
-"""From a mesh file to checked world-space arrays: transform, normals, orientation.
+"""From a mesh file to checked world-space arrays: transform, normals, orientation, attributes.
 
-`ply` and `obj` read the files; here lives what both share, so that all meshes obey Mitsuba's
+`ply`, `obj` and `serialized` read the files; here lives what they share, so that all meshes obey Mitsuba's
 conventions in the same way.
 """
 
@@ -17,12 +17,17 @@ class MeshFileError(ValueError):
 
 class RawMesh(NamedTuple):
     """A mesh as the file has it: vertices (n, 3), faces (m, 3), normals (n, 3) or None, texcoords
-    (n, 2) or None. A normal of NaN stands for one that the file leaves out."""
+    (n, 2) or None. A normal of NaN stands for one that the file leaves out.
+
+    attributes: name -> (n, c) for vertex_..., (m, c) for face_.... warnings: what the user should know.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
     normals: np.ndarray | None
     texcoords: np.ndarray | None
+    attributes: dict[str, np.ndarray] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class WorldMesh(NamedTuple):
@@ -32,26 +37,26 @@ class WorldMesh(NamedTuple):
     normals: np.ndarray | None
     texcoords: np.ndarray | None
     faces: np.ndarray
+    attributes: dict[str, np.ndarray]
 
 
-def read_mesh(path: Path, kind: str, to_world: np.ndarray, *, face_normals: bool, flip_normals: bool,
-              flip_tex_coords: bool, fail: Callable[[str], None],
+def read_mesh(path: Path, read: Callable[[bytes], RawMesh], to_world: np.ndarray, *, face_normals: bool,
+              flip_normals: bool, flip_tex_coords: bool, fail: Callable[[str], None],
               warn: Callable[[str], None]) -> WorldMesh:
-    """The mesh of a ply or obj file in world space; `fail` and `warn` take a message.
+    """The mesh that `read` makes of a file's bytes, in world space; `fail` and `warn` take a message.
 
     Vertex normals are the file's, or else smooth ones; None with `face_normals`. `flip_normals`
     reverses the winding and the normals. `flip_tex_coords` replaces v by 1 - v.
     """
-    from prb.scene.obj import read_obj
-    from prb.scene.ply import read_ply
-
     try:
-        raw = {"ply": read_ply, "obj": read_obj}[kind](path.read_bytes())
+        raw = read(path.read_bytes())
         check_mesh(raw)
     except OSError as error:
         fail(f"cannot read {path}: {error.strerror}")
     except MeshFileError as error:
         fail(f"{path.name}: {error}")
+    for message in raw.warnings:
+        warn(f"{path.name}: {message}")
     linear = to_world[:3, :3]
     with np.errstate(over="ignore", invalid="ignore"):
         vertices = (raw.vertices @ linear.T + to_world[:3, 3]).astype(np.float32)
@@ -69,11 +74,13 @@ def read_mesh(path: Path, kind: str, to_world: np.ndarray, *, face_normals: bool
         texcoords = texcoords.astype(np.float32)
         if flip_tex_coords:
             texcoords[:, 1] = 1 - texcoords[:, 1]
-    return WorldMesh(vertices, normals, texcoords, faces)
+    attributes = {name: values.astype(np.float32) for name, values in raw.attributes.items()}
+    return WorldMesh(vertices, normals, texcoords, faces, attributes)
 
 
 def check_mesh(raw: RawMesh) -> None:
-    """Raise `MeshFileError` for a mesh without faces, indices out of range and numbers not finite."""
+    """Raise `MeshFileError` for a mesh without faces, indices out of range, numbers not finite, and
+    attributes of the wrong length."""
     count = len(raw.vertices)
     if len(raw.faces) == 0:
         raise MeshFileError("the mesh has no faces")
@@ -91,6 +98,24 @@ def check_mesh(raw: RawMesh) -> None:
                             f" but there are {count} vertices")
     if count > np.iinfo(np.int32).max:
         raise MeshFileError(f"{count} vertices are too many")
+    for name, values in raw.attributes.items():
+        check_attribute(name, values, count, len(raw.faces))
+
+
+def check_attribute(name: str, values: np.ndarray, vertices: int, faces: int) -> None:
+    """Raise `MeshFileError` for values (n, c) that do not fit the mesh: n is its number of vertices
+    (vertex_...) or faces (face_...), c is 1 or 3, all numbers are finite."""
+    kind, _, rest = name.partition("_")
+    if kind not in ("vertex", "face") or not rest:
+        raise MeshFileError(f"the attribute '{name}' is named neither vertex_... nor face_...")
+    expected = vertices if kind == "vertex" else faces
+    if values.ndim != 2 or len(values) != expected or values.shape[1] not in (1, 3):
+        of = "vertices" if kind == "vertex" else "faces"
+        raise MeshFileError(f"the attribute '{name}' has the shape {values.shape}; expected ({expected}, 1)"
+                            f" or ({expected}, 3), for the mesh has {expected} {of}")
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise MeshFileError(f"the attribute '{name}' of {kind} {bad[0]} (counted from 0) is not finite")
 
 
 def _world_normals(raw: RawMesh, vertices: np.ndarray, faces: np.ndarray, inverse_transpose: np.ndarray,
@@ -159,3 +184,8 @@ def triangulate(counts: np.ndarray, corners: np.ndarray) -> np.ndarray:
     first = np.repeat(starts, triangles)
     step = np.arange(len(first)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
     return corners[np.stack([first, first + step + 1, first + step + 2], axis=1)]
+
+
+def of_triangles(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """One row of `values` for each polygon, to one for each of the triangles of `triangulate`."""
+    return np.repeat(values, counts - 2, axis=0)

@@ -14,46 +14,75 @@ class Texture:
     """A colour or number that may vary over a surface.
 
     name: its parameter, as `prb.traverse` lists it (``red.reflectance.value``).
-    kind: "rgb" (three numbers) or "uniform" (one number, the same in all channels).
-    value: float32, shape (3,) or ().
+    kind: "rgb" (three numbers), "uniform" (one number, the same in all channels), "bitmap" (an image, value
+    (height, width, 1 or 3)), "checkerboard" (two children), "mesh_attribute" (one of the mesh).
+    value: float32, linear; shape (3,) or () for constants; None where the kind has none.
     low, high: the valid range of each number.
+    filter: "bilinear" or "nearest"; wrap: "repeat", "mirror" or "clamp", for u and for v;
+    to_uv: (2, 3), applied to texture coordinates before the lookup.
     """
 
     name: str
     kind: str
-    value: np.ndarray
+    value: np.ndarray | None
     low: float = 0.0
     high: float = np.inf
+    differentiable: bool = True
+    filter: str = "bilinear"
+    wrap: tuple[str, str] = ("repeat", "repeat")
+    to_uv: np.ndarray = field(default_factory=lambda: np.eye(2, 3))
+    children: tuple["Texture", ...] = ()
+    attribute: str = ""
 
 
 @dataclass(eq=False)
 class Bsdf:
-    """A surface-scattering model: its plugin name, its textures by key, and the models inside it."""
+    """A surface-scattering model: its plugin or registry name, its textures by key, its constants by
+    name, and the models inside it."""
 
     name: str
     kind: str
     textures: dict[str, Texture] = field(default_factory=dict)
     children: tuple["Bsdf", ...] = ()
+    constants: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Emitter:
-    """A light: ``area`` (radiance, belongs to a shape), ``constant`` (radiance), ``point`` (intensity)."""
+    """A light: its plugin name, and its textures by key; radiance is the product of all of them.
+
+    area            radiance; belongs to a shape
+    constant        radiance, from all directions
+    envmap          data, a bitmap of all directions under `to_world`, and scale
+    point           intensity; at `position`
+    spot            intensity and texture; along the local +z of `to_world`; constants cutoff_angle and
+                    beam_width, degrees from the axis
+    projector       irradiance and scale; along the local +z of `to_world`; constant x_fov, degrees
+    directional     irradiance; travels along `direction`
+
+    position, direction: (3,) float64, world space; direction has unit length. to_world: 4x4.
+    """
 
     name: str
     kind: str
     textures: dict[str, Texture]
-    position: np.ndarray | None = None  # (3,) float64, world space; point lights only
+    position: np.ndarray | None = None
     sampling_weight: float = 1.0
+    direction: np.ndarray | None = None
+    to_world: np.ndarray | None = None
+    constants: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Shape:
-    """A surface. Analytic kinds (rectangle, disk, sphere, cube) are the unit shape under `to_world`.
+    """A surface. Analytic kinds (all but "mesh") are Mitsuba's unit shape under `to_world`.
 
-    kind: "mesh", "rectangle", "cube", "disk" or "sphere", each as Mitsuba defines it.
+    kind: "mesh", "rectangle", "cube", "disk", "sphere" or "cylinder" (radius 1, from z = 0 to z = 1, open).
     Meshes are already in world space: vertices (n, 3) and normals (n, 3) or None in float32,
     texcoords (n, 2) float32 or None, faces (m, 3) int32.
+    reversed: the corners of a mesh's faces stand in reversed order, so that normals are flipped.
+    attributes: name -> float32 (n, c) for ``vertex_...``, (m, c) for ``face_...``; c is 1 or 3. Copies of a
+        mesh (instances) share the arrays.
     """
 
     name: str
@@ -66,6 +95,8 @@ class Shape:
     normals: np.ndarray | None = None
     texcoords: np.ndarray | None = None
     faces: np.ndarray | None = None
+    reversed: bool = False
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -73,6 +104,7 @@ class Film:
     """size and crop are in pixels; the rendered image is the crop window.
 
     rfilter: "box", "tent" or "gaussian"; radius in pixels (tent) and stddev (gaussian) where used.
+    sample_border: at the border of the crop window too the whole filter counts, also what lies outside.
     """
 
     width: int = 768
@@ -82,14 +114,19 @@ class Film:
     rfilter: str = "gaussian"
     filter_radius: float = 1.0
     filter_stddev: float = 0.5
+    sample_border: bool = False
 
 
 @dataclass(eq=False)
 class Sensor:
-    """A perspective camera that looks along its local +z, with +x to the left and +y up.
+    """A camera that looks along its local +z, with +x to the left and +y up.
 
+    kind: "perspective", "thinlens" or "orthographic"; the last shows what lies within [-1, 1] along its
+    local x, so that the scale of `to_world` is the size of its picture.
     x_fov: horizontal field of view in degrees, whatever `fov_axis` the file named; fov: the field of view
-    and its axis as the file has them, for a film of another size.
+    and its axis as the file has them, for a film of another size. Both without meaning if orthographic.
+    principal_point_offset_x, _y: how far right and down on the film the picture's part is taken from, as
+    parts of its width and height; perspective only. aperture_radius, focus_distance: thinlens only.
     """
 
     name: str
@@ -100,6 +137,11 @@ class Sensor:
     far_clip: float = 1e4
     sample_count: int = 4
     fov: tuple[float, str] = (0.0, "x")
+    kind: str = "perspective"
+    principal_point_offset_x: float = 0.0
+    principal_point_offset_y: float = 0.0
+    aperture_radius: float = 0.0
+    focus_distance: float = 1.0
 
 
 @dataclass(eq=False)

@@ -6,10 +6,11 @@ new surface-scattering model needs nothing here, its file in `prb.kernels.bsdf` 
 
 from prb.scene.emitters import EMITTERS
 from prb.scene.integrators import INTEGRATORS
-from prb.scene.materials import BSDFS, TEXTURES
+from prb.scene.materials import BSDFS
 from prb.scene.reader import Plugin
 from prb.scene.sensors import FILMS, RFILTERS, SAMPLERS, SENSORS
 from prb.scene.shapes import SHAPES
+from prb.scene.textures import TEXTURES
 
 PLUGINS = {
     name: Plugin(category, make)

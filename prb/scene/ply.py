@@ -1,7 +1,10 @@
 """Stanford PLY files: ASCII and binary, either byte order, polygons of any size.
 
-Vertex normals (nx, ny, nz) and texture coordinates (u, v; s, t; texture_u, texture_v) are read as
-Mitsuba reads them; other properties are skipped.
+Vertex normals (nx, ny, nz), texture coordinates (u, v; s, t; texture_u, texture_v) and attributes are read
+as Mitsuba reads them. Neighbouring properties of vertices or faces with the same name before a last "_" make
+an attribute, if what follows is x, y, z or 0, 1, 2 or 1, 2, 3 ("vertex_<name>", "face_<name>") or r, g, b
+("vertex_<name>_color"), or only the first of these; r, g, b or red, green, blue make "vertex_color". Other
+properties are skipped.
 
 Read by hand because trimesh renumbers vertices but not their normals where a file has texture coordinates
 and refuses binary files that mix polygons, and plyfile's licence, the GPL, would bind prb's users.
@@ -11,16 +14,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prb.scene.meshes import MeshFileError, RawMesh, triangulate
+from prb.scene.meshes import MeshFileError, RawMesh, of_triangles, triangulate
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
     "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
     "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
+    "long": "i8", "int64": "i8", "ulong": "u8", "uint64": "u8", "half": "f2", "float16": "f2",
 }
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _TEXCOORDS = (("u", "v"), ("texture_u", "texture_v"), ("s", "t"))
+_COLORS = (("r", "g", "b"), ("red", "green", "blue"))
+_SUFFIXES = ("xyz", "rgb", "012", "123")
 _MAX_HEADER = 1 << 20
 
 
@@ -66,8 +72,48 @@ def read_ply(data: bytes) -> RawMesh:
         odd = np.flatnonzero((corners != np.round(corners)) | (np.abs(corners) > 2**53))
         if len(odd):
             raise MeshFileError(f"a face refers to vertex {corners[odd[0]]:g}, not a whole number")
-    return RawMesh(vertices, triangulate(counts, corners.astype(np.int64)), stack(("nx", "ny", "nz")),
-                   texcoords)
+    faces = triangulate(counts, corners.astype(np.int64))
+    attributes, warnings = {}, []
+    for element in elements:
+        if element.name in ("vertex", "face"):
+            found = _attributes(element, columns[element.name], warnings)
+            for name, values in found.items():
+                attributes[name] = values if element.name == "vertex" else of_triangles(counts, values)
+    return RawMesh(vertices, faces, stack(("nx", "ny", "nz")), texcoords, attributes, tuple(warnings))
+
+
+def _attributes(element: _Element, columns: dict, warnings: list[str]) -> dict[str, np.ndarray]:
+    """The attributes of vertices or faces by their names in Mitsuba: float64 (n, 1 or 3)."""
+    kinds = {p.name: np.dtype(p.dtype).kind for p in element.properties if not p.count}
+    groups: list[tuple[str, list[str]]] = []  # name, properties
+    for names in _COLORS:
+        if all(n in kinds for n in names):
+            groups.append((f"{element.name}_color", list(names)))
+            break
+    prefix, series = None, ""
+    for name in kinds:
+        before, _, last = name.rpartition("_")
+        if before and before == prefix:
+            groups[-1][1].append(name)
+            series += last
+            continue
+        prefix = None
+        if before and last and any(s.startswith(last) for s in _SUFFIXES):
+            color = "_color" if last == "r" else ""
+            groups.append((f"{element.name}_{before}{color}", [name]))
+            prefix, series = before, last
+    found: dict[str, np.ndarray] = {}
+    for name, names in groups:
+        series = "".join(n.rpartition("_")[2] for n in names)
+        if names not in map(list, _COLORS) and series not in (*_SUFFIXES, *(s[0] for s in _SUFFIXES)):
+            warnings.append(f"the properties {', '.join(names)} are not 1 or 3 numbers named in order"
+                            f" ({', '.join(_SUFFIXES)}) and make no attribute '{name}'")
+        elif name not in found:
+            found[name] = np.stack([columns[n] for n in names], axis=1).astype(np.float64)
+            if len(names) == 3 and any(kinds[n] in "iu" for n in names) and found[name].max(initial=0) > 1:
+                warnings.append(f"the attribute '{name}' holds whole numbers up to {found[name].max():g}, and"
+                                " is taken as it stands, as in Mitsuba; colours go from 0 to 1")
+    return found
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:

@@ -9,13 +9,14 @@ import difflib
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from prb.errors import SceneError
+from prb.scene.model import Texture
 
 REQUIRED = object()
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -266,7 +267,7 @@ class Reader:
     def texture(self, key: str, default: float, *, low: float = 0.0, high: float = math.inf,
                 emission: bool = False):
         """A colour: a number, or a dictionary of a texture plugin. Returns a `Texture`."""
-        from prb.scene.materials import number_texture
+        from prb.scene.textures import number_texture
 
         self._known.add(key)
         value = self.data.get(key)
@@ -277,9 +278,24 @@ class Reader:
             return child.make(low=low, high=high, emission=emission)
         return number_texture(self, key, default, low=low, high=high, emission=emission)
 
-    def child(self, key: str) -> "Reader":
-        """The plugin nested under a key; a reference leads to what it names."""
-        self._known.add(key)
+    def texture_of(self, parameter, default: float | None = None):
+        """The texture of a declared parameter (`prb.kernels.parameter.Parameter`)."""
+        p = parameter
+        default = p.default if default is None else default
+        if p.plain:
+            value = np.array(self.number(p.key, default, low=p.low, high=p.high), np.float32)
+            texture = Texture(f"{self.name}.{p.key}", "uniform", value, p.low, p.high)
+        else:
+            texture = self.texture(p.key, default, low=p.low, high=p.high)
+        if p.number and texture.kind == "checkerboard":  # Mitsuba 3.9.1 swaps the colours of a number's
+            texture = replace(texture, children=texture.children[::-1])
+        texture.differentiable = texture.differentiable and p.differentiable
+        return texture
+
+    def child(self, key: str, *, peek: bool = False) -> "Reader":
+        """The plugin nested under a key; a reference leads to what it names. peek: it counts as unread."""
+        if not peek:
+            self._known.add(key)
         path = self.place(key)
         node = self.context.nodes[path]
         seen = [path]

@@ -1,0 +1,33 @@
+"""A polished conductor: a mirror with the reflectance of Fresnel's equations, on the side of the normal.
+
+The only lobe is a delta, with coefficient specular_reflectance F(wi). eta, k: real and imaginary part
+of the index of refraction, relative to the outside. Born & Wolf, Principles of Optics, 14.2.
+"""
+
+import taichi as ti
+
+from prb.kernels.fresnel import conductor
+from prb.kernels.parameter import Parameter
+from prb.kernels.traced import select
+
+PARAMETERS = (
+    Parameter("eta", default=0.0),
+    Parameter("k", default=1.0),
+    Parameter("specular_reflectance", default=1.0, high=1.0),
+)
+
+
+def eval(p, wi, wo, delta):
+    eta, k, reflectance = p
+    valid = (delta > 0.5) & (wi.z > 0) & (wo.z > 0)
+    return select(valid, reflectance * conductor(wi.z, eta, k), 0.0)
+
+
+@ti.func
+def sample(p, wi, u):
+    return ti.Vector([-wi.x, -wi.y, wi.z]), ti.select(wi.z > 0, 1.0, 0.0), 1, 1.0
+
+
+@ti.func
+def pdf(p, wi, wo):
+    return 0.0

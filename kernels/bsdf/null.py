@@ -1,0 +1,22 @@
+"""No surface at all: light goes straight through. A delta lobe with coefficient 1, and nothing else."""
+
+import taichi as ti
+
+from prb.kernels.traced import Vec3, select
+
+PARAMETERS = ()
+
+
+def eval(p, wi, wo, delta):
+    one = select(delta > 0.5, 1.0, 0.0)
+    return Vec3(one, one, one)
+
+
+@ti.func
+def sample(p, wi, u):
+    return -wi, 1.0, 1, 1.0
+
+
+@ti.func
+def pdf(p, wi, wo):
+    return 0.0

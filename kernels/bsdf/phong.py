@@ -1,0 +1,81 @@
+"""Phong's model in Blinn's form: a diffuse and a glossy part, around the half vector h of wi and wo.
+
+    f = diffuse / pi + specular (n + 8) / (8 pi) (h . normal)^n          n: the exponent
+
+with the normalisation of Akenine-Moeller, Haines, Hoffman, Real-Time Rendering (3rd ed. 2008), 7.6. The
+variant `phong_unnormalized` leaves the factor (n + 8) / (8 pi) out, as teaching material does:
+
+    f = diffuse / pi + specular (h . normal)^n
+
+`eval` is f |cos wo| for both. Reflects on the side of the normal only. At normal incidence the normalised
+gloss reflects between 1 and 1 + 2 / (n + 6) times its colour; that energy is not gained, diffuse and specular
+together, is up to the scene.
+Blinn, Models of Light Reflection for Computer Synthesized Pictures (SIGGRAPH 1977).
+"""
+
+from types import SimpleNamespace
+
+import taichi as ti
+from taichi.math import pi
+
+from prb.kernels import traced
+from prb.kernels.microfacet import half_vector, reflect
+from prb.kernels.parameter import Parameter
+from prb.kernels.traced import clamp, dot, maximum, power, select
+from prb.kernels.warp import square_to_cosine_hemisphere
+
+RARE = 0.05  # least chance of a lobe: that of a black one has a derivative too
+PARAMETERS = (
+    Parameter("diffuse_reflectance", default=0.5, high=1.0),
+    Parameter("specular_reflectance", default=0.2, high=1.0),
+    Parameter("exponent", default=30.0, high=1e5, number=True),
+)
+
+
+def functions(normalized):
+    """The model, with the glossy part normalised or not."""
+
+    def eval(p, wi, wo, delta):
+        diffuse, specular, n = p
+        h, _length = half_vector(wi, wo)
+        scale = (n + 8.0) / (8.0 * pi) if normalized else 1.0
+        gloss = scale * power(clamp(h.z, 0.0, 1.0), n)
+        return select((wi.z > 0) & (wo.z > 0), (diffuse / pi + specular * gloss) * wo.z, 0.0)
+
+    def gloss_chance(p):
+        """In proportion to about what the parts reflect."""
+        diffuse, specular, n = p
+        d, s = diffuse.x + diffuse.y + diffuse.z, specular.x + specular.y + specular.z
+        if not normalized:
+            s = s * (8.0 * pi / (n + 8.0))
+        return clamp(s / maximum(d + s, 1e-6), RARE, 1.0 - RARE)
+
+    def density(p, wi, wo):
+        gloss = gloss_chance(p)
+        h, _length = half_vector(wi, wo)
+        lobe = (p[2] + 1.0) / (2.0 * pi) * power(clamp(h.z, 0.0, 1.0), p[2])
+        lobe = lobe / (4.0 * maximum(dot(wo, h), 1e-6))
+        return select((wi.z > 0) & (wo.z > 0), gloss * lobe + (1.0 - gloss) * (wo.z / pi), 0.0)
+
+    @ti.func
+    def sample(p, wi, u):
+        """wo in proportion to the cosine, or mirrored at h of density (n + 1) / (2 pi) h.z^n; by u[2]."""
+        wo = square_to_cosine_hemisphere(u[0], u[1])
+        if u[2] < traced.value(gloss_chance, p):
+            log_z = ti.log(ti.max(u[0], 1e-10)) / (p[2] + 1.0)
+            z = ti.exp(log_z)
+            # 1 - z^2 = -expm1(2 log z), without cancellation near z = 1
+            r2 = ti.select(log_z > -1e-3, -2.0 * log_z * (1.0 + log_z), 1.0 - z * z)
+            r = ti.sqrt(r2)
+            h = ti.Vector([r * ti.cos(2.0 * pi * u[1]), r * ti.sin(2.0 * pi * u[1]), z])
+            wo = traced.value(reflect, wi, h)
+        return wo, pdf(p, wi, wo), 0, 1.0
+
+    @ti.func
+    def pdf(p, wi, wo):
+        return traced.value(density, p, wi, wo)
+
+    return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
+
+
+VARIANTS = {"phong": functions(True), "phong_unnormalized": functions(False)}

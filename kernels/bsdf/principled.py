@@ -1,0 +1,208 @@
+"""The principled (Disney) BSDF: diffuse with retro-reflection, sheen, rough metal or dielectric, clearcoat.
+
+    f |cos wo| = base_color P + sqrt(base_color) T + W        P, T, W numbers
+
+P takes the colour of the base, W is white, T is transmission. Reflection and refraction by the main lobe
+share one distribution D, masking G and Fresnel term F. From inside there is this lobe only.
+
+VARIANTS: `principled` and `principled_eta` give the index of refraction as `specular` or as `eta`; the
+`_opaque` ones have no spec_trans, and reflect on the outer side only.
+
+Directions are local (normal along +z, x along dp/du), unit, and point away from the surface. `eval` includes
+the cosine of the outgoing direction and, for transmission, the change of radiance 1 / eta^2. Densities are
+by solid angle. Sources: see kernels/principled_lobes.py.
+"""
+
+from types import SimpleNamespace
+
+import taichi as ti
+from taichi.math import pi
+
+from prb.kernels import microfacet, traced
+from prb.kernels import principled_lobes as lobes
+from prb.kernels.fresnel import dielectric, schlick_weight
+from prb.kernels.principled_lobes import RARE, number
+from prb.kernels.traced import absolute, clamp, dot, maximum, select, sqrt
+from prb.kernels.warp import square_to_cosine_hemisphere
+
+RATES = ("main_specular_sampling_rate", "clearcoat_sampling_rate", "diffuse_reflectance_sampling_rate")
+MATCHED = "matched"  # constant, 1: the scene file has no change of index, and so no main lobe
+MOSTLY = 0.95  # the main lobe refracts with at most this chance, times 1 - F
+LEAST = 1e-3  # change of the index, or specular, that a transmitting surface has at least
+SLIGHT = 1e-7  # a `specular` where the root's derivative is finite
+TINY = 1e-9
+
+
+def functions(transmits, by_eta):
+    """The model of one variant."""
+    index_key = number("eta", 1.5, 0.1, 10.0, plain=True) if by_eta else number("specular", 0.5, plain=True)
+    parameters = (
+        lobes.BASE_COLOR,
+        number("roughness", 0.5),
+        number("anisotropic"),
+        number("metallic"),
+        index_key,
+        number("spec_tint"),
+        number("sheen"),
+        number("sheen_tint"),
+        number("flatness"),
+        number("clearcoat"),
+        number("clearcoat_gloss"),
+        *([number("spec_trans")] if transmits else []),
+    )
+    constants = RATES if transmits else (*RATES, MATCHED)
+    names = [q.key for q in parameters] + list(constants)
+
+    def named(p):
+        return SimpleNamespace(**dict(zip(names, p, strict=True)))
+
+    def index(p):
+        """Relative index of refraction. As in Mitsuba a surface that transmits has some change of it."""
+        q = named(p)
+        if by_eta and transmits:
+            change = q.eta - 1.0
+            more, less = maximum(change, LEAST + 0.5 * change), maximum(-change, LEAST - 0.5 * change)
+            return select(change < 0, 1.0 - less, 1.0 + more)
+        if by_eta:
+            return q.eta
+        specular = maximum(q.specular, LEAST + 0.5 * q.specular) if transmits else q.specular + SLIGHT
+        return 2.0 / (1.0 - sqrt(0.08 * specular)) - 1.0
+
+    def geometry(p, wi, wo):
+        """What value and density share; masks are conditions."""
+        eta = index(p)
+        up = wi.z > 0
+        same = wi.z * wo.z > 0
+        across = select(up, eta, 1.0 / eta) if transmits else 1.0
+        m, size = microfacet.half_vector(wi, wo, select(same, 1.0, across) if transmits else 1.0)
+        fresnel, cos_t, _eta_it, _eta_ti = dielectric(dot(wi, m), eta)
+        return SimpleNamespace(
+            eta=eta, up=up, same=same, across=across, m=m, fresnel=fresnel, cos_t=cos_t,
+            reflects=same & up, crosses=wi.z * wo.z < 0,
+            d_i=dot(wi, m), d_o=dot(wo, m), size2=maximum(size * size, 1e-7),
+            cos_i=maximum(absolute(wi.z), TINY), cos_o=absolute(wo.z),
+        )  # fmt: skip
+
+    def main_alphas(p):
+        q = named(p)
+        return lobes.alphas(q.roughness, q.anisotropic)
+
+    def eval(p, wi, wo, delta):
+        q, g = named(p), geometry(p, wi, wo)
+        dielectric_share = 1.0 - q.metallic
+        body_share = dielectric_share * (1.0 - q.spec_trans) if transmits else dielectric_share
+        to_color, to_white = lobes.tint(q.base_color)
+
+        # Main lobe: a dielectric, tinted in part, and a metal (Schlick)
+        ax, ay = main_alphas(p)
+        main = microfacet.ndf("ggx", g.m, ax, ay) * microfacet.smith_g("ggx", wi, wo, g.m, ax, ay) / g.cos_i
+        weight = schlick_weight(lobes.schlick_cosine(g.d_i, g.cos_t, g.eta) if by_eta else g.d_i)
+        metal, tinted = q.metallic, dielectric_share * q.spec_tint
+        if not transmits:
+            no_change = absolute(g.eta - 1.0) <= 0 if by_eta else q.specular <= 0
+            on = select(no_change & (q.matched > 0.5), 0.0, 1.0)
+            metal, tinted = on * metal, on * tinted
+        tint_r0 = (1.0 - weight) * tinted * (lobes.normal_reflectance(g.eta) if by_eta else 0.08 * q.specular)
+        colored = (1.0 - weight) * metal + tint_r0 * to_color
+        white = (dielectric_share - tinted) * g.fresnel + (metal + tinted) * weight + tint_r0 * to_white
+
+        # Diffuse reflection, sheen, clearcoat
+        weight_d = schlick_weight(g.d_o) if by_eta else weight
+        body = lobes.diffuse(
+            q.roughness, q.flatness, g.cos_i, g.cos_o, g.d_o, schlick_weight(g.cos_i), schlick_weight(g.cos_o)
+        )
+        sheen = q.sheen * dielectric_share * weight_d * g.cos_o
+        coat = lobes.clearcoat(q.clearcoat, q.clearcoat_gloss, g.m, g.cos_i, g.cos_o, weight)
+
+        in_color = 0.25 * main * colored + body_share * body + sheen * q.sheen_tint * to_color
+        in_white = 0.25 * main * white + sheen * (1.0 - q.sheen_tint + q.sheen_tint * to_white) + coat
+        in_color = select(g.reflects, in_color, 0.0)
+        if not transmits:
+            return q.base_color * in_color + select(g.reflects, in_white, 0.0)
+
+        glass = main * dielectric_share * q.spec_trans
+        in_white = select(g.same, select(g.up, in_white, 0.25 * glass * g.fresnel), 0.0)
+        refracted = glass * (1.0 - g.fresnel) * absolute(g.d_i * g.d_o) / g.size2
+        present = q.base_color.map(lambda c: select(c > TINY, sqrt(select(c > TINY, c, 1.0)), 0.0))
+        return q.base_color * in_color + present * select(g.crosses, refracted, 0.0) + in_white
+
+    def chances(p):
+        """Of the main lobe, the clearcoat and the diffuse one, seen from outside; and the chance that
+        the main lobe refracts, without its factor 1 - F."""
+        q = named(p)
+        main, coat = q.main_specular_sampling_rate, 0.25 * q.clearcoat * q.clearcoat_sampling_rate
+        share = 1.0 - q.metallic
+        body = q.diffuse_reflectance_sampling_rate * share
+        if transmits:
+            body = body * (1.0 - q.spec_trans)
+        body = maximum(body, RARE * (main + coat) + TINY)
+        main = maximum(main, RARE * (body + coat))
+        total = main + coat + body
+        refracts = clamp(share * q.spec_trans, RARE * total / main, MOSTLY) if transmits else 0.0
+        return main / total, coat / total, body / total, refracts
+
+    def density(p, wi, wo):
+        q, g = named(p), geometry(p, wi, wo)
+        main, coat, body, refracts = chances(p)
+        ax, ay = main_alphas(p)
+        masking = microfacet.smith_g1("ggx", wi, g.m, ax, ay)
+        visible = microfacet.ndf("ggx", g.m, ax, ay) * masking * absolute(g.d_i) / g.cos_i
+        d_o = absolute(g.d_o)
+        normals = coat * lobes.gtr1(lobes.clearcoat_alpha(q.clearcoat_gloss), g.m) * g.m.z
+        bounce = 0.25 / maximum(d_o, TINY)
+        if not transmits:
+            return select(g.reflects, (main * visible + normals) * bounce + body * g.cos_o / pi, 0.0)
+        through = refracts * (1.0 - g.fresnel)
+        outside = (main * (1.0 - through) * visible + normals) * bounce + body * g.cos_o / pi
+        reflected = select(g.up, outside, g.fresnel * visible * bounce)
+        refracted = select(g.up, main * through, 1.0 - g.fresnel) * visible
+        refracted = refracted * d_o * g.across * g.across / g.size2
+        crosses = g.crosses & (g.d_o * wo.z > 0)
+        return select(g.same, reflected, select(crosses, refracted, 0.0))
+
+    @ti.func
+    def pdf(p, wi, wo):
+        return traced.value(density, p, wi, wo)
+
+    @ti.func
+    def sample(p, wi, u):
+        """(wo, density, 0, relative index passed through); picks a lobe by u[2]."""
+        main, coat, body, refracts = traced.value(chances, p)
+        ax, ay = traced.value(main_alphas, p)
+        side = ti.select(wi.z > 0, 1.0, -1.0)
+        m = microfacet.sample_visible("ggx", wi * side, ax, ay, u[0], u[1])
+        through = 0.0
+        eta = 1.0
+        straight = -wi  # the refracted direction
+        if ti.static(transmits):
+            f, cos_t, eta_it, eta_ti = traced.value(dielectric, wi.dot(m), traced.value(index, p))
+            through = main * refracts * (1.0 - f)
+            if wi.z < 0:
+                coat, body, through = 0.0, 0.0, 1.0 - f
+            straight = traced.value(microfacet.refract, wi, m, cos_t, eta_ti)
+            eta = eta_it
+        wo = straight
+        crosses = u[2] < through
+        if not crosses:
+            eta = 1.0
+            if u[2] < through + body:
+                wo = square_to_cosine_hemisphere(u[0], u[1])
+            else:
+                if u[2] < through + body + coat:
+                    m = lobes.sample_gtr1(traced.value(gloss_alpha, p), u[0], u[1])
+                wo = 2.0 * wi.dot(m) * m - wi
+        valid = (wo.z * wi.z < 0) == crosses
+        return wo, ti.select(valid, pdf(p, wi, wo), 0.0), 0, eta
+
+    def gloss_alpha(p):
+        return lobes.clearcoat_alpha(named(p).clearcoat_gloss)
+
+    return SimpleNamespace(PARAMETERS=parameters, CONSTANTS=constants, eval=eval, sample=sample, pdf=pdf)
+
+
+VARIANTS = {
+    "principled": functions(transmits=True, by_eta=False),
+    "principled_eta": functions(transmits=True, by_eta=True),
+    "principled_opaque": functions(transmits=False, by_eta=False),
+    "principled_opaque_eta": functions(transmits=False, by_eta=True),
+}

@@ -1,0 +1,71 @@
+"""A rough conductor: mirrors of microscopic size, f = F D G / (4 cos_i cos_o), on the side of the normal.
+
+There are variants for each distribution of the mirrors' normals, and for one roughness (`alpha`) or two,
+along the tangents (`alpha_u`, `alpha_v`). Samples are mirrored at normals that wi sees. Cook & Torrance, A
+Reflectance Model for Computer Graphics (1982); kernels/microfacet.py has D, G and the sampling.
+"""
+
+from types import SimpleNamespace
+
+import taichi as ti
+
+from prb.kernels import traced
+from prb.kernels.bsdf import conductor
+from prb.kernels.fresnel import conductor as fresnel
+from prb.kernels.microfacet import (
+    GRAZING,
+    half_vector,
+    ndf,
+    reflect,
+    roughness,
+    sample_visible,
+    smith_g,
+    visible,
+)
+from prb.kernels.parameter import Parameter
+from prb.kernels.traced import dot, select
+
+ISOTROPIC = (Parameter("alpha", default=0.1, number=True),)
+ANISOTROPIC = (Parameter("alpha_u", default=0.1, number=True), Parameter("alpha_v", default=0.1, number=True))
+
+
+def functions(distribution, anisotropic):
+    """The model for a distribution ("ggx" or "beckmann")."""
+    PARAMETERS = (ANISOTROPIC if anisotropic else ISOTROPIC) + conductor.PARAMETERS
+    V = 1 if anisotropic else 0  # where p has the roughness along the second tangent
+
+    def eval(p, wi, wo, delta):
+        alpha, (eta, k, reflectance) = (roughness(p[0]), roughness(p[V])), p[V + 1 :]
+        valid = (wi.z > GRAZING) & (wo.z > 0)
+        m, _size = half_vector(wi, wo)
+        dg = ndf(distribution, m, *alpha) * smith_g(distribution, wi, wo, m, *alpha)
+        gloss = select(valid, dg / (4.0 * select(valid, wi.z, 1.0)), 0.0)
+        return gloss * reflectance * fresnel(dot(wi, m), eta, k)
+
+    def density(p, wi, wo):
+        valid = (wi.z > GRAZING) & (wo.z > 0)
+        m, _size = half_vector(wi, wo)
+        d = visible(distribution, wi, m, roughness(p[0]), roughness(p[V]))
+        return select(valid, d / (4.0 * select(valid, dot(wo, m), 1.0)), 0.0)
+
+    @ti.func
+    def sample(p, wi, u):
+        seen = ti.Vector([wi.x, wi.y, ti.max(wi.z, GRAZING)])
+        alpha_u, alpha_v = traced.value(roughness, p[0]), traced.value(roughness, p[V])
+        m = sample_visible(distribution, seen, alpha_u, alpha_v, u[0], u[1])
+        wo = traced.value(reflect, wi, m)
+        return wo, pdf(p, wi, wo), 0, 1.0
+
+    @ti.func
+    def pdf(p, wi, wo):
+        return traced.value(density, p, wi, wo)
+
+    return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
+
+
+VARIANTS = {
+    "roughconductor": functions("ggx", False),
+    "roughconductor_anisotropic": functions("ggx", True),
+    "roughconductor_beckmann": functions("beckmann", False),
+    "roughconductor_beckmann_anisotropic": functions("beckmann", True),
+}

@@ -1,0 +1,33 @@
+"""A point that emits into a cone around its local +z, with a linear falloff in angle towards the rim.
+
+emitter_data, four rows: position, 0; and the world-to-local matrix, its rows followed by the cutoff angle,
+by 1 / (cutoff - beam width), and by cot(cutoff), which is 0 where no texture is looked up. Angles are
+measured from the axis, in radians. The texture fills the square around the cone, x to the right in u.
+"""
+
+import taichi as ti
+
+from prb.kernels.emitter.point import local, towards
+from prb.kernels.frame import vec2
+from prb.kernels.parameter import Parameter
+
+PARAMETER = Parameter("intensity", default=1.0)
+
+
+@ti.func
+def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+    row = scene.emitters[scene.lights[entry][1]][3]
+    s = towards(scene, row, ref)
+    v = local(scene, row + 1, -s.d)
+    cutoff, steepness, cot = (
+        scene.emitter_data[row + 1][3],
+        scene.emitter_data[row + 2][3],
+        scene.emitter_data[row + 3][3],
+    )
+    angle = ti.atan2(ti.sqrt(v.x * v.x + v.y * v.y), v.z)
+    falloff = ti.min((cutoff - angle) * steepness, 1.0)
+    s.pdf = ti.select(falloff > 0, s.pdf, 0.0)
+    s.scale *= ti.max(falloff, 0.0)
+    slope = 0.5 * cot / ti.max(v.z, 1e-20)
+    s.uv = ti.select(falloff > 0, vec2(0.5 + slope * v.x, 0.5 + slope * v.y), vec2(0.0, 0.0))
+    return s

@@ -1,0 +1,208 @@
+"""Microfacet distributions, "ggx" and "beckmann": normals, shadowing and masking, sampling.
+
+Vectors are local (normal along +z) and unit. `alpha_u`, `alpha_v` are the roughnesses along x and y,
+at least `MIN_ALPHA`. The choice of the distribution is a Python string, fixed when a kernel is
+compiled. Walter, Marschner, Li, Torrance, Microfacet Models for Refraction through Rough Surfaces
+(EGSR 2007); Heitz, Understanding the Masking-Shadowing Function (JCGT 2014).
+
+Traced plain functions come first, then the samplers, which are device functions.
+"""
+
+from functools import partial
+
+import taichi as ti
+from taichi.math import pi
+
+from prb.kernels import traced
+from prb.kernels.traced import Vec3, absolute, dot, exp, maximum, select, sqrt
+
+DISTRIBUTIONS = ("ggx", "beckmann")
+MIN_ALPHA = 1e-4
+GRAZING = 1e-8  # cosines that count as zero where a value is divided by one
+TINY = 1e-20
+
+
+def roughness(alpha):
+    """A roughness as the functions below take it: limited from below."""
+    return maximum(alpha, MIN_ALPHA)
+
+
+def ndf(distribution, m, alpha_u, alpha_v):
+    """Density D(m) of microfacet normals, with integral D(m) m.z = 1 over the hemisphere; 0 if m.z <= 0."""
+    x, y = m.x / alpha_u, m.y / alpha_v
+    slope2, z2 = x * x + y * y, m.z * m.z
+    scale = 1.0 / (pi * alpha_u * alpha_v)
+    if distribution == "ggx":
+        t = slope2 + z2
+        density = scale / (t * t)
+    else:
+        near = (slope2 < 80.0 * z2) & (m.z > 0)
+        z2 = select(near, z2, 1.0)
+        density = select(near, scale * exp(select(near, -slope2 / z2, 0.0)) / (z2 * z2), 0.0)
+    return select(density * m.z > TINY, density, 0.0)
+
+
+def smith_g1(distribution, v, m, alpha_u, alpha_v):
+    """Fraction of the microfacets with normal m, seen from v, that no other one masks (Smith).
+
+    0 where v sees the back of m. Beckmann's is the rational approximation of Walter et al., section 5.2,
+    within 0.35 % of the exact function.
+    """
+    x, y, z = v.x * alpha_u, v.y * alpha_v, absolute(v.z)
+    lateral2 = x * x + y * y
+    if distribution == "ggx":
+        g = 2.0 * z / (z + sqrt(maximum(lateral2 + z * z, TINY)))
+    else:
+        lateral = sqrt(maximum(lateral2, TINY))
+        steep = z < 1.6 * lateral
+        a = select(steep, z / lateral, 1.6)
+        g = select(steep, a * (3.535 + 2.181 * a) / (1.0 + a * (2.276 + 2.577 * a)), 1.0)
+    return select(dot(v, m) * v.z > 0, g, 0.0)
+
+
+def smith_g(distribution, wi, wo, m, alpha_u, alpha_v):
+    """Masking and shadowing as independent: the product of both directions' smith_g1."""
+    return smith_g1(distribution, wi, m, alpha_u, alpha_v) * smith_g1(distribution, wo, m, alpha_u, alpha_v)
+
+
+def visible(distribution, w, m, alpha_u, alpha_v):
+    """Density of the normals that are visible from w, by the solid angle of m: D G1 |w . m| / |w.z|.
+
+    For Beckmann it is as exact as `smith_g1`. 0 at grazing w.
+    """
+    d = ndf(distribution, m, alpha_u, alpha_v) * smith_g1(distribution, w, m, alpha_u, alpha_v)
+    z = absolute(w.z)
+    seen = z > GRAZING
+    return select(seen, d * absolute(dot(w, m)) / select(seen, z, 1.0), 0.0)
+
+
+def reflect(w, m):
+    """The mirror image of w, with m as normal."""
+    return 2.0 * dot(w, m) * m - w
+
+
+def refract(w, m, cos_t, eta_ti):
+    """The refracted direction; cos_t and eta_ti as `fresnel.dielectric` gives them for cos_i = w . m."""
+    return (dot(w, m) * eta_ti + cos_t) * m - eta_ti * w
+
+
+def half_vector(wi, wo, eta=1.0):
+    """(m, length): the normal m, on the side of m.z >= 0, that reflects (eta = 1) or refracts wi to wo.
+
+    eta: index on the side of wo over that of wi. length: |wi + eta wo|, at least 1e-6; m is +z below that.
+    """
+    h = wi + eta * wo
+    squared = dot(h, h)
+    defined = squared > 1e-12
+    size = sqrt(select(defined, squared, 1e-12))
+    m = h * (select(h.z < 0, -1.0, 1.0) / size)
+    return Vec3(m.x, m.y, select(defined, m.z, 1.0)), size
+
+
+# ---------------------------------------------------------------------------------------------------
+# Samplers
+# ---------------------------------------------------------------------------------------------------
+
+
+@traced.traced
+def of(function, distribution):
+    """`function` for a distribution, to be handed to `traced.value` inside a kernel."""
+    return partial(function, distribution)
+
+
+@ti.func
+def erf(x):
+    """The error function, to 2e-7. Abramowitz & Stegun 7.1.26."""
+    a = ti.abs(x)
+    t = 1.0 / (1.0 + 0.3275911 * a)
+    p = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    y = 1.0 - p * ti.exp(-a * a)
+    return ti.select(x < 0, -y, y)
+
+
+@ti.func
+def erfinv(x):
+    """The inverse of the error function, |x| < 1. Giles, Approximating the erfinv function (2011)."""
+    w = -ti.log(ti.max((1.0 - x) * (1.0 + x), 1e-30))
+    p = 0.0
+    if w < 5.0:
+        w -= 2.5
+        p = 2.81022636e-08
+        p = 3.43273939e-07 + p * w
+        p = -3.5233877e-06 + p * w
+        p = -4.39150654e-06 + p * w
+        p = 0.00021858087 + p * w
+        p = -0.00125372503 + p * w
+        p = -0.00417768164 + p * w
+        p = 0.246640727 + p * w
+        p = 1.50140941 + p * w
+    else:
+        w = ti.sqrt(w) - 3.0
+        p = -0.000200214257
+        p = 0.000100950558 + p * w
+        p = 0.00134934322 + p * w
+        p = -0.00367342844 + p * w
+        p = 0.00573950773 + p * w
+        p = -0.0076224613 + p * w
+        p = 0.00943887047 + p * w
+        p = 1.00167406 + p * w
+        p = 2.83297682 + p * w
+    return p * x
+
+
+@ti.func
+def _beckmann_slope(cos_i, sin_i, u):
+    """The slope along the direction of incidence, of a surface of roughness 1, as seen from there.
+
+    Its distribution function is C(x) = cos_i (1 + erf x) + sin_i / sqrt(pi) exp(-x^2) for x <= cot_i, up
+    to a factor. It is inverted in y = erf x by Newton's method, kept inside a bracket by bisection.
+    Heitz & d'Eon, Importance Sampling Microfacet-Based BSDFs using the Distribution of Visible Normals
+    (EGSR 2014); Jakob, An Improved Visible Normal Sampling Routine for the Beckmann Distribution (2014).
+    """
+    s = sin_i / ti.sqrt(pi)
+    cot = cos_i / ti.max(sin_i, 1e-6)
+    high = erf(cot)
+    low = -1.0
+    target = u * (cos_i * (1.0 + high) + s * ti.exp(-ti.min(cot * cot, 80.0)))
+    y = high - (high + 1.0) * erf(ti.sqrt(-ti.log(ti.max(u, 1e-7))))
+    x = 0.0
+    for _ in range(5):
+        if not (y > low and y < high):
+            y = 0.5 * (low + high)
+        x = erfinv(y)
+        excess = cos_i * (1.0 + y) + s * ti.exp(-x * x) - target
+        if excess > 0:
+            high = y
+        else:
+            low = y
+        y -= excess / ti.max(cos_i - x * sin_i, 1e-6)
+    return erfinv(ti.min(ti.max(y, low), high))
+
+
+@ti.func
+def sample_visible(distribution: ti.template(), wi, alpha_u, alpha_v, u1, u2):
+    """A microfacet normal as seen from wi, wi.z > 0. Density: `pdf_visible`.
+
+    GGX: Dupuy & Benyoub, Sampling Visible GGX Normals with Spherical Caps (HPG 2023).
+    """
+    v = ti.Vector([alpha_u * wi.x, alpha_v * wi.y, wi.z]).normalized()  # seen from a surface of roughness 1
+    h = ti.Vector([0.0, 0.0, 1.0])
+    if ti.static(distribution == "ggx"):
+        drop = u2 * (1.0 + v.z)  # 1 - cos of a point on the cap
+        r = ti.sqrt(ti.max(drop * (2.0 - drop), 0.0))
+        h = ti.Vector([r * ti.cos(2.0 * pi * u1) + v.x, r * ti.sin(2.0 * pi * u1) + v.y, 1.0 - drop + v.z])
+    else:
+        sin_i = ti.sqrt(v.x * v.x + v.y * v.y)
+        along = ti.Vector([1.0, 0.0])
+        if sin_i > 0:
+            along = ti.Vector([v.x, v.y]) / sin_i
+        x = _beckmann_slope(v.z, sin_i, u1)
+        y = erfinv(2.0 * ti.min(ti.max(u2, 1e-7), 1.0 - 1e-7) - 1.0)
+        h = ti.Vector([y * along.y - x * along.x, -x * along.y - y * along.x, 1.0])
+    return ti.Vector([alpha_u * h.x, alpha_v * h.y, ti.max(h.z, 1e-7)]).normalized()
+
+
+@ti.func
+def pdf_visible(distribution: ti.template(), wi, m, alpha_u, alpha_v):
+    """Density of `sample_visible`, by the solid angle of m."""
+    return traced.value(of(visible, distribution), wi, m, alpha_u, alpha_v)

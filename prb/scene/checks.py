@@ -1,0 +1,143 @@
+"""What can only be checked once a whole scene is read: surfaces and lights with the textures they use.
+
+A texture that several use has to suit them all, an image needs coordinates on the surface, an attribute has
+to be there. What is not fatal becomes a warning of the scene.
+"""
+
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from prb.kernels.bsdf import REGISTRY
+from prb.scene.model import Bsdf, SceneModel, Shape, Texture
+from prb.scene.reader import fail
+
+IMAGES = ("bitmap", "checkerboard")  # what is looked up by texture coordinates
+FACTORS = ("texture", "scale")  # keys of emitters that are no radiometric quantities
+
+
+class _Use(NamedTuple):
+    """Where a texture is used: the parameter, and whether it is light."""
+
+    place: str
+    low: float
+    high: float
+    emission: bool
+
+
+def check(model: SceneModel) -> None:
+    """Raise SceneError for what cannot be rendered; add warnings for what will look odd."""
+    from prb.leaves import flatten  # it imports this package
+
+    for bsdf in {id(s.bsdf): s.bsdf for s in model.shapes}.values():
+        flatten(bsdf)
+    _check_shared(model)
+    warned: set[tuple] = set()
+    for shape in model.shapes:
+        for texture in _textures(shape):
+            if texture.kind == "mesh_attribute":
+                _check_attribute(model, shape, texture)
+        if shape.kind == "mesh" and shape.texcoords is None and (shape.name, id(shape.bsdf)) not in warned:
+            warned.add((shape.name, id(shape.bsdf)))
+            _check_coordinates(model, shape)
+
+
+def _textures(shape: Shape) -> list[Texture]:
+    """All textures of a shape, those inside others included."""
+    found = [t for model in _nested(shape.bsdf) for t in model.textures.values()]
+    found += shape.emitter.textures.values() if shape.emitter else []
+    return [inner for texture in found for inner in _inside(texture)]
+
+
+def _nested(model: Bsdf) -> list[Bsdf]:
+    return [model, *(inner for child in model.children for inner in _nested(child))]
+
+
+def _inside(texture: Texture) -> list[Texture]:
+    return [texture, *(inner for child in texture.children for inner in _inside(child))]
+
+
+# --- textures that several use --------------------------------------------------------------------------
+
+
+def _check_shared(model: SceneModel) -> None:
+    """A texture keeps the range that all who use it allow."""
+    uses: dict[int, list] = {}
+    bsdfs = {id(m): m for shape in model.shapes for m in _nested(shape.bsdf)}
+    emitters = [e for e in (*(s.emitter for s in model.shapes), *model.emitters) if e is not None]
+    for owner in (*bsdfs.values(), *{id(e): e for e in emitters}.values()):
+        for key, texture in owner.textures.items():
+            place = f"{owner.name}.{key}"
+            if isinstance(owner, Bsdf):
+                use = _Use(place, *_range(owner, key, texture), False)
+            else:
+                use = _Use(place, 0.0, np.inf, key not in FACTORS)
+            for inner in _inside(texture):
+                uses.setdefault(id(inner), [inner]).append(use)
+    for texture, *places in uses.values():
+        if len(places) > 1:
+            _agree(model, texture, places)
+
+
+def _range(owner: Bsdf, key: str, texture: Texture) -> tuple[float, float]:
+    for parameter in REGISTRY[owner.kind].PARAMETERS if owner.kind in REGISTRY else ():
+        if parameter.key == key and not parameter.plain:
+            return parameter.low, parameter.high
+    return (0.0, 1.0) if key in ("weight", "opacity", "normalmap") else (texture.low, texture.high)
+
+
+def _agree(model: SceneModel, texture: Texture, uses: list[_Use]) -> None:
+    """Give a texture of several uses the range they have in common."""
+    light = next((use for use in uses if use.emission), None)
+    surface = next((use for use in uses if not use.emission), None)
+    if light and surface and texture.kind not in IMAGES:  # they read a colour differently
+        fail(texture.name, f"is the colour of the light {light.place} and of {surface.place}; write it twice,"
+                           " once for each")
+    low, high = max(use.low for use in uses), min(use.high for use in uses)
+    value = texture.value
+    if value is not None and (value.min() < low or value.max() > high):
+        strict = max(uses, key=lambda use: (use.low, -use.high)).place
+        if texture.kind != "bitmap":
+            fail(texture.name, f"{strict} allows only values in [{low:g}, {high:g}]; give it one of its own")
+        model.warnings.append(
+            f"{texture.name}: the image has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
+            f" [{low:g}, {high:g}] for {strict}"
+        )
+        texture.value = np.clip(value, low, high)
+    texture.low, texture.high = low, high
+
+
+# --- what a mesh has to have ----------------------------------------------------------------------------
+
+
+def _check_coordinates(model: SceneModel, shape: Shape) -> None:
+    """An image on a mesh without texture coordinates is, as in Mitsuba, repeated on each triangle."""
+    for bsdf in _nested(shape.bsdf):
+        if bsdf.kind in ("normalmap", "bumpmap"):
+            _no_coordinates(shape, bsdf.textures[bsdf.kind], f"a {bsdf.kind} turns normals along them")
+    image = next((t for t in _textures(shape) if t.kind in IMAGES), None)
+    if image is not None:
+        model.warnings.append(
+            f"{image.name}: '{shape.name}' has no texture coordinates, so the {image.kind} is repeated on"
+            " each of its triangles; give the mesh coordinates, or use a mesh_attribute"
+        )
+
+
+def _no_coordinates(shape: Shape, texture: Texture, why: str) -> NoReturn:
+    fail(texture.name, f"'{shape.name}' has no texture coordinates, and {why}; give the mesh coordinates")
+
+
+def _check_attribute(model: SceneModel, shape: Shape, texture: Texture) -> None:
+    """The attribute is there, and its values are in range."""
+    values = shape.attributes.get(texture.attribute)
+    if values is None:
+        has = ", ".join(shape.attributes) or "no attributes"
+        has = f"which has {has}" if shape.kind == "mesh" else f"for a {shape.kind} is no mesh"
+        fail(texture.name, f"there is no attribute '{texture.attribute}' on '{shape.name}', {has}")
+    low, high = texture.low, texture.high
+    if values.min() < low or values.max() > high:
+        model.warnings.append(
+            f"{shape.name}.{texture.attribute}: has values in [{values.min():.3g}, {values.max():.3g}];"
+            f" clipped to [{low:g}, {high:g}]"
+        )
+        shape.attributes[texture.attribute] = np.clip(values, low, high)
