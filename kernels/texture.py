@@ -16,7 +16,7 @@ KIND, OFFSET, CHANNELS, COLUMNS, ROWS, NEAREST, WRAP_U, WRAP_V = 0, 1, 2, 3, 4, 
 CHILDREN = 2  # of a checkerboard: columns 2 and 3 number the textures of its two colours
 ROW = 8
 REPEAT, MIRROR, CLAMP = 0, 1, 2
-LARGEST = 1e18  # of an integer contribution to a gradient; what is larger is no number
+LARGEST = 2.0**42  # of an integer contribution to a gradient; larger ones are counted
 NESTING = 2  # checkerboards inside checkerboards
 
 LUMINANCE = (0.212671, 0.715160, 0.072169)
@@ -187,7 +187,11 @@ def accumulate(features: ti.template(), scene: ti.template(), gradient: ti.templ
         gradient[at] = gradient[at] + x
     elif ti.static(features.integers):
         scaled = x * scene.units
-        ti.atomic_add(gradient[at], ti.select(ti.abs(scaled) < LARGEST, ti.cast(ti.round(scaled), ti.i64), 0))
+        fits = ti.abs(scaled) < LARGEST
+        if fits:
+            ti.atomic_add(gradient[at], ti.cast(ti.round(scaled), ti.i64))
+        else:  # in the last place of the buffer, for the caller to take other units
+            ti.atomic_add(gradient[gradient.shape[0] - 1], ti.cast(1, ti.i64))
     else:
         ti.atomic_add(gradient[at], x)
 

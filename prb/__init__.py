@@ -11,6 +11,7 @@ os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")  # standard output belo
 os.environ.setdefault("TI_LOG_LEVEL", "error")
 
 from prb.adjoint import FiniteDifference, ReplayAdjoint, TapeAdjoint  # noqa: E402
+from prb.check import check  # noqa: E402
 from prb.device import Scene  # noqa: E402
 from prb.errors import (  # noqa: E402
     DeviceError,
@@ -20,7 +21,7 @@ from prb.errors import (  # noqa: E402
     PrbError,
     SceneError,
 )
-from prb.load import bundled_scenes, load_dict, load_file  # noqa: E402
+from prb.load import bundled_scenes, convert_file, load_dict, load_file  # noqa: E402
 from prb.params import Params, traverse  # noqa: E402
 from prb.render import Estimate, render, render_backward, render_forward  # noqa: E402
 from prb.runtime import available_archs, init  # noqa: E402
@@ -28,7 +29,7 @@ from prb.runtime import available_archs, init  # noqa: E402
 __all__ = [
     "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError", "ParameterError",
     "Params", "PrbError", "ReplayAdjoint", "Scene", "SceneError", "TapeAdjoint", "available_archs",
-    "bundled_scenes", "init", "load_dict", "load_file", "render", "render_backward", "render_forward",
-    "traverse",
+    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "render", "render_backward",
+    "render_forward", "traverse",
 ]  # fmt: skip
 __version__ = "0.1.0"

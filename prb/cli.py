@@ -42,20 +42,21 @@ def main(argv=None):
 
 
 def _run(args):
-    """The command itself. What it prints goes out at its end, or nothing does."""
+    """The command itself: its exit status. What it prints goes out at its end, or nothing does."""
     text = args.run(args)
+    status = getattr(args, "status", 0)
     if sys.stdout is None:  # closed by the caller, who does not want to know
-        return 0
+        return status
     try:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold anything
         print(text, flush=True)
     except BrokenPipeError:  # the reader had enough, as `head` does
         _drop_output()
-        return 0
+        return status
     except OSError as error:
         _drop_output()
         raise PrbError(f"standard output: cannot be written: {error.strerror}") from None
-    return 0
+    return status
 
 
 def _drop_output():
@@ -101,6 +102,8 @@ def _parser():
     render.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
     render.add_argument("-o", "--output", metavar="FILE",
                         help="png, jpg, exr, hdr or npy (default: the scene's name, .png)")  # fmt: skip
+    render.add_argument("--deterministic", action="store_true",
+                        help="the same bits on the same device; pictures always have them")  # fmt: skip
     render.set_defaults(run=_render)
 
     grad = commands.add_parser("grad", parents=[common], help="the gradient of a picture's objective")
@@ -118,8 +121,32 @@ def _parser():
     grad.add_argument("--memory-limit", type=float, metavar="MIB",
                       help="what the tape may allocate (default: 80 %% of the free memory)")  # fmt: skip
     grad.add_argument("--step", type=float, help="of the central differences (default: 0.01)")
+    grad.add_argument("--deterministic", action="store_true",
+                      help="the same bits on the same device, however many threads (replay)")  # fmt: skip
+    grad.add_argument("--tolerance", type=float, metavar="X",
+                      help="add samples until the standard error of each number is at most that part of it, "
+                           "such as 0.02 (replay)")  # fmt: skip
+    grad.add_argument("--max-spp", type=int, metavar="N",
+                      help="samples per pixel that --tolerance may take (default: 65536)")  # fmt: skip
     grad.add_argument("-o", "--output", metavar="FILE", help="also write the gradients, as json or npz")
+    grad.add_argument("--images", metavar="DIR",
+                      help="also write the derivative image of each number, by path replay: EXR, PNG and a "
+                           "contact sheet")  # fmt: skip
     grad.set_defaults(run=_grad)
+
+    check = commands.add_parser("check", parents=[common], help="test gradients against finite differences")
+    check.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
+    check.add_argument("--param", action="append", metavar="PATTERN",
+                       help="a name, a glob or the alias albedo; may be repeated (default: all)")  # fmt: skip
+    check.add_argument("--method", choices=("replay", "tape"), help="what is tested (default: replay)")
+    check.add_argument("--seeds", type=int, metavar="N", help="independent runs (default: 16)")
+    check.add_argument("--steps", type=float, nargs="+", metavar="H",
+                       help="parts of a parameter's size (default: 0.1 0.05 0.025)")  # fmt: skip
+    check.add_argument("--significance", type=float, metavar="P",
+                       help="chance of a false alarm, all components together (default: 1e-3)")  # fmt: skip
+    check.add_argument("--tolerance", type=float, metavar="T",
+                       help="part of a gradient that it must agree within (default: 0.02)")  # fmt: skip
+    check.set_defaults(run=_check)
 
     bench = commands.add_parser("bench", help="time and memory of a gradient over depth and samples")
     bench.add_argument("scene", metavar="SCENE", nargs="?", default="cornell-box",
@@ -232,14 +259,19 @@ def _render(args):
 
 def _grad(args):
     import prb
+    from prb import certainty, derivative_images
     from prb.params import select
     from prb.render import backward, split
 
     if args.output is not None:
         check_output(args.output, GRADIENT_FORMATS)
+    if args.images is not None:
+        derivative_images.check_folder(args.images)
+    _check_certainty(args)
     scene = _load(args)
     spp, max_depth = _settings(scene, args)
     names = select(scene, args.param)
+    parts = [] if args.images is None else derivative_images.components(scene, names)
     shape = scene.image_shape
     options = dict(spp=spp, max_depth=max_depth, progress=_progress())
     seed = args.seed
@@ -252,6 +284,9 @@ def _grad(args):
     else:
         weight = np.full(shape, 1 / np.prod(shape))
     methods = _methods(args)
+    special = dict(deterministic=args.deterministic)
+    if args.tolerance is None:
+        special["stderr"] = args.method == "replay" and spp > 1
     found = {}
     for method in methods:
         if method.name == "fd":
@@ -260,7 +295,13 @@ def _grad(args):
             once = {**options, "spp": args.passes or 1}
             backward(scene, weight, method, seed=seed, names=[], **once)
         start = time.perf_counter()
-        result = backward(scene, weight, method, seed=seed, names=names, **options)
+        if args.tolerance is None:
+            result = backward(scene, weight, method, seed=seed, names=names, **options, **special)
+        else:
+            most = certainty.MAX_SAMPLES if args.max_spp is None else args.max_spp
+            limits = dict(tolerance=args.tolerance, max_spp=most)
+            result = certainty.until(scene, weight, names, seed=seed, **limits, **options, **special)
+            spp = result.spp
         seconds = time.perf_counter() - start
         grads = split(scene, result.gradient, names)
         _check_finite(grads)
@@ -275,11 +316,54 @@ def _grad(args):
         "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth, "method": args.method,
         "objective": objective, "gradients": {name: g.tolist() for name, g in grads.items()},
     }  # fmt: skip
+    if result.variance is not None:
+        errors = split(scene, np.sqrt(result.variance), names)
+        report["stderr"] = {name: e.tolist() for name, e in errors.items()}
+    if args.tolerance is not None:
+        report |= {"tolerance": args.tolerance, "error": result.finite_error, "why_not": result.why_not}
+        if result.why_not is not None:
+            _say(result.why_not)
     if len(methods) > 1:
         report["methods"] = _compared(found, grads)
     if args.output is not None:
         _write_gradients(Path(args.output), report, grads)
+    if args.images is not None:
+        files = derivative_images.write(scene, parts, args.images, seed=args.seed, **options)
+        report["images"] = [str(file) for file in files]
     return _json(**report) if args.json else _gradients(scene, report, grads)
+
+
+def _check_certainty(args):
+    """Raise ParameterError where what concerns the certainty of a gradient does not go together."""
+    from prb.certainty import check_tolerance
+
+    special = {"--tolerance": args.tolerance is not None, "--deterministic": args.deterministic}
+    for option, given in special.items():
+        if given and args.method != "replay":
+            raise ParameterError(f"{option}: goes with --method replay, not with {args.method}")
+    if args.tolerance is None:
+        if args.max_spp is not None:
+            raise ParameterError("--max-spp: goes with --tolerance; --spp says how many samples to take")
+        return
+    check_tolerance(args.tolerance)
+    if args.passes is not None:
+        raise ParameterError("--passes: does not go with --tolerance, whose passes are its batches")
+
+
+def _check(args):
+    from prb import check as of_gradients
+    from prb.adjoint import METHODS
+    from prb.check import fit_film
+
+    scene = _load(args)
+    if args.size is None:
+        fit_film(scene)
+    given = {key: getattr(args, key) for key in ("seeds", "spp", "steps", "significance", "tolerance")}
+    given = {key: value for key, value in given.items() if value is not None}
+    report = of_gradients(scene, args.param, adjoint=METHODS[args.method or "replay"](), seed=args.seed,
+                          max_depth=args.max_depth, progress=_progress(), **given)  # fmt: skip
+    args.status = int(report.refuted)
+    return _json(scene=args.scene, **report.to_dict()) if args.json else repr(report)
 
 
 def _bench(args):
@@ -371,6 +455,8 @@ def _gradients(scene, report, grads):
     head = f"{scene.name}: {report['spp']} spp, seed {report['seed']}, depth {depth}, {report['method']}"
     value = f"objective: {objective['name']} = {objective['value']:.6g}"
     values = prb.traverse(scene)
+    files = report.get("images")
+    end = f"\n\n{len(files)} files written, the last {files[-1]}" if files else ""
     if "methods" in report:
         rows = []
         for name in grads:
@@ -379,9 +465,14 @@ def _gradients(scene, report, grads):
                 gradient = numbers(np.array(entry["gradients"][name]))
                 rows.append([name, method, gradient, f"{off:.1e}", cost, f"{entry['device_mib']:.1f}"])
         columns = ["parameter", "method", "derivative", "relative difference", "seconds", "device MiB"]
-        return f"{head}\n{value}\n\n{_table(rows, columns)}"
+        return f"{head}\n{value}\n\n{_table(rows, columns)}{end}"
     rows = [[name, numbers(values[name]), numbers(g)] for name, g in grads.items()]
-    return f"{head}\n{value}\n\n{_table(rows, ['parameter', 'value', 'derivative of the objective'])}"
+    columns = ["parameter", "value", "derivative of the objective"]
+    if "stderr" in report:
+        columns.append("standard error")
+        for row in rows:
+            row.append(numbers(np.array(report["stderr"][row[0]]), digits=2))
+    return f"{head}\n{value}\n\n{_table(rows, columns)}{end}"
 
 
 def _convert(args):

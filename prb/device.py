@@ -151,6 +151,7 @@ class Scene:
         """The arrays that a kernel takes for this scene, in order; laid out anew after `prb.init`."""
         held, generation = self._held, runtime.ensure()
         if held.generation != generation:
+            self.layout.derive(self.values)  # parameters may have been set before
             host = {**self.layout.arrays, "params": self.values}
             held.arrays = {name: upload(host[name], _ELEMENTS.get(name)) for name in _SCENE_ARRAYS}
             held.sensors = {}

@@ -123,6 +123,9 @@ def integrate(
     kernel = dict(block=plan.block, stride=plan.stride, cached=plan.cached)
     shading = mode != path.PRIMAL and turns(scene, names)
     integers = deterministic and mode == path.REVERSE and not exclusive
+    if integers and not runtime.adds_integers():
+        why = f"{runtime.arch()} cannot add 64-bit integers"
+        raise ParameterError(f"deterministic: {why}; leave it out, or use the CPU")
     flags = dict(exclusive=exclusive, integers=integers, shading=shading)
     features = replace(scene.layout.features, **flags, **kernel)
 
@@ -131,7 +134,8 @@ def integrate(
     none = zeros(1, vec3f)
     adjoint = none if image_adjoint is None else upload(_per_sample(image_adjoint, spp), vec3f)
     tangent, moment = (zeros(items if mode == path.FORWARD else 1, vec3f) for _ in range(2))
-    gradient = zeros(replicas * size if mode == path.REVERSE else 1, ti.i64 if integers else ti.f32)
+    length = replicas * size + integers if mode == path.REVERSE else 1  # integers: one place for the misfits
+    gradient = zeros(length, ti.i64 if integers else ti.f32)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
     cache_shape = (workers, plan.cached) if mode != path.PRIMAL else (1, 1)
     cache = zeros(cache_shape, vec25f)
@@ -172,7 +176,13 @@ def integrate(
                     result.tangent[drawn] += _summed(tangent, count, splits_now)
                     moments[drawn] += _summed(moment, count, splits_now)
                 if mode == path.REVERSE:
-                    sums = gradient.to_numpy().reshape(replicas, size)
+                    sums = gradient.to_numpy()
+                    if integers and sums[-1] > 0:
+                        raise ParameterError(
+                            "deterministic: a contribution to the gradient is too large to be added as an "
+                            "integer; scale the scene's radiances down, or leave it out"
+                        )
+                    sums = sums[: replicas * size].reshape(replicas, size)
                     total = sums.sum(axis=0, dtype=np.int64 if integers else np.float64)
                     result.gradient[:size] += total / units
                     gradient.fill(0)

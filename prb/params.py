@@ -239,11 +239,11 @@ def _shape(shape):
     return "x".join(map(str, shape)) or "number"
 
 
-def numbers(array):
+def numbers(array, digits=6):
     """An array as a table shows it: its numbers, or for a large one its range."""
     array = np.asarray(array)
     if array.size <= SHOWN:
-        return " ".join(f"{x:.6g}" for x in array.ravel())
+        return " ".join(f"{x:.{digits}g}" for x in array.ravel())
     return f"{array.min():.4g} .. {array.max():.4g}, mean {array.mean():.4g}"
 
 

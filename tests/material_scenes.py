@@ -67,8 +67,9 @@ def materials():
     the tape's, so that a group is small, and images come with few models."""
     ggx, stretched = {"distribution": "ggx"}, {"alpha_u": 0.2, "alpha_v": 0.4}
     gold = {"material": "Au"}
-    painted = {"type": "principled", "metallic": 0.3, "roughness": 0.4, "spec_tint": 0.3, "anisotropic": 0.5,
-               "sheen": 0.4, "sheen_tint": 0.5, "clearcoat": 0.7, "clearcoat_gloss": 0.4, "flatness": 0.3}
+    painted = {"type": "principled", "base_color": rgb(0.9, 0.5, 0.4), "metallic": 0.3, "roughness": 0.4,
+               "spec_tint": 0.3, "anisotropic": 0.5, "sheen": 0.4, "sheen_tint": 0.5, "clearcoat": 0.7,
+               "clearcoat_gloss": 0.4, "flatness": 0.3}
     leaf = {"type": "principledthin", "roughness": 0.4, "diff_trans": 0.7, "spec_trans": 0.4, "sheen": 0.3,
             "anisotropic": 0.3, "sheen_tint": 0.4, "spec_tint": 0.2, "flatness": 0.4, "eta": 1.4}
     return {
@@ -77,7 +78,7 @@ def materials():
             "glass": {"type": "dielectric", "specular_transmittance": rgb(0.9, 0.8, 0.7)},
             "pane": {"type": "thindielectric"},
             "varnish": {"type": "plastic", "diffuse_reflectance": rgb(0.2, 0.5, 0.4), "nonlinear": True},
-            "black glass": {"type": "dielectric", "specular_reflectance": 0.0, "int_ior": 1.0, "ext_ior": 1.0},
+            "no glass": {"type": "dielectric", "specular_reflectance": 0.0, "int_ior": 1, "ext_ior": 1},
             "black varnish": {"type": "plastic", "diffuse_reflectance": 0.0, "specular_reflectance": 0.0},
         },
         "rough": {
@@ -89,7 +90,7 @@ def materials():
             "flat phong": {"type": "phong", "exponent": 0.0, "diffuse_reflectance": 0.0},
         },
         "principled": {
-            "glass": {**painted, "spec_trans": 0.4, "base_color": rgb(0.9, 0.5, 0.4)},
+            "glass": {**painted, "spec_trans": 0.4},
             "metal": {**painted, "metallic": 1.0, "spec_trans": 0.0, "clearcoat": 0.0},
             "zeros": {"type": "principled", "roughness": 0.3, **dict.fromkeys(PRINCIPLED, 0.0)},
             "ones": {"type": "principled", "roughness": 0.3, **dict.fromkeys(PRINCIPLED, 1.0)},

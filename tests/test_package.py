@@ -167,6 +167,15 @@ def test_links_of_the_readmes_exist():
                 assert (readme.parent / link).is_file(), f"{readme}: {link}"
 
 
+def test_the_readme_lists_every_plugin():
+    from prb.scene.plugins import PLUGINS
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`(\w+)`", text.partition("## What it reads")[2].partition("## Formats")[0])
+    said = {"traverse", "mi", "prb", "params"}
+    assert set(PLUGINS) <= set(listed) and set(listed) <= set(PLUGINS) | said
+
+
 def test_output_that_the_readme_shows(capsys):
     """Word for word, and the numbers to what another device or a new order of operations may change."""
     from prb.cli import main
@@ -177,5 +186,6 @@ def test_output_that_the_readme_shows(capsys):
     printed = capsys.readouterr().out.rstrip("\n")
     number = r"\d+\.\d+"
     assert re.sub(rf" *{number}", " x", shown) == re.sub(rf" *{number}", " x", printed)
-    shown, printed = ([float(x) for x in re.findall(number, block)] for block in (shown, printed))
+    long = r"\d+\.\d{4,}"  # not the standard errors
+    shown, printed = ([float(x) for x in re.findall(long, block)] for block in (shown, printed))
     assert len(shown) == 19 and shown == pytest.approx(printed, rel=1e-3)
