@@ -37,7 +37,7 @@ def weight(features: ti.template(), scene: ti.template(), buffer: ti.template(),
         code = scene.bsdfs[leaf, WEIGHTS + i]
         if code >= 0:
             x = texture.fetch_number(features, scene, buffer, code >> 1, at)
-            x = ti.max(0.0, ti.min(x, 1.0))
+            x = ti.select(x < 0, 0.0, ti.select(x > 1, 1.0, x))  # at 0 and 1 derivatives pass
             w *= ti.select((code & 1) == 1, 1.0 - x, x)
     return w
 
@@ -282,7 +282,7 @@ def factors_but(features: ti.template(), scene: ti.template(), leaf, at, i: ti.t
             code = scene.bsdfs[leaf, WEIGHTS + j]
             if code >= 0:
                 x = texture.fetch_number(features, scene, scene.params, code >> 1, at)
-                x = ti.max(0.0, ti.min(x, 1.0))
+                x = ti.select(x < 0, 0.0, ti.select(x > 1, 1.0, x))  # at 0 and 1 derivatives pass
                 w *= ti.select((code & 1) == 1, 1.0 - x, x)
     return w
 

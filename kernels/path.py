@@ -329,6 +329,9 @@ def trace_paths(
                         else:
                             rejected[0] += 1
                 if ti.static(mode == FORWARD):
+                    if not is_usable(radiance_tangent - before):
+                        radiance_tangent = before
+                        rejected[0] += 1
                     moment += (radiance_tangent - before) * (radiance_tangent - before)
             image[item] = radiance + radiance_low
             if ti.static(mode == FORWARD):

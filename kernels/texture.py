@@ -16,6 +16,7 @@ KIND, OFFSET, CHANNELS, COLUMNS, ROWS, NEAREST, WRAP_U, WRAP_V = 0, 1, 2, 3, 4, 
 CHILDREN = 2  # of a checkerboard: columns 2 and 3 number the textures of its two colours
 ROW = 8
 REPEAT, MIRROR, CLAMP = 0, 1, 2
+USABLE = 1e32  # what of a gradient is larger, or no number, adds nothing
 LARGEST = 2.0**42  # of an integer contribution to a gradient; larger ones are counted
 NESTING = 2  # checkerboards inside checkerboards
 
@@ -184,7 +185,7 @@ def slope(features: ti.template(), scene: ti.template(), index, at):
 def accumulate(features: ti.template(), scene: ti.template(), gradient: ti.template(), at, x):
     """Add to the gradient buffer; without atomics where the buffer belongs to this worker alone."""
     if ti.static(features.exclusive):
-        gradient[at] = gradient[at] + x
+        gradient[at] = gradient[at] + ti.select(ti.abs(x) <= USABLE, x, 0.0)  # NaN compares false
     elif ti.static(features.integers):
         scaled = x * scene.units
         fits = ti.abs(scaled) < LARGEST
@@ -193,7 +194,7 @@ def accumulate(features: ti.template(), scene: ti.template(), gradient: ti.templ
         else:  # in the last place of the buffer, for the caller to take other units
             ti.atomic_add(gradient[gradient.shape[0] - 1], ti.cast(1, ti.i64))
     else:
-        ti.atomic_add(gradient[at], x)
+        ti.atomic_add(gradient[at], ti.select(ti.abs(x) <= USABLE, x, 0.0))
 
 
 @ti.func

@@ -72,8 +72,16 @@ def _free(memory, generation):
 
 def zeros(shape, element=ti.f32):
     device = empty(shape, element)
-    device.fill(0)
+    clear(device)
     return device
+
+
+def clear(device):
+    """Fill an array with zeros; Taichi 1.7.4 compiles a kernel for each `fill` of vectors."""
+    if impl.current_cfg().arch in (ti.x64, ti.cuda):
+        impl.get_runtime().prog.fill_float(device.arr, 0.0)  # all bits zero
+    else:
+        device.fill(0)
 
 
 @dataclass

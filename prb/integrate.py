@@ -9,7 +9,7 @@ import taichi as ti
 from tqdm import tqdm
 
 from prb import runtime
-from prb.device import upload, zeros
+from prb.device import clear, upload, zeros
 from prb.errors import ParameterError
 from prb.kernels import material, path
 from prb.kernels.view import vec3f, vec25f
@@ -185,7 +185,7 @@ def integrate(
                     sums = sums[: replicas * size].reshape(replicas, size)
                     total = sums.sum(axis=0, dtype=np.int64 if integers else np.float64)
                     result.gradient[:size] += total / units
-                    gradient.fill(0)
+                    clear(gradient)
                     if spread is not None and (splits_now, samples_now) == (splits, samples):
                         spread.add(sums / units, splits * samples)
                 done += samples_now * splits_now

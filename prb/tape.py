@@ -8,7 +8,7 @@ import taichi as ti
 from tqdm import tqdm
 
 from prb import runtime
-from prb.device import empty, upload, zeros
+from prb.device import clear, empty, upload, zeros
 from prb.errors import MemoryLimitError, ParameterError
 from prb.integrate import (
     CPU,
@@ -99,11 +99,11 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
                        params, betas[k], betas[k + 1], L)  # fmt: skip
 
             tape.begin(launch, camera, inverse_cdf, quantiles, state)
-            L.fill(0)
+            clear(L)
             bounces = 0
             for k in range(max_depth):
                 tape_memory.reserve(k)
-                alive.fill(0)
+                clear(alive)
                 tape.record(features, launch, k, *scene_arrays, state, *vertices[k], alive)
                 shade(tape.shade, k)
                 bounces = k + 1
@@ -116,12 +116,12 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
             usable = np.isfinite(radiance).all(axis=1)
             result.rejected += int((~usable).sum())
             L.grad.from_numpy(_padded(adjoint * usable[:, None], paths))
-            params.grad.fill(0)
-            slices[bounces % 2].fill(0)
+            clear(params.grad)
+            clear(slices[bounces % 2])
             for k in reversed(range(bounces)):
                 betas[k + 1]._set_grad(slices[(k + 1) % 2])
                 betas[k]._set_grad(slices[k % 2])
-                slices[k % 2].fill(0)
+                clear(slices[k % 2])
                 shade(tape.shade.grad, k)
                 bar.update()
             radiance[~usable] = 0

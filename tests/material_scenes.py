@@ -142,7 +142,8 @@ def wrappers():
             "none": blend(0.0), "half": blend(0.5), "all": blend(1.0),
             "nested": blend(0.3, blend(0.0, red, metal), DIFFUSE), "sides": two_sided(blend(0.6), red),
         },
-        "masks": {"half": mask(0.5), "closed": mask(1.0), "open": mask(0.0), "inner": blend(0.4, mask(0.7))},
+        "masks": {"half": mask(0.5), "closed": mask(1.0), "open": mask(0.0)},
+        "mask in a blend": {"inner": blend(0.4, mask(0.7))},
         "frames": {
             "normals": turned, "bumps": {"type": "bumpmap", "t": image(GREYS), "scale": 0.2, "a": DIFFUSE},
         },

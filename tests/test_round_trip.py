@@ -10,6 +10,7 @@ from prb.cli import main
 
 ROOT = Path(__file__).resolve().parents[2] / "shared" / "data" / "mitsuba" / "tests" / "scenes"
 SCENES = sorted(ROOT.glob("*/*.xml"))
+LARGE = ("test_constant_path", "test_pointlight_path")  # many meshes, which take their time to load
 
 # As many plugins, elements and attributes as one file can hold.
 ROOM = """<scene version="3.0.0">
@@ -131,7 +132,10 @@ def test_a_room_of_many_plugins(room, tmp_path):
     assert {**prb.traverse(a)}.keys() == {**prb.traverse(b)}.keys()
 
 
-@pytest.mark.parametrize("file", SCENES, ids=lambda f: f"{f.parent.name}/{f.stem}")
+@pytest.mark.parametrize("file", [
+    pytest.param(f, id=f"{f.parent.name}/{f.stem}", marks=[pytest.mark.slow] if f.stem in LARGE else [])
+    for f in SCENES
+])  # fmt: skip
 def test_mitsubas_scenes(file, tmp_path):
     a, b = prb.load_file(file), prb.load_file(converted(file, tmp_path))
     assert_same(a, b)
