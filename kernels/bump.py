@@ -40,7 +40,8 @@ def turn(features: ti.template(), scene: ti.template(), leaf, at, wi, flip):
             along = vec3(1.0, 0.0, 0.0)
             if ti.static("normalmap" in features.frames):
                 if kind == NORMALMAP:
-                    n = (2.0 * texture.fetch(features, scene, scene.frozen, index, at) - 1.0).normalized()
+                    color = texture.fetch_from(features, scene, scene.frozen, 0, index, at)
+                    n = (2.0 * color - 1.0).normalized()
             if ti.static("bumpmap" in features.frames):
                 if kind == BUMPMAP:
                     s_w, t_w, n_w, du, dv = shading_frame(features, scene, at.slot, at.u, at.v, at.uv)

@@ -134,9 +134,15 @@ def read(buffer: ti.template(), at, channels):
 @ti.func
 def fetch(features: ti.template(), scene: ti.template(), buffer: ti.template(), index, at):
     """The colour of texture `index` at a place, its numbers from `buffer` (parameters or tangents)."""
+    return fetch_from(features, scene, buffer, scene.base, index, at)
+
+
+@ti.func
+def fetch_from(features: ti.template(), scene: ti.template(), buffer: ti.template(), base, index, at):
+    """As `fetch`, from a buffer in which the parameters begin at `base`."""
     index = resolve(features, scene, index, at.uv)
     record = scene.textures[index]
-    first = scene.base + record[OFFSET]
+    first = base + record[OFFSET]
     color = vec3(0.0, 0.0, 0.0)
     if ti.static(features.varies):
         if record[KIND] == CONSTANT:

@@ -82,8 +82,9 @@ class FiniteDifference:
     """Central differences with common random numbers: two renders for each number of each parameter.
 
     step: of a number x, as a part of max(|x|, 1); the error is of order step^2, and rounding divided by
-        step. A step may leave the valid range, which the estimator does not mind. Roulette's decisions
-        depend on the parameters: a difference across one is noise, so set rr_depth high to compare.
+        step. A step ends where the valid range does, and there the error is of order step. Roulette's
+        decisions, and which model of a blend is sampled, depend on the parameters: a difference across one is
+        noise, so set rr_depth high to compare.
 
     The slowest method and the only one that also sees silhouettes and shadows move. Prefer it as a check
     of few parameters.
@@ -106,11 +107,12 @@ class FiniteDifference:
         total = self.renders(scene, names)
         try:
             with tqdm(total=total, desc="differences", unit="render", disable=hidden, leave=False) as bar:
-                for i in numbers:
+                for i, low, high in numbers:
                     x = original[i]
+                    step = self.step * max(abs(float(x)), 1.0)
                     objective, at = [], []
-                    for sign in (1, -1):
-                        scene.values[i] = x + sign * self.step * max(abs(float(x)), 1.0)
+                    for moved in (min(x + step, high), max(x - step, low)):
+                        scene.values[i] = moved
                         scene.refresh()
                         at.append(float(scene.values[i]))
                         objective.append((weight * integrate(scene, path.PRIMAL, **options).image).sum())
@@ -128,8 +130,9 @@ class FiniteDifference:
 
     @staticmethod
     def _numbers(scene, names):
+        """(its place in the buffer, lowest and highest valid value) of each number to differentiate."""
         return [
-            slot.offset + i
+            (slot.offset + i, slot.low, slot.high)
             for name, slot in slots(scene).items()
             if (name in names if names is not None else name not in scene.layout.turning)
             for i in range(slot.size)

@@ -250,11 +250,17 @@ class Reader:
 
     def file(self, key: str = "filename") -> Path:
         """An existing file; a relative name starts from the folder of the scene."""
-        path = self.context.base_dir / self.string(key)
-        if not path.is_file():
-            what = "is a folder, not a file" if path.is_dir() else "no such file"
-            self.fail(f"{what}: {path}; names are relative to the folder of the scene file", key)
-        return path
+        name = self.string(key)
+        path = self.context.base_dir / name
+        try:
+            if name and path.is_file():
+                return path
+            what = "is a folder, not a file" if name and path.is_dir() else "no such file"
+        except OSError as error:  # such as a name that is too long
+            what = error.strerror or "no such file"
+        shown = str(path) if len(str(path)) <= 300 else f"{str(path)[:297]}..."
+        self.fail(f"{what}: {shown if name else 'the name is empty'}; names are relative to the folder of the"
+                  " scene file", key)
 
     def without_effect(self, *keys: str) -> None:
         """Accept keys that have no effect on a picture, in Mitsuba either; still no NaN in them."""
