@@ -169,7 +169,7 @@ def test_the_table_shows_standard_errors(capsys):
     report = json.loads(command(capsys, "--spp", "8", "--param", "red*", "--json")[1])
     (row,) = (line.split() for line in out.splitlines() if line.startswith("red."))
     np.testing.assert_allclose(
-        [float(x) for x in row[7:]], report["stderr"]["red.reflectance.value"], rtol=1e-4
+        [float(x) for x in row[7:]], report["stderr"]["red.reflectance.value"], rtol=6e-2
     )
     assert "stderr" not in json.loads(command(capsys, "--spp", "1", "--json")[1])
     assert "stderr" not in json.loads(command(capsys, "--spp", "8", "--method", "tape", "--json")[1])
