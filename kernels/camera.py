@@ -11,6 +11,7 @@ it goes are affine in the film position and in a point of the aperture.
 
 import taichi as ti
 
+from prb.kernels.frame import read3
 from prb.kernels.warp import square_to_disk
 
 # Layout of the camera buffer. Of the ray through film position (x, y), in pixels of the whole film, and
@@ -18,11 +19,6 @@ from prb.kernels.warp import square_to_disk
 # The ray begins at start + NEAR * direction and ends at start + FAR * direction.
 START, DIRECTION, NEAR, FAR = 0, 15, 30, 31
 CAMERA_SIZE = 32
-
-
-@ti.func
-def read3(buffer: ti.template(), at: ti.template()):
-    return ti.Vector([buffer[at], buffer[at + 1], buffer[at + 2]])
 
 
 @ti.func

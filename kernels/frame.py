@@ -31,5 +31,11 @@ def to_local(v, s, t, n):
 
 
 @ti.func
+def read3(buffer: ti.template(), at):
+    """Three consecutive numbers of a buffer, as a vector."""
+    return ti.Vector([buffer[at], buffer[at + 1], buffer[at + 2]])
+
+
+@ti.func
 def max_abs(v):
     return ti.max(ti.abs(v.x), ti.abs(v.y), ti.abs(v.z))

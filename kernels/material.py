@@ -30,15 +30,16 @@ def place(vertex):
 
 
 @ti.func
-def weight(features: ti.template(), scene: ti.template(), buffer: ti.template(), leaf, at):
-    """The leaf's weight, in [0, 1]."""
+def weight(features: ti.template(), scene: ti.template(), leaf, at, left_out: ti.template()):
+    """The leaf's weight, in [0, 1]; without its factor number `left_out`, -1 for none."""
     w = 1.0
     for i in ti.static(range(features.weights)):
-        code = scene.bsdfs[leaf, WEIGHTS + i]
-        if code >= 0:
-            x = texture.fetch_number(features, scene, buffer, code >> 1, at)
-            x = ti.select(x < 0, 0.0, ti.select(x > 1, 1.0, x))  # at 0 and 1 derivatives pass
-            w *= ti.select((code & 1) == 1, 1.0 - x, x)
+        if ti.static(i != left_out):
+            code = scene.bsdfs[leaf, WEIGHTS + i]
+            if code >= 0:
+                x = texture.fetch_number(features, scene, scene.params, code >> 1, at)
+                x = ti.select(x < 0, 0.0, ti.select(x > 1, 1.0, x))  # at 0 and 1 derivatives pass
+                w *= ti.select((code & 1) == 1, 1.0 - x, x)
     return w
 
 
@@ -72,23 +73,28 @@ def parameter(
 
 
 @ti.func
-def fetch(
+def parameters(
     features: ti.template(), scene: ti.template(), buffer: ti.template(), leaf, name: ti.template(), at
 ):
-    """The model's parameters at the point, then its constants: the p of its functions."""
-    p = [
+    """All of the model's parameters at the point, or their tangents."""
+    return [
         parameter(features, scene, buffer, scene.bsdfs[leaf, FIRST_TEXTURE + i], at, name, i)
         for i in ti.static(range(len(models.of(name).PARAMETERS)))
     ]
-    c = [scene.bsdf_data[leaf, 1 + i] for i in ti.static(range(len(models.constants_of(name))))]
-    return p + c
+
+
+@ti.func
+def fetch(features: ti.template(), scene: ti.template(), leaf, name: ti.template(), at):
+    """The model's parameters at the point, then its constants: the p of its functions."""
+    p = parameters(features, scene, scene.params, leaf, name, at)
+    return p + [scene.bsdf_data[leaf, 1 + i] for i in ti.static(range(len(models.constants_of(name))))]
 
 
 @ti.func
 def chance(features: ti.template(), scene: ti.template(), leaf, cos_i, at):
     """In proportion to the probability with which `sample` takes the leaf."""
     _flip, shows = orient(features, scene, leaf, cos_i)
-    return shows * ti.max(weight(features, scene, scene.params, leaf, at), scene.rare)
+    return shows * ti.max(weight(features, scene, leaf, at, -1), scene.rare)
 
 
 @ti.func
@@ -112,13 +118,14 @@ def choose(features: ti.template(), scene: ti.template(), first, count, cos_i, a
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), material, wi, wo_light, at, u):
+def sample(features: ti.template(), scene: ti.template(), vertex, u):
     """A direction. Returns (density of wo_light, sampled wo, its density, lobe, relative refraction index).
 
     A density of 0: there is no direction. Unlike f, the density of wo_light is not zero where only a
     differentiated weight is. For a delta lobe the density is a probability.
     """
-    first, count = scene.materials[material][0], scene.materials[material][1]
+    wi, wo_light, at = vertex.wi, vertex.wo_light, place(vertex)
+    first, count = scene.materials[vertex.material][0], scene.materials[vertex.material][1]
     chosen, share, total, u2 = choose(features, scene, first, count, wi.z, at, u[2])
     u[2] = u2
     pdf_light, pdf, lobe, eta = 0.0, 0.0, -1, 1.0
@@ -128,7 +135,7 @@ def sample(features: ti.template(), scene: ti.template(), material, wi, wo_light
     turned = bump.turn(features, scene, leaf, at, wi, flip)
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
-            p = fetch(features, scene, scene.params, leaf, name, at)
+            p = fetch(features, scene, leaf, name, at)
             wi_k = bump.inwards(features, turned, wi, flip)
             wo_k, pdf_k, delta, eta_k = models.of(name).sample(p, wi_k, u)
             wo = bump.outwards(features, turned, wo_k, flip)
@@ -158,7 +165,7 @@ def density(features: ti.template(), scene: ti.template(), leaf, wi, wo_a, wo_b,
     turned = bump.turn(features, scene, leaf, at, wi, flip)
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
-            p = fetch(features, scene, scene.params, leaf, name, at)
+            p = fetch(features, scene, leaf, name, at)
             wi_k = bump.inwards(features, turned, wi, flip)
             pdf_a = models.of(name).pdf(p, wi_k, bump.inwards(features, turned, wo_a, flip))
             pdf_b = models.of(name).pdf(p, wi_k, bump.inwards(features, turned, wo_b, flip))
@@ -182,11 +189,11 @@ def open(features: ti.template(), scene: ti.template(), k, at, vertex):
 def eval_leaf(features: ti.template(), scene: ti.template(), k, at, delta, vertex):
     """A leaf's part of `eval`."""
     leaf, flip, turned, s_light, s = open(features, scene, k, at, vertex)
-    w = weight(features, scene, scene.params, leaf, at)
+    w = weight(features, scene, leaf, at, -1)
     f_light, f = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     for name in ti.static(features.bsdfs):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
-            p = fetch(features, scene, scene.params, leaf, name, at)
+            p = fetch(features, scene, leaf, name, at)
             wi = bump.inwards(features, turned, vertex.wi, flip)
             to_light = bump.inwards(features, turned, vertex.wo_light, flip)
             wo = bump.inwards(features, turned, vertex.wo, flip)
@@ -239,11 +246,11 @@ def pull_back(
     c_wi, c_wl, c_wo = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     for k in range(count):
         leaf, flip, turned, s_light, s = open(features, scene, k, at, vertex)
-        w = weight(features, scene, scene.params, leaf, at)
+        w = weight(features, scene, leaf, at, -1)
         dw = 0.0
         for name in ti.static(features.bsdfs):
             if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
-                p = fetch(features, scene, scene.params, leaf, name, at)
+                p = fetch(features, scene, leaf, name, at)
                 wi = bump.inwards(features, turned, vertex.wi, flip)
                 to_light = bump.inwards(features, turned, vertex.wo_light, flip)
                 wo = bump.inwards(features, turned, vertex.wo, flip)
@@ -267,24 +274,10 @@ def pull_back(
             code = scene.bsdfs[leaf, WEIGHTS + i]
             if code >= 0:
                 sign = ti.select((code & 1) == 1, -1.0, 1.0)
-                dt = sign * factors_but(features, scene, leaf, at, i) * dw
+                dt = sign * weight(features, scene, leaf, at, i) * dw
                 texture.scatter_number(features, scene, gradient, room, code >> 1, at, dt)
     if ti.static(features.shading):
         orientation.pull_back(features, scene, gradient, room, vertex, c_wi, c_wl, c_wo)
-
-
-@ti.func
-def factors_but(features: ti.template(), scene: ti.template(), leaf, at, i: ti.template()):
-    """The product of a leaf's weights without factor i."""
-    w = 1.0
-    for j in ti.static(range(features.weights)):
-        if ti.static(j != i):
-            code = scene.bsdfs[leaf, WEIGHTS + j]
-            if code >= 0:
-                x = texture.fetch_number(features, scene, scene.params, code >> 1, at)
-                x = ti.select(x < 0, 0.0, ti.select(x > 1, 1.0, x))  # at 0 and 1 derivatives pass
-                w *= ti.select((code & 1) == 1, 1.0 - x, x)
-    return w
 
 
 @traced.traced
@@ -307,17 +300,17 @@ def push_forward(features: ti.template(), scene: ti.template(), tangents: ti.tem
         count = 1
     for k in range(count):
         leaf, flip, turned, s_light, s = open(features, scene, k, at, vertex)
-        w = weight(features, scene, scene.params, leaf, at)
+        w = weight(features, scene, leaf, at, -1)
         dw = 0.0
         for i in ti.static(range(features.weights)):
             code = scene.bsdfs[leaf, WEIGHTS + i]
             if code >= 0:
                 dt = texture.fetch_number(features, scene, tangents, code >> 1, at)
                 sign = ti.select((code & 1) == 1, -1.0, 1.0)
-                dw += sign * dt * factors_but(features, scene, leaf, at, i)
+                dw += sign * dt * weight(features, scene, leaf, at, i)
         for name in ti.static(features.bsdfs):
             if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
-                p = fetch(features, scene, scene.params, leaf, name, at)
+                p = fetch(features, scene, leaf, name, at)
                 dp = fetch_tangents(features, scene, tangents, leaf, name, at)
                 wi = bump.inwards(features, turned, vertex.wi, flip)
                 to_light = bump.inwards(features, turned, vertex.wo_light, flip)
@@ -341,9 +334,5 @@ def fetch_tangents(
     features: ti.template(), scene: ti.template(), tangents: ti.template(), leaf, name: ti.template(), at
 ):
     """As `fetch`, of the parameters' tangents; those of the constants are zero."""
-    p = [
-        parameter(features, scene, tangents, scene.bsdfs[leaf, FIRST_TEXTURE + i], at, name, i)
-        for i in ti.static(range(len(models.of(name).PARAMETERS)))
-    ]
-    c = [0.0 for i in ti.static(range(len(models.constants_of(name))))]
-    return p + c
+    p = parameters(features, scene, tangents, leaf, name, at)
+    return p + [0.0 for i in ti.static(range(len(models.constants_of(name))))]

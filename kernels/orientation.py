@@ -16,16 +16,11 @@ compiles to nothing unless `features.shading`.
 import taichi as ti
 
 from prb.kernels.emitter import KINDS
-from prb.kernels.frame import to_local, to_world, vec2, vec3
+from prb.kernels.frame import read3, to_local, to_world, vec2, vec3
 from prb.kernels.shape import shading_frame
 from prb.kernels.texture import accumulate
 
 DIRECTIONAL = KINDS["directional"]
-
-
-@ti.func
-def read(buffer: ti.template(), at):
-    return vec3(buffer[at], buffer[at + 1], buffer[at + 2])
 
 
 @ti.func
@@ -47,8 +42,8 @@ def direction_at(scene: ti.template(), light):
 def interpolate(scene: ti.template(), buffer: ti.template(), vertex, first):
     """The mesh's vertex normals, or their tangents, interpolated at the vertex."""
     ids = scene.corners[vertex.slot]
-    m = read(buffer, first + 3 * ids[0]) * (1.0 - vertex.u - vertex.v)
-    return m + read(buffer, first + 3 * ids[1]) * vertex.u + read(buffer, first + 3 * ids[2]) * vertex.v
+    m = read3(buffer, first + 3 * ids[0]) * (1.0 - vertex.u - vertex.v)
+    return m + read3(buffer, first + 3 * ids[1]) * vertex.u + read3(buffer, first + 3 * ids[2]) * vertex.v
 
 
 @ti.func
@@ -64,7 +59,7 @@ def tilted(features: ti.template(), scene: ti.template(), vertex):
         s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
         at = direction_at(scene, vertex.light)
         if at >= 0:
-            v = read(scene.params, scene.base + at)
+            v = read3(scene.params, scene.base + at)
             vertex.wo_light = to_local(-v / v.norm(), s, t, n)
         first = normals_at(scene, vertex.slot)
         if first >= 0:
@@ -83,7 +78,7 @@ def tangents(features: ti.template(), scene: ti.template(), buffer: ti.template(
     dwi, dlight, dwo = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     at = direction_at(scene, vertex.light)
     if at >= 0:
-        v, dv = read(scene.params, at), read(buffer, at)
+        v, dv = read3(scene.params, at), read3(buffer, at)
         d = v / v.norm()
         dlight = to_local((d * d.dot(dv) - dv) / v.norm(), s, t, n)
     first = normals_at(scene, vertex.slot)
@@ -111,7 +106,7 @@ def pull_back(
     s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
     at = direction_at(scene, vertex.light)
     if at >= 0 and at < room[1]:
-        v = read(scene.params, at)
+        v = read3(scene.params, at)
         d = v / v.norm()
         c = to_world(c_light, s, t, n)
         c = (d * d.dot(c) - c) / v.norm()

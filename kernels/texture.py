@@ -35,12 +35,6 @@ class Surface:
 
 
 @ti.func
-def nowhere():
-    """A place on no surface."""
-    return Surface(uv=vec2(0.0, 0.0), slot=-1, u=0.0, v=0.0)
-
-
-@ti.func
 def at_uv(uv):
     """A place with texture coordinates only: on a light."""
     return Surface(uv=uv, slot=-1, u=0.0, v=0.0)
@@ -157,12 +151,16 @@ def fetch_from(features: ti.template(), scene: ti.template(), buffer: ti.templat
 
 
 @ti.func
+def luminance(c):
+    return LUMINANCE[0] * c.x + LUMINANCE[1] * c.y + LUMINANCE[2] * c.z
+
+
+@ti.func
 def fetch_number(features: ti.template(), scene: ti.template(), buffer: ti.template(), index, at):
     """One number: a grey texture's value, a coloured one's luminance."""
     channels = scene.textures[resolve(features, scene, index, at.uv)][CHANNELS]
     c = fetch(features, scene, buffer, index, at)
-    luminance = LUMINANCE[0] * c.x + LUMINANCE[1] * c.y + LUMINANCE[2] * c.z
-    return ti.select(channels == 3, luminance, c.x)
+    return ti.select(channels == 3, luminance(c), c.x)
 
 
 @ti.func
@@ -176,8 +174,7 @@ def slope(features: ti.template(), scene: ti.template(), index, at):
             first = record[OFFSET]
             h = ti.Vector([0.0, 0.0, 0.0, 0.0])
             for i in ti.static(range(4)):
-                c = read(scene.frozen, first + entries[i], record[CHANNELS])
-                h[i] = LUMINANCE[0] * c.x + LUMINANCE[1] * c.y + LUMINANCE[2] * c.z
+                h[i] = luminance(read(scene.frozen, first + entries[i], record[CHANNELS]))
             fx = weights[1] + weights[3]
             fy = weights[2] + weights[3]
             by_x = ((h[1] - h[0]) * (1.0 - fy) + (h[3] - h[2]) * fy) * ti.f32(record[COLUMNS])

@@ -10,7 +10,6 @@ from prb.kernels import bvh, light, material
 from prb.kernels.frame import to_local, to_world, vec2, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, frame, interact, leave
-from prb.kernels.texture import Surface
 from prb.kernels.view import vec25f
 
 CERTAIN = 1e30  # density of a direction that only one technique can find
@@ -187,10 +186,7 @@ def advance(
         # Next-event estimation, and a direction from the BSDF.
         light_emitter, ds = light.sample(features, scene, si.p, u_light, u_bsdf[3])
         vertex.wo_light = to_local(ds.d, frame_s, frame_t, si.n)
-        at = Surface(uv=si.uv, slot=slot, u=si.u, v=si.v)
-        pdf_light, wo, pdf, lobe, eta = material.sample(
-            features, scene, si.material, vertex.wi, vertex.wo_light, at, u_bsdf
-        )
+        pdf_light, wo, pdf, lobe, eta = material.sample(features, scene, vertex, u_bsdf)
         if ds.pdf > 0 and pdf_light > 0:
             shadow_o = leave(si, ds.d)
             shadow = (si.p - shadow_o) + ds.d * ds.distance  # to the very point on the light

@@ -150,8 +150,6 @@ def lay_out(model, *, progress=False):
         "to_uv": np.array(tables.to_uv, np.float32).reshape(-1, 6),
         "emitters": np.array(tables.emitter_rows, np.int32).reshape(-1, 4),
         "emitter_data": np.array(tables.emitter_data, np.float32).reshape(-1, 4),
-        "env_marginal": np.zeros(0, np.float32),
-        "env_conditional": np.zeros(0, np.float32),
         **table.arrays(),
     }
     return Layout(
