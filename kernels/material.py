@@ -37,7 +37,7 @@ def weight(features: ti.template(), scene: ti.template(), leaf, at, left_out: ti
         if ti.static(i != left_out):
             code = scene.bsdfs[leaf, WEIGHTS + i]
             if code >= 0:
-                x = texture.fetch_number(features, scene, scene.params, code >> 1, at)
+                x = texture.fetch_number(features.at("weight"), scene, scene.params, code >> 1, at)
                 x = ti.select(x < 0, 0.0, ti.select(x > 1, 1.0, x))  # at 0 and 1 derivatives pass
                 w *= ti.select((code & 1) == 1, 1.0 - x, x)
     return w
@@ -67,9 +67,30 @@ def parameter(
 ):
     """The model's parameter number i: a colour, or a number."""
     if ti.static(models.of(name).PARAMETERS[i].number):
-        return texture.fetch_number(features, scene, buffer, index, at)
+        return texture.fetch_number(features.at(models.place_of(name, i)), scene, buffer, index, at)
     else:
-        return texture.fetch(features, scene, buffer, index, at)
+        return texture.fetch(features.at(models.place_of(name, i)), scene, buffer, index, at)
+
+
+@ti.func
+def scatter(
+    features: ti.template(),
+    scene: ti.template(),
+    gradient: ti.template(),
+    room,
+    index,
+    at,
+    name: ti.template(),
+    i: ti.template(),
+    cotangent,
+):
+    """Transpose of `parameter`."""
+    if ti.static(models.of(name).PARAMETERS[i].number):
+        texture.scatter_number(
+            features.at(models.place_of(name, i)), scene, gradient, room, index, at, cotangent
+        )
+    else:
+        texture.scatter(features.at(models.place_of(name, i)), scene, gradient, room, index, at, cotangent)
 
 
 @ti.func
@@ -266,16 +287,13 @@ def pull_back(
                     index = scene.bsdfs[leaf, FIRST_TEXTURE + i]
                     dp = a[0][i] + b[0][i]
                     if ti.static(models.of(name).PARAMETERS[i].differentiable):
-                        if ti.static(models.of(name).PARAMETERS[i].number):
-                            texture.scatter_number(features, scene, gradient, room, index, at, dp)
-                        else:
-                            texture.scatter(features, scene, gradient, room, index, at, dp)
+                        scatter(features, scene, gradient, room, index, at, name, i, dp)
         for i in ti.static(range(features.weights)):
             code = scene.bsdfs[leaf, WEIGHTS + i]
             if code >= 0:
                 sign = ti.select((code & 1) == 1, -1.0, 1.0)
                 dt = sign * weight(features, scene, leaf, at, i) * dw
-                texture.scatter_number(features, scene, gradient, room, code >> 1, at, dt)
+                texture.scatter_number(features.at("weight"), scene, gradient, room, code >> 1, at, dt)
     if ti.static(features.shading):
         orientation.pull_back(features, scene, gradient, room, vertex, c_wi, c_wl, c_wo)
 
@@ -305,7 +323,7 @@ def push_forward(features: ti.template(), scene: ti.template(), tangents: ti.tem
         for i in ti.static(range(features.weights)):
             code = scene.bsdfs[leaf, WEIGHTS + i]
             if code >= 0:
-                dt = texture.fetch_number(features, scene, tangents, code >> 1, at)
+                dt = texture.fetch_number(features.at("weight"), scene, tangents, code >> 1, at)
                 sign = ti.select((code & 1) == 1, -1.0, 1.0)
                 dw += sign * dt * weight(features, scene, leaf, at, i)
         for name in ti.static(features.bsdfs):

@@ -15,6 +15,7 @@ from taichi.math import pi
 
 from prb.kernels import traced
 from prb.kernels.traced import Vec3, absolute, dot, exp, maximum, select, sqrt
+from prb.kernels.warp import circle
 
 DISTRIBUTIONS = ("ggx", "beckmann")
 MIN_ALPHA = 1e-4
@@ -190,7 +191,8 @@ def sample_visible(distribution: ti.template(), wi, alpha_u, alpha_v, u1, u2):
     if ti.static(distribution == "ggx"):
         drop = u2 * (1.0 + v.z)  # 1 - cos of a point on the cap
         r = ti.sqrt(ti.max(drop * (2.0 - drop), 0.0))
-        h = ti.Vector([r * ti.cos(2.0 * pi * u1) + v.x, r * ti.sin(2.0 * pi * u1) + v.y, 1.0 - drop + v.z])
+        c = circle(u1)
+        h = ti.Vector([r * c.x + v.x, r * c.y + v.y, 1.0 - drop + v.z])
     else:
         sin_i = ti.sqrt(v.x * v.x + v.y * v.y)
         along = ti.Vector([1.0, 0.0])

@@ -45,7 +45,7 @@ from prb.kernels.view import (
     vec6f,
     vec8i,
     vec12f,
-    vec25f,
+    vec37f,
     wide_f32,
     wide_i32,
 )
@@ -61,11 +61,12 @@ class Launch:
 
     A work item is `samples` consecutive samples of one pixel; `splits` items share a pixel. Items
     [0, items) belong to the pixels from first_pixel on, in rows of the crop window.
-    Worker w does items [w * share, (w + 1) * share).
+    Worker w does items [w * share, (w + 1) * share). Consecutive threads take workers that are `apart`.
     """
 
     workers: ti.i32
     share: ti.i32
+    apart: ti.i32
     items: ti.i32
     splits: ti.i32
     samples: ti.i32
@@ -170,7 +171,7 @@ def trace_paths(
     image_moment: ti.types.ndarray(vec3f, ndim=1),
     gradient: ti.types.ndarray(ndim=1),
     param_tangents: ti.types.ndarray(ti.f32, ndim=1),
-    cache: ti.types.ndarray(vec25f, ndim=2),
+    cache: ti.types.ndarray(vec37f, ndim=2),
     rejected: ti.types.ndarray(ti.i32, ndim=1),
 ):
     """Trace one launch. Writes image, the sum of each work item's samples, and by mode adds to gradient or
@@ -186,7 +187,7 @@ def trace_paths(
     for index in range(launch.workers * ti.static(features.stride)):
         if index % ti.static(features.stride) != 0:
             continue
-        worker = index // ti.static(features.stride)
+        worker = index // ti.static(features.stride) * launch.apart % launch.workers
         scene = SceneView(
             nodes, children, packets, prims, prim_info, prim_light, normals, uvs, corners,
             shapes, materials, bsdfs, bsdf_data, textures, to_uv, emitters, emitter_data,
@@ -233,8 +234,12 @@ def trace_paths(
                     while active:
                         # --------------------------------------------- 1. the next vertex
                         vertex = nothing()
+                        emitted = vec3(0.0, 0.0, 0.0)
+                        direct = vec3(0.0, 0.0, 0.0)
+                        f = vec3(0.0, 0.0, 0.0)
+                        f_light = vec3(0.0, 0.0, 0.0)
                         if ti.static(mode != PRIMAL) and sweep == 1 and depth < ti.static(features.cached):
-                            vertex = recall(cache[worker, depth])
+                            vertex, emitted, direct, f_light, f = recall(cache[worker, depth])
                         else:
                             if ti.static(mode != PRIMAL):
                                 if depth == ti.static(features.cached):
@@ -255,23 +260,21 @@ def trace_paths(
                                 u_light,
                                 u_bsdf,
                             )
+                            if vertex.emitter >= 0:
+                                at = material.place(vertex)
+                                emitted = emission.radiance(features, scene, vertex.emitter, at)
+                            if vertex.material >= 0:
+                                if vertex.light >= 0:
+                                    at_light = at_uv(vertex.uv_light)
+                                    direct = emission.radiance(features, scene, vertex.light, at_light)
+                                f_light, f = material.eval(features, scene, vertex)
                             if ti.static(mode != PRIMAL):
                                 if sweep == 0 and depth < ti.static(features.cached):
-                                    cache[worker, depth] = keep(vertex)
+                                    cache[worker, depth] = keep(vertex, emitted, direct, f_light, f)
                         depth += 1
+                        at, at_light = material.place(vertex), at_uv(vertex.uv_light)
 
                         # --------------------------------------------- 2. what it adds: E
-                        emitted = vec3(0.0, 0.0, 0.0)
-                        direct = vec3(0.0, 0.0, 0.0)
-                        f = vec3(0.0, 0.0, 0.0)
-                        f_light = vec3(0.0, 0.0, 0.0)
-                        at, at_light = material.place(vertex), at_uv(vertex.uv_light)
-                        if vertex.emitter >= 0:
-                            emitted = emission.radiance(features, scene, vertex.emitter, at)
-                        if vertex.material >= 0:
-                            if vertex.light >= 0:
-                                direct = emission.radiance(features, scene, vertex.light, at_light)
-                            f_light, f = material.eval(features, scene, vertex)
                         attenuation = ti.select(zeros == 0, beta, 0.0)
                         E = emitted * vertex.emission_weight + direct * f_light * vertex.light_weight
 

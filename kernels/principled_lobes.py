@@ -11,6 +11,7 @@ from taichi.math import pi
 from prb.kernels.parameter import Parameter
 from prb.kernels.texture import LUMINANCE
 from prb.kernels.traced import log, maximum, select, sqrt
+from prb.kernels.warp import circle
 
 MIN_ALPHA = 1e-3
 BLACK = 1e-9  # a colour of lower luminance has no tint
@@ -92,6 +93,5 @@ def sample_gtr1(alpha, u1, u2):
     """A normal of the clearcoat with density D(m) m.z (Burley 2012, appendix B)."""
     a2 = alpha * alpha
     sin2 = ti.max((ti.pow(a2, 1.0 - u2) - a2) / (1.0 - a2), 0.0)
-    phi = 2.0 * pi * u1
-    r = ti.sqrt(sin2)
-    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi), ti.sqrt(ti.max(1.0 - sin2, 0.0))])
+    c = ti.sqrt(sin2) * circle(u1)
+    return ti.Vector([c.x, c.y, ti.sqrt(ti.max(1.0 - sin2, 0.0))])

@@ -5,6 +5,7 @@ from taichi.math import pi
 
 from prb.kernels.frame import max_abs, tangents, vec2, vec3
 from prb.kernels.view import CYLINDER, DISK, SPHERE
+from prb.kernels.warp import turn_of
 
 # A computed position is off its surface by a few roundings of the coordinates it is made from, so a ray
 # leaves from EPSILON times their size above it; larger steps bias what happens at grazing angles.
@@ -39,9 +40,8 @@ def row3(g, at: ti.template()):
 
 @ti.func
 def angle_uv(x, y):
-    """The azimuth of (x, y) as a part of the full turn, in [0, 1)."""
-    turn = ti.atan2(y, x) / (2.0 * pi)
-    return ti.select(turn < 0, turn + 1.0, turn)
+    """The azimuth of (x, y) as a part of the full turn, in [0, 1); 0 for (0, 0)."""
+    return ti.select((x == 0) & (y == 0), 0.0, turn_of(x, y))
 
 
 @ti.func
@@ -50,8 +50,8 @@ def sphere_uv(scene: ti.template(), slot, outward):
     g = scene.prims[slot]
     z, x = row3(g, 4), row3(g, 7)
     local = vec3(outward.dot(x), outward.dot(z.cross(x) * g[11]), outward.dot(z))
-    polar = ti.atan2(ti.sqrt(local.x * local.x + local.y * local.y), local.z)
-    return vec2(angle_uv(local.x, local.y), polar / pi)
+    polar = turn_of(local.z, ti.sqrt(local.x * local.x + local.y * local.y))
+    return vec2(angle_uv(local.x, local.y), 2.0 * polar)
 
 
 @ti.func

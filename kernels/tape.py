@@ -130,7 +130,7 @@ def record(
     for index in range(launch.workers * ti.static(features.stride)):
         if index % ti.static(features.stride) != 0:
             continue
-        worker = index // ti.static(features.stride)
+        worker = index // ti.static(features.stride) * launch.apart % launch.workers
         scene = SceneView(
             nodes, children, packets, prims, prim_info, prim_light, normals, uvs, corners,
             shapes, materials, bsdfs, bsdf_data, textures, to_uv, emitters, emitter_data,

@@ -61,29 +61,37 @@ def resolve(features: ti.template(), scene: ti.template(), index, uv):
 
 
 @ti.func
-def wrap(i, n, mode):
-    """A texel's number brought into [0, n)."""
-    j = i % n
+def mirrored(i, n):
+    """A texel's number brought into [0, n), every other copy of the image in reverse."""
     period = i % (2 * n)
-    mirrored = ti.select(period < n, period, 2 * n - 1 - period)
-    clamped = ti.max(0, ti.min(i, n - 1))
-    return ti.select(mode == REPEAT, j, ti.select(mode == MIRROR, mirrored, clamped))
+    return ti.select(period < n, period, 2 * n - 1 - period)
+
+
+@ti.func
+def neighbours(u, n, mode, nearest):
+    """(i, k, f): the texels before and behind a texture coordinate, and how far the second has its part."""
+    repeats = mode == REPEAT
+    u = ti.select(repeats, u - ti.floor(u), u)
+    x = ti.max(-1e6, ti.min(u * ti.f32(n) - ti.select(nearest, 0.0, 0.5), 1e6))  # beyond, int arithmetic ends
+    below = ti.floor(x)
+    i = ti.i32(below)
+    k = i + 1
+    if mode == MIRROR:
+        i, k = mirrored(i, n), mirrored(k, n)
+    # the others are off by one at most, or clamped
+    i = ti.select(i < 0, ti.select(repeats, n - 1, 0), ti.select(i >= n, ti.select(repeats, 0, n - 1), i))
+    k = ti.select(k < 0, 0, ti.select(k >= n, ti.select(repeats, 0, n - 1), k))
+    return i, k, ti.select(nearest, 0.0, x - below)
 
 
 @ti.func
 def texels(record, p):
     """The four texels around p: (first entries, weights); entries count from the texture's offset."""
     nearest = record[NEAREST] == 1
-    shift = ti.select(nearest, 0.0, 0.5)
-    x = ti.max(-1e6, ti.min(p.x * ti.f32(record[COLUMNS]) - shift, 1e6))  # beyond, int arithmetic ends
-    y = ti.max(-1e6, ti.min(p.y * ti.f32(record[ROWS]) - shift, 1e6))
-    x0, y0 = ti.floor(x), ti.floor(y)
-    fx = ti.select(nearest, 0.0, x - x0)
-    fy = ti.select(nearest, 0.0, y - y0)
-    left = wrap(ti.i32(x0), record[COLUMNS], record[WRAP_U])
-    right = wrap(ti.i32(x0) + 1, record[COLUMNS], record[WRAP_U])
-    top = wrap(ti.i32(y0), record[ROWS], record[WRAP_V]) * record[COLUMNS]
-    bottom = wrap(ti.i32(y0) + 1, record[ROWS], record[WRAP_V]) * record[COLUMNS]
+    left, right, fx = neighbours(p.x, record[COLUMNS], record[WRAP_U], nearest)
+    top, bottom, fy = neighbours(p.y, record[ROWS], record[WRAP_V], nearest)
+    top *= record[COLUMNS]
+    bottom *= record[COLUMNS]
     entries = ti.Vector([top + left, top + right, bottom + left, bottom + right])
     weights = ti.Vector([(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy])
     return entries * record[CHANNELS], weights
@@ -239,7 +247,5 @@ def scatter_number(
 ):
     """Transpose of `fetch_number`."""
     channels = scene.textures[resolve(features, scene, index, at.uv)][CHANNELS]
-    share = ti.select(
-        channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0)
-    )
+    share = ti.select(channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0))
     scatter(features, scene, gradient, room, index, at, share * cotangent)

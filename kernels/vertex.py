@@ -9,8 +9,8 @@ import taichi as ti
 from prb.kernels import bvh, light, material
 from prb.kernels.frame import to_local, to_world, vec2, vec3
 from prb.kernels.rng import uniform4
-from prb.kernels.shape import SHADOW_EPSILON, frame, interact, leave
-from prb.kernels.view import vec25f
+from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, leave
+from prb.kernels.view import vec37f
 
 CERTAIN = 1e30  # density of a direction that only one technique can find
 
@@ -77,20 +77,21 @@ def bits(i):
 
 
 @ti.func
-def keep(v):
+def keep(v, emitted, direct, f_light, f):
     """A vertex as one vector, for the cache."""
-    return vec25f(
+    return vec37f(
         bits(v.emitter), v.emission_weight, bits(v.material), v.wi.x, v.wi.y, v.wi.z, bits(v.light),
         v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z, v.wo.x, v.wo.y, v.wo.z, v.pdf,
         v.u_roulette, bits(v.lobe), v.eta, v.uv.x, v.uv.y, v.uv_light.x, v.uv_light.y, bits(v.slot),
-        v.u, v.v,
+        v.u, v.v, emitted.x, emitted.y, emitted.z, direct.x, direct.y, direct.z,
+        f_light.x, f_light.y, f_light.z, f.x, f.y, f.z,
     )  # fmt: skip
 
 
 @ti.func
 def recall(r):
     """The vertex that `keep` made a vector of."""
-    return Vertex(
+    v = Vertex(
         emitter=ti.bit_cast(r[0], ti.i32),
         emission_weight=r[1],
         material=ti.bit_cast(r[2], ti.i32),
@@ -109,6 +110,8 @@ def recall(r):
         u=r[23],
         v=r[24],
     )
+    emitted, direct = vec3(r[25], r[26], r[27]), vec3(r[28], r[29], r[30])
+    return v, emitted, direct, vec3(r[31], r[32], r[33]), vec3(r[34], r[35], r[36])
 
 
 @ti.func
@@ -146,7 +149,7 @@ def advance(
     vertex = nothing()
     vertex.u_roulette = u_light[3]
     slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
-    si = interact(features, scene, 0, 0.0, 0.0, 0.0, ray.o, ray.d)
+    si = Interaction(material=-1, emitter=-1)
     searching = True
     while searching:
         searching = False

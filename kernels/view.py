@@ -1,8 +1,10 @@
 """The scene on the device, as the kernels see it: flat arrays, and what of the kernels they need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import taichi as ti
+
+from prb.kernels.traced import traced
 
 WIDTH = 8  # children of a BVH node, and primitives of a packet; must be at most 8
 
@@ -17,7 +19,7 @@ vec8f = ti.types.vector(8, ti.f32)
 vec12f = ti.types.vector(12, ti.f32)
 vec16f = ti.types.vector(16, ti.f32)
 vec8i = ti.types.vector(8, ti.i32)
-vec25f = ti.types.vector(25, ti.f32)
+vec37f = ti.types.vector(37, ti.f32)
 
 # Planes of a packet (rows of `packets`), each for WIDTH primitives. Barycentric coordinates u, v and the
 # signed plane distance w of a point p are affine: u = u_row . p + u_offset, and so on.
@@ -46,6 +48,8 @@ class Features:
 
     bsdfs, emitters: names in the registries, sorted.
     textures: kinds of textures that are not constant, sorted.
+    varying: where textures that are not constant are looked up: "model.key" for a model's parameter,
+    "weight", "light" and "factor" (a light's first and second texture), sorted.
     factors: some light has a second texture.
     leaves: models that one material mixes at most; unrolled: loops over them are, for Taichi's own
     reverse mode wants no others; weights: factors in front of one of them at most.
@@ -63,6 +67,7 @@ class Features:
     bsdfs: tuple[str, ...]
     emitters: tuple[str, ...]
     textures: tuple[str, ...]
+    varying: tuple[str, ...]
     factors: bool
     leaves: int
     unrolled: bool
@@ -87,6 +92,11 @@ class Features:
     def varies(self):
         """Some texture is not a constant or a checkerboard of constants."""
         return bool(set(self.textures) - {"checkerboard"})
+
+    @traced
+    def at(self, place):
+        """What kernels/texture.py needs to know at a place, which is one of `varying` or not."""
+        return self if place in self.varying else replace(self, textures=())
 
     @property
     def textured(self):

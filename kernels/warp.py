@@ -18,6 +18,40 @@ def sin_cos_octant(x):
 
 
 @ti.func
+def circle(turn):
+    """(cos, sin) of an angle given as a part of the full turn, in [0, 1]."""
+    k = ti.i32(4.0 * turn + 0.5)
+    sine, cosine = sin_cos_octant((4.0 * turn - ti.f32(k)) * (0.5 * pi))
+    odd = (k & 1) == 1
+    x, y = ti.select(odd, -sine, cosine), ti.select(odd, cosine, sine)
+    sign = ti.select((k & 2) == 2, -1.0, 1.0)
+    return ti.Vector([sign * x, sign * y])
+
+
+@ti.func
+def turn_of(x, y):
+    """The azimuth of (x, y) as a part of the full turn, in [0, 1); 1/4 for (0, 0).
+
+    The arc tangent's polynomial is 4.4.49 of Abramowitz and Stegun, Handbook of Mathematical Functions; its
+    error is 2e-8.
+    """
+    a, b = ti.abs(x), ti.abs(y)
+    wide = a > b
+    high = ti.select(wide, a, b)
+    q = ti.select(wide, b, a) / ti.select(high > 0, high, 1.0)
+    z = q * q
+    z2 = z * z
+    near = (1.0 - 0.3333314528 * z) + (0.1999355085 - 0.1420889944 * z) * z2
+    far = (0.1065626393 - 0.0752896400 * z) + (0.0429096138 - 0.0161657367 * z) * z2
+    z4 = z2 * z2
+    turn = q * (near + (far + 0.0028662257 * z4) * z4) * (0.5 / pi)
+    turn = ti.select(wide, turn, 0.25 - turn)
+    turn = ti.select(x < 0, 0.5 - turn, turn)
+    turn = ti.select(y < 0, 1.0 - turn, turn)
+    return ti.select(turn < 1.0, turn, 0.0)
+
+
+@ti.func
 def square_to_disk(u1, u2):
     """Concentric map (Shirley and Chiu 1997): uniform on the unit disk, density 1 / pi."""
     x = 2.0 * u1 - 1.0
@@ -41,8 +75,8 @@ def square_to_sphere(u1, u2):
     """Uniform on the unit sphere, density 1 / (4 pi)."""
     z = 1.0 - 2.0 * u1
     r = ti.sqrt(ti.max(1.0 - z * z, 0.0))
-    phi = 2.0 * pi * u2
-    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi), z])
+    c = circle(u2)
+    return ti.Vector([r * c.x, r * c.y, z])
 
 
 @ti.func
@@ -58,5 +92,5 @@ def square_to_cone(u1, u2, one_minus_cos_max):
     one_minus_cos = u1 * one_minus_cos_max
     cos_theta = 1.0 - one_minus_cos
     r = ti.sqrt(ti.max(one_minus_cos * (1.0 + cos_theta), 0.0))
-    phi = 2.0 * pi * u2
-    return ti.Vector([r * ti.cos(phi), r * ti.sin(phi), cos_theta])
+    c = circle(u2)
+    return ti.Vector([r * c.x, r * c.y, cos_theta])

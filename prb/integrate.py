@@ -12,7 +12,7 @@ from prb import runtime
 from prb.device import clear, upload, zeros
 from prb.errors import ParameterError
 from prb.kernels import material, path
-from prb.kernels.view import vec3f, vec25f
+from prb.kernels.view import vec3f, vec37f
 from prb.params import slots
 
 UNLIMITED = 2**30
@@ -138,7 +138,7 @@ def integrate(
     gradient = zeros(length, ti.i64 if integers else ti.f32)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
     cache_shape = (workers, plan.cached) if mode != path.PRIMAL else (1, 1)
-    cache = zeros(cache_shape, vec25f)
+    cache = zeros(cache_shape, vec37f)
     rejected = zeros(1, ti.i32)
 
     result = Result(np.zeros((pixels, 3)))
@@ -162,9 +162,8 @@ def integrate(
                 splits_now = min(splits, spp - done)
                 samples_now = min(samples, (spp - done) // splits_now)
                 items = count * splits_now
-                launch.workers = whole_blocks(min(workers, items), plan.block)
-                launch.share = math.ceil(items / launch.workers)
-                launch.items, launch.splits, launch.samples = items, splits_now, samples_now
+                share_out(launch, items, workers, plan)
+                launch.splits, launch.samples = splits_now, samples_now
                 launch.first_pixel, launch.first_sample = first_pixel, first_sample + done
                 path.trace_paths(
                     features, mode, launch, *arrays,
@@ -273,7 +272,7 @@ def device_bytes(scene, mode, spp):
     chunk, splits = cut(plan, scene, mode, spp, size)[:2]
     images = chunk * splits * (2 if mode == path.FORWARD else 1)
     images += height * width if mode == path.REVERSE else 0  # the adjoint
-    cache = 0 if mode == path.PRIMAL else 100 * plan.cached * workers
+    cache = 0 if mode == path.PRIMAL else 148 * plan.cached * workers
     return 12 * images + 4 * replicas * size + cache
 
 
@@ -295,6 +294,23 @@ def prepare_launch(scene, seed, max_depth):
 def whole_blocks(workers, block):
     """At least that many workers, in whole thread blocks: Taichi's Vulkan backend drops a partial one."""
     return block * math.ceil(workers / block)
+
+
+def share_out(launch, items, workers, plan):
+    """Give the work items to at most that many workers.
+
+    Taichi gives each thread of a CPU one half, quarter, ... of the workers, so where some part of the picture
+    costs more, neighbours had better not be in the same part: they are about the golden ratio apart.
+    """
+    launch.items = items
+    launch.workers = whole_blocks(min(workers, items), plan.block)
+    launch.share = math.ceil(items / launch.workers)
+    launch.apart = 1 if plan.stride == 1 else _coprime(launch.workers)
+
+
+def _coprime(n):
+    """A number near 0.618 n that has no divisor in common with n."""
+    return next(k for k in range(max(1, round(0.618 * n)), n + 2) if math.gcd(k, n) == 1)
 
 
 def _per_sample(image_adjoint, spp):

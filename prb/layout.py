@@ -9,7 +9,7 @@ from prb.errors import SceneError
 from prb.kernels import emitter as emitter_kernels
 from prb.kernels import texture as kernels
 from prb.kernels.view import CYLINDER, DISK, SPHERE, WIDTH, Features
-from prb.leaves import MaterialTables, has_frame, is_attribute
+from prb.leaves import MaterialTables, has_frame, is_attribute, varies
 from prb.scene.model import Texture
 
 SMALL = 64  # numbers; larger parameters come last in the buffer, so that a gradient may leave them out
@@ -104,6 +104,7 @@ def lay_out(model, *, progress=False):
         bsdfs=tuple(sorted(tables.materials.kinds)),
         emitters=tuple(sorted(tables.emitter_kinds)),
         textures=tuple(sorted(tables.texture_kinds)),
+        varying=tuple(sorted(tables.materials.varying | tables.varying)),
         factors=any(row[2] >= 0 for row in tables.emitter_rows),
         leaves=tables.materials.leaves,
         unrolled=False,
@@ -171,6 +172,7 @@ class _Tables:
         self.materials = MaterialTables(self.texture)
         self.emitter_rows, self.emitter_data, self.shapes = [], [], []
         self.emitter_kinds = set()
+        self.varying = set()
         self._numbers = {}
         self._attributes = {}
 
@@ -212,6 +214,8 @@ class _Tables:
         if id(light) not in self._numbers:
             self._numbers[id(light)] = len(self.emitter_rows)
             self.emitter_kinds.add(light.kind)
+            slots = zip(("light", "factor"), light.textures.values(), strict=False)
+            self.varying |= {place for place, texture in slots if varies(texture)}
             numbers = [self.texture(t) for t in light.textures.values()] + [-1]
             first = len(self.emitter_data)
             self.emitter_rows.append([emitter_kernels.KINDS[light.kind], *numbers[:2], first])

@@ -89,6 +89,7 @@ class MaterialTables:
         self._texture = texture
         self.materials, self.rows, self.data = [], [], []
         self.kinds, self.frames, self.weight_names = set(), set(), set()
+        self.varying = set()
         self.twosided = self.tangents = False
         self.leaves = self.weights = 1
         self._numbers = {}
@@ -126,6 +127,11 @@ class MaterialTables:
         constants = [leaf.model.constants[name] for name in getattr(module, "CONSTANTS", ())]
         self.data.append([scale, *constants])
         self.kinds.add(leaf.model.kind)
+        if any(varies(t) for t, _ in leaf.weights):
+            self.varying.add("weight")
+        for i, p in enumerate(module.PARAMETERS):
+            if varies(leaf.model.textures[p.key]):
+                self.varying.add(kernels.place_of(leaf.model.kind, i))
         self.twosided |= leaf.side != PLAIN
         self.tangents |= frame is not None or any(p.key in ALONG for p in module.PARAMETERS)
         self.weights = max(self.weights, len(leaf.weights))
@@ -137,6 +143,11 @@ class MaterialTables:
             "bsdfs": _rectangle(self.rows, np.int32),
             "bsdf_data": _rectangle(self.data, np.float32),
         }
+
+
+def varies(texture):
+    """True if the texture is not one constant."""
+    return texture.kind not in ("rgb", "uniform")
 
 
 def uses_attributes(model):

@@ -68,13 +68,25 @@ def environment_tables(image):
     corners /= cells(corners).sum()
     corners = corners.astype(np.float32)
     chance = cells(corners.astype(float))
-    marginal, conditional = np.zeros(height), np.zeros((height - 1, width + 1))
-    np.cumsum(chance.sum(axis=1), out=marginal[1:])
-    np.cumsum(chance, axis=1, out=conditional[:, 1:])
-    marginal /= marginal[-1]
-    conditional /= conditional[:, -1:]
+    marginal, conditional = _searchable(chance.sum(axis=1)[None])[0], _searchable(chance)
+    half = 0.5 * np.pi * np.arange(height) / (height - 1)
+    marginal = np.concatenate([marginal, np.sin(half) ** 2, np.sin(half[::-1]) ** 2])
     conditional = np.concatenate([conditional.ravel(), corners.ravel()])
-    return marginal.astype(np.float32), conditional.astype(np.float32)
+    return marginal.astype(np.float32), conditional
+
+
+def _searchable(chance):
+    """The distribution function of each row of chances (rows, n), and the guide table to it: float32
+    (rows, 2 n + 2)."""
+    rows, n = chance.shape
+    table = np.zeros((rows, 2 * n + 2), np.float32)
+    np.cumsum(chance, axis=1, out=table[:, 1 : n + 1])
+    table[:, : n + 1] /= table[:, n : n + 1]
+    edges = (np.arange(n) / n).astype(np.float32)
+    for row in table:  # edge k lies in the interval guide[k]
+        row[n + 1 : 2 * n + 1] = np.searchsorted(row[1:n], edges, side="right")
+    table[:, 2 * n + 1] = n - 1
+    return table
 
 
 class LightTable:

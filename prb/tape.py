@@ -18,8 +18,8 @@ from prb.integrate import (
     check_samples,
     least_share,
     prepare_launch,
+    share_out,
     turns,
-    whole_blocks,
 )
 from prb.kernels import tape
 from prb.kernels.view import vec3f, vec4i, vec8f, vec12f, vec16f
@@ -90,9 +90,8 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
               leave=False) as bar:  # fmt: skip
         for first in range(0, spp, chunk):
             samples = min(chunk, spp - first)
-            launch.samples, launch.first_sample, launch.items = samples, first, pixels * samples
-            launch.workers = whole_blocks(min(plan.workers, launch.items), plan.block)
-            launch.share = math.ceil(launch.items / launch.workers)
+            launch.samples, launch.first_sample = samples, first
+            share_out(launch, pixels * samples, plan.workers, plan)
 
             def shade(kernel, k, paths=launch.items):
                 kernel(unrolled, paths, replicas, size, *shaded, *vertices[k],

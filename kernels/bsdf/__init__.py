@@ -53,6 +53,12 @@ def of(name):
 
 
 @traced
+def place_of(name, i):
+    """What `Features.varying` calls a model's parameter number i."""
+    return f"{name}.{REGISTRY[name].PARAMETERS[i].key}"
+
+
+@traced
 def constants_of(name):
     """The names of a model's constants."""
     return getattr(REGISTRY[name], "CONSTANTS", ())

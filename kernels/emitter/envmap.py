@@ -9,34 +9,41 @@ of the cosine of the polar angle, whose integral over a cell is its solid angle 
 there is nothing special at the poles. A row of cells, a cell in it, and a point in the cell are drawn from
 that function. Its corners are the texels' luminance plus a constant; prb/lights.py makes the tables.
 
-    env_marginal        (h)                       distribution function over the h - 1 rows of cells
-    env_conditional     ((h - 1) (w + 1) + h w)   the same in each row, then the corners, row by row, scaled
-                                                  so that the function is the density in solid angle
+    env_marginal        (4 h)         distribution function over the h - 1 rows of cells, h numbers; where to
+                                      begin searching it, h; sin^2 and cos^2 of half the polar angle of each
+                                      row of texels, h each
+    env_conditional     ((h - 1) (2 w + 2) + h w)   the same two in each row of cells, w + 1 numbers each;
+                                      then the corners, row by row, scaled so that the function is the
+                                      density in solid angle
     emitter_data        three rows: the world-to-local matrix, its rows followed by w, by h and by 0
 """
 
 import taichi as ti
-from taichi.math import pi
 
 from prb.kernels.emitter.point import local
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter
+from prb.kernels.warp import circle, turn_of
 
 PARAMETER = Parameter("data", default=1.0)
 
 
 @ti.func
-def search(cdf: ti.template(), first, count, u):
-    """The interval i of a distribution function, count + 1 numbers from `first`, with cdf[i] <= u."""
-    low = 0
-    high = count
+def search(table: ti.template(), first, count, u):
+    """The interval i of a distribution function with cdf[i] <= u < cdf[i + 1].
+
+    Its count + 1 numbers begin at `first`. As many more behind them say in which interval i / count lies, so
+    that few steps are left (a guide table: Chen and Asau 1974).
+    """
+    bucket = ti.min(ti.i32(u * ti.f32(count)), count - 1)
+    low = ti.i32(table[first + count + 1 + bucket])
+    high = ti.i32(table[first + count + 2 + bucket]) + 1
     while high - low > 1:
-        middle = (low + high) // 2
-        if cdf[first + middle] <= u:
-            low = middle
-        else:
-            high = middle
+        middle = (low + high) >> 1
+        below = table[first + middle] <= u
+        low = ti.select(below, middle, low)
+        high = ti.select(below, high, middle)
     return low
 
 
@@ -55,7 +62,7 @@ def part(u, low, high):
 @ti.func
 def corners(scene: ti.template(), i, j, w, h):
     """The four numbers around cell i of row j: top left, top right, bottom left, bottom right."""
-    at = (h - 1) * (w + 1) + j * w
+    at = (h - 1) * (2 * w + 2) + j * w
     right = ti.select(i + 1 < w, i + 1, 0)
     return ti.Vector(
         [
@@ -73,7 +80,7 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     j = search(scene.env_marginal, 0, h - 1, u1)
     v = part(u1, scene.env_marginal[j], scene.env_marginal[j + 1])
-    first = j * (w + 1)
+    first = j * (2 * w + 2)
     i = search(scene.env_conditional, first, w, u2)
     u = part(u2, scene.env_conditional[first + i], scene.env_conditional[first + i + 1])
     c = corners(scene, i, j, w, h)
@@ -81,14 +88,16 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     left, right = c[0] + y * (c[2] - c[0]), c[1] + y * (c[3] - c[1])
     x = linear(u, left, right)
     # 1 - cos and 1 + cos of the polar angle, halved, are linear in y and do not cancel
-    a0, a1 = 0.5 * pi * ti.f32(j) / ti.f32(h - 1), 0.5 * pi * ti.f32(j + 1) / ti.f32(h - 1)
-    s0, s1, c0, c1 = ti.sin(a0), ti.sin(a1), ti.cos(a0), ti.cos(a1)
-    sin2 = s0 * s0 + y * (s1 * s1 - s0 * s0)
-    cos2 = c0 * c0 + y * (c1 * c1 - c0 * c0)
-    polar = 2.0 * ti.atan2(ti.sqrt(sin2), ti.sqrt(cos2))
+    s0, s1 = scene.env_marginal[2 * h + j], scene.env_marginal[2 * h + j + 1]
+    c0, c1 = scene.env_marginal[3 * h + j], scene.env_marginal[3 * h + j + 1]
+    sin2 = s0 + y * (s1 - s0)
+    cos2 = c0 + y * (c1 - c0)
+    rows = 4.0 * turn_of(ti.sqrt(cos2), ti.sqrt(sin2)) * ti.f32(h - 1)
     turn = (ti.f32(i) + x + 0.5) / ti.f32(w)
+    turn = turn - ti.floor(turn)
     r = 2.0 * ti.sqrt(sin2 * cos2)
-    d = vec3(r * ti.sin(2.0 * pi * turn), cos2 - sin2, -r * ti.cos(2.0 * pi * turn))
+    along = circle(turn)
+    d = vec3(r * along.y, cos2 - sin2, -r * along.x)
     m0, m1, m2 = scene.emitter_data[row], scene.emitter_data[row + 1], scene.emitter_data[row + 2]
     world = vec3(
         m0[0] * d.x + m1[0] * d.y + m2[0] * d.z,
@@ -101,7 +110,7 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
         pdf=left + x * (right - left),
         scale=1.0,
         delta=0,
-        uv=vec2(turn, (polar / pi * ti.f32(h - 1) + 0.5) / ti.f32(h)),
+        uv=vec2(turn, (rows + 0.5) / ti.f32(h)),
     )
 
 
@@ -110,16 +119,17 @@ def environment(features: ti.template(), scene: ti.template(), index, d):
     row = scene.emitters[index][3]
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     v = local(scene, row, d)
-    polar = ti.atan2(ti.sqrt(v.x * v.x + v.z * v.z), v.y)
-    turn = ti.atan2(v.x, -v.z) / (2.0 * pi)
-    turn = ti.select(turn < 0, turn + 1.0, turn)
-    rows = polar / pi * ti.f32(h - 1)
+    across2 = v.x * v.x + v.z * v.z
+    rows = 2.0 * turn_of(v.y, ti.sqrt(across2)) * ti.f32(h - 1)
+    turn = turn_of(-v.z, v.x)
     j = ti.max(0, ti.min(ti.i32(rows), h - 2))
-    # how far the cosine is from the row's first to its second, as a ratio of products that do not cancel
-    half = 0.5 * pi / ti.f32(h - 1)
-    low = half * 2.0 * ti.f32(j)
-    y = ti.sin(0.5 * (polar + low)) * ti.sin(0.5 * (polar - low)) / (ti.sin(low + half) * ti.sin(half))
-    y = ti.max(0.0, ti.min(y, 1.0))
+    # how far the cosine is from the row's first to its second: by sin^2 or cos^2 of half the angle, of which
+    # the smaller one does not cancel
+    upper = v.y > 0
+    x2 = 0.5 * across2 / (1.0 + ti.abs(v.y))
+    row2 = ti.select(upper, 2 * h, 3 * h) + j
+    x0, x1 = scene.env_marginal[row2], scene.env_marginal[row2 + 1]
+    y = ti.max(0.0, ti.min((x2 - x0) / (x1 - x0), 1.0))
     columns = turn * ti.f32(w) - 0.5
     x = columns - ti.floor(columns)
     i = ti.i32(ti.floor(columns))
