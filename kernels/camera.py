@@ -11,14 +11,14 @@ it goes are affine in the film position and in a point of the aperture.
 
 import taichi as ti
 
-from prb.kernels.frame import read3
+from prb.kernels.frame import read3, vec2
 from prb.kernels.warp import square_to_disk
 
 # Layout of the camera buffer. Of the ray through film position (x, y), in pixels of the whole film, and
 # point (a, b) of the unit disk, START and DIRECTION hold the five vectors that 1, x, y, a and b multiply.
-# The ray begins at start + NEAR * direction and ends at start + FAR * direction.
-START, DIRECTION, NEAR, FAR = 0, 15, 30, 31
-CAMERA_SIZE = 32
+# The ray begins at start + NEAR * direction and ends at start + FAR * direction. LENS: 1 for an aperture.
+START, DIRECTION, NEAR, FAR, LENS = 0, 15, 30, 31, 32
+CAMERA_SIZE = 33
 
 
 @ti.func
@@ -51,7 +51,9 @@ def sample_ray(
     qy = quantiles[launch.width + row]
     x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(inverse_cdf, qx[0] + u[0] * (qx[1] - qx[0]))
     y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(inverse_cdf, qy[0] + u[1] * (qy[1] - qy[0]))
-    lens = square_to_disk(u[2], u[3])
+    lens = vec2(0.0, 0.0)
+    if camera[LENS] > 0:
+        lens = square_to_disk(u[2], u[3])
     start = affine(camera, START, x, y, lens[0], lens[1])
     d = affine(camera, DIRECTION, x, y, lens[0], lens[1])
     stretch = d.norm()

@@ -40,10 +40,11 @@ def hit_pdf(features: ti.template(), scene: ti.template(), slot, ref, p, n):
 
 
 @ti.func
-def environment(features: ti.template(), scene: ti.template(), entry, d):
+def environment(features: ti.template(), scene: ti.template(), entry, d, weighed):
     """For the unit direction d of a ray that left the scene, and the environment's entry of `lights`.
 
-    Returns (density with which `sample` would have taken d, where the environment's textures are looked up).
+    Returns (density with which `sample` would have taken d, if that is to be weighed; where the environment's
+    textures are looked up).
     """
     pdf = 0.0
     uv = vec2(0.0, 0.0)
@@ -52,5 +53,5 @@ def environment(features: ti.template(), scene: ti.template(), entry, d):
     for name in ti.static(features.emitters):
         if ti.static(name in emitter.ENVIRONMENTS):
             if kind == ti.static(emitter.KINDS[name]):
-                pdf, uv = emitter.of(name).environment(features, scene, index, d)
+                pdf, uv = emitter.of(name).environment(features, scene, index, d, weighed)
     return pdf * scene.light_pdf[entry][1], uv

@@ -33,7 +33,7 @@ from prb.kernels.camera import sample_ray
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.texture import at_uv
-from prb.kernels.vertex import Ray, advance, keep, nothing, numbers, recall
+from prb.kernels.vertex import Ray, advance, keep, nothing, recall
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -247,18 +247,8 @@ def trace_paths(
                                         resume = ray
                                     else:
                                         ray = resume
-                            last = depth + 1 >= launch.max_depth
-                            u_light, u_bsdf = numbers(film_pixel, sample, depth, launch.seed)
                             vertex, ray = advance(
-                                features,
-                                scene,
-                                stack,
-                                launch.environment,
-                                ray,
-                                depth == 0,
-                                last,
-                                u_light,
-                                u_bsdf,
+                                features, scene, stack, launch, ray, film_pixel, sample, depth
                             )
                             if vertex.emitter >= 0:
                                 at = material.place(vertex)

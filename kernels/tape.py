@@ -20,7 +20,7 @@ from prb.kernels.frame import vec2, vec3
 from prb.kernels.path import REVERSE, Launch, extend, place
 from prb.kernels.rng import uniform4
 from prb.kernels.texture import at_uv
-from prb.kernels.vertex import Ray, advance, nothing, numbers
+from prb.kernels.vertex import Ray, advance, nothing
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -148,11 +148,7 @@ def record(
             vertex_i[i] = ti.Vector([-1, -1, -1, -1])
             if active:
                 _column, _row, film_pixel, sample = place_path(launch, i)
-                u_light, u_bsdf = numbers(film_pixel, sample, depth, launch.seed)
-                last = depth + 1 >= launch.max_depth
-                vertex, ray_on = advance(
-                    features, scene, stack, launch.environment, ray, depth == 0, last, u_light, u_bsdf
-                )
+                vertex, ray_on = advance(features, scene, stack, launch, ray, film_pixel, sample, depth)
                 f = vec3(0.0, 0.0, 0.0)
                 if vertex.material >= 0:
                     _f, f = material.eval(features, scene, vertex)

@@ -135,19 +135,18 @@ def advance(
     features: ti.template(),
     scene: ti.template(),
     stack: ti.template(),
-    environment,
+    launch,
     ray,
-    from_camera,
-    last,
-    u_light,
-    u_bsdf,
+    film_pixel,
+    sample,
+    depth,
 ):
     """Trace the ray to its next vertex, sample a light and the BSDF there. Returns (vertex, next ray).
 
-    last: only emission counts any more. The BSDF has u_bsdf[0] to u_bsdf[2].
+    depth: vertices before it, the camera not counted. At the last of launch.max_depth only emission counts.
     """
+    from_camera, environment = depth == 0, launch.environment
     vertex = nothing()
-    vertex.u_roulette = u_light[3]
     slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
     si = Interaction(material=-1, emitter=-1)
     searching = True
@@ -166,7 +165,7 @@ def advance(
     if slot < 0:
         if environment >= 0 and not (from_camera and ti.static(features.hide_emitters)):
             vertex.emitter = scene.lights[environment][1]
-            pdf, uv = light.environment(features, scene, environment, ray.d)
+            pdf, uv = light.environment(features, scene, environment, ray.d, not from_camera)
             vertex.uv = uv
             if not from_camera:
                 vertex.emission_weight = power_heuristic(ray.pdf, pdf)
@@ -181,7 +180,9 @@ def advance(
         vertex.u = si.u
         vertex.v = si.v
 
-    if slot >= 0 and not last:
+    if slot >= 0 and depth + 1 < launch.max_depth:
+        u_light, u_bsdf = numbers(film_pixel, sample, depth, launch.seed)
+        vertex.u_roulette = u_light[3]
         frame_s, frame_t = frame(features, si.n, si.dp_du)
         vertex.material = si.material
         vertex.wi = to_local(-ray.d, frame_s, frame_t, si.n)

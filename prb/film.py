@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prb.kernels.camera import CAMERA_SIZE, DIRECTION, FAR, NEAR, START
+from prb.kernels.camera import CAMERA_SIZE, DIRECTION, FAR, LENS, NEAR, START
 
 TABLE = 4096  # intervals of the inverse cumulative distribution
 FINE = 1 << 16
@@ -36,7 +36,7 @@ def camera_buffer(sensor):
             direction[3:] = -start[3:] / sensor.focus_distance
     out = np.zeros(CAMERA_SIZE)
     out[START:DIRECTION], out[DIRECTION:NEAR] = start.ravel(), direction.ravel()
-    out[NEAR], out[FAR] = near, far
+    out[NEAR], out[FAR], out[LENS] = near, far, sensor.kind == "thinlens"
     return out.astype(np.float32)
 
 

@@ -71,7 +71,7 @@ def _sample(
                 emitter = si.emitter
                 at = Surface(uv=si.uv, slot=slot, u=si.u, v=si.v)
         if environment >= 0:
-            pdf, uv = light.environment(features, scene, environment, s.d)
+            pdf, uv = light.environment(features, scene, environment, s.d, True)
             surroundings = pdf
             if slot < 0:
                 emitter = lights[environment][1]

@@ -8,7 +8,7 @@ module has
                     a direction from ref to the light of an entry of `lights`
 and those that a ray can find
     pdf(...)        (area) density, in solid angle, of `sample` at a direction that a ray found
-    environment(features, scene, index, d) -> (density, uv)
+    environment(features, scene, index, d, weighed) -> (density if weighed, uv)
                     (constant, envmap) the same for emitter `index` where a ray along d left the scene
 """
 

@@ -18,5 +18,5 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
 
 
 @ti.func
-def environment(features: ti.template(), scene: ti.template(), index, d):
+def environment(features: ti.template(), scene: ti.template(), index, d, weighed):
     return 0.25 / pi, vec2(0.0, 0.0)

@@ -115,13 +115,22 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
 
 
 @ti.func
-def environment(features: ti.template(), scene: ti.template(), index, d):
+def environment(features: ti.template(), scene: ti.template(), index, d, weighed):
     row = scene.emitters[index][3]
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     v = local(scene, row, d)
-    across2 = v.x * v.x + v.z * v.z
-    rows = 2.0 * turn_of(v.y, ti.sqrt(across2)) * ti.f32(h - 1)
+    rows = 2.0 * turn_of(v.y, ti.sqrt(v.x * v.x + v.z * v.z)) * ti.f32(h - 1)
     turn = turn_of(-v.z, v.x)
+    pdf = 0.0
+    if weighed:
+        pdf = density(scene, v, turn, rows, w, h)
+    return pdf, vec2(turn, (rows + 0.5) / ti.f32(h))
+
+
+@ti.func
+def density(scene: ti.template(), v, turn, rows, w, h):
+    """Of `sample` in solid angle, at the local direction v with that azimuth, in rows from the pole."""
+    across2 = v.x * v.x + v.z * v.z
     j = ti.max(0, ti.min(ti.i32(rows), h - 2))
     # how far the cosine is from the row's first to its second: by sin^2 or cos^2 of half the angle, of which
     # the smaller one does not cancel
@@ -136,4 +145,4 @@ def environment(features: ti.template(), scene: ti.template(), index, d):
     i = ti.select(i < 0, i + w, ti.select(i >= w, i - w, i))
     c = corners(scene, i, j, w, h)
     left, right = c[0] + y * (c[2] - c[0]), c[1] + y * (c[3] - c[1])
-    return left + x * (right - left), vec2(turn, (rows + 0.5) / ti.f32(h))
+    return left + x * (right - left)
