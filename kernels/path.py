@@ -6,19 +6,26 @@ both with the power heuristic (Veach 1997, section 9.2.4):
 
     beta_k = prod_{j<k} f_j / p_j              L = sum_k beta_k E_k
 
-Derivatives are by path replay (Vicini, Speierer, Jakob, Path Replay Backpropagation, SIGGRAPH 2021), with
+Reverse mode is path replay (Vicini, Speierer, Jakob, Path Replay Backpropagation, SIGGRAPH 2021), with
 densities, weights, roulette and directions as constants (detached sampling):
 
     sweep 0   trace the path, keep only L and Z
     sweep 1   trace it again with the same random numbers; R starts as L
               at vertex i:  R -= what vertex i itself adds           (R is now what lies beyond i)
-                            reverse: adjoint of f_i += dL R / f_i    (Z instead of R / f_i where f_i = 0)
-                            forward: dI += df_i R / f_i
-                            and the derivative of the vertex's own terms as they stand
+                            adjoint of f_i += dL R / f_i             (Z instead of R / f_i where f_i = 0)
+                            and the adjoint of the vertex's own terms as they stand
 
 Where a factor f_i is zero, R / f_i is 0 / 0 although the derivative exists. So beta holds the product of
 the non-zero factors (a zero one counts as 1), `zeros` how many were zero, and Z sums the contributions
 behind exactly one zero, without it: that is dL/df_i at the first zero vertex, exactly.
+
+Forward mode, the derivative along one direction of all parameters, needs nothing of what lies ahead, so it
+takes one sweep: beta's tangent goes along with the path,
+
+    dL = sum_k dbeta_k E_k + beta_k dE_k       dbeta_{k+1} = (dbeta_k f_k + beta_k df_k) / p_k
+
+The two sweeps may be two launches, so that pictures can be looked at in between: the first then keeps a
+`paths` entry for each path. Vertices are kept as long as there is room; behind them sweep 1 traces again.
 
 L is kept as the unevaluated sum of two floats (Knuth's two-sum), because R = L - (what came before) loses
 the digits that a division by a small f_i would need.
@@ -33,7 +40,7 @@ from prb.kernels.camera import sample_ray
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.texture import at_uv
-from prb.kernels.vertex import Ray, advance, keep, nothing, recall
+from prb.kernels.vertex import Ray, advance, keep, keep_path, nothing, recall, recall_path
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -45,6 +52,7 @@ from prb.kernels.view import (
     vec6f,
     vec8i,
     vec12f,
+    vec21f,
     vec37f,
     wide_f32,
     wide_i32,
@@ -84,6 +92,9 @@ class Launch:
     rare: ti.f32  # least part of the samples of a leaf whose weight is being differentiated
     units: ti.f32  # of an integer gradient in 1
     size: ti.i32  # of each: parameters from there on are not wanted
+    begin: ti.i32  # sweeps [begin, end) of reverse mode; where that is one of them, the paths are kept
+    end: ti.i32
+    capacity: ti.i32  # vertices that each worker can keep
 
 
 @ti.func
@@ -172,6 +183,7 @@ def trace_paths(
     gradient: ti.types.ndarray(ndim=1),
     param_tangents: ti.types.ndarray(ti.f32, ndim=1),
     cache: ti.types.ndarray(vec37f, ndim=2),
+    paths: ti.types.ndarray(vec21f, ndim=1),
     rejected: ti.types.ndarray(ti.i32, ndim=1),
 ):
     """Trace one launch. Writes image, the sum of each work item's samples, and by mode adds to gradient or
@@ -180,8 +192,9 @@ def trace_paths(
     image, image_tangent, image_moment (squares of the samples' tangents): one RGB per work item.
     image_adjoint: one per pixel of the crop window, dL, the
     derivative of the objective with respect to one sample's radiance. gradient: `replicas` copies of the
-    parameters' adjoint, floats, or integers in units of 1 / launch.units. rejected: [0] counts paths with a
-    contribution that is not finite; they add nothing.
+    parameters' adjoint, floats, or integers in units of 1 / launch.units. cache: (workers, launch.capacity)
+    vertices. paths: one for each path, where sweeps are launches of their own. rejected: [0] counts paths
+    with a contribution that is not finite; they add nothing.
     """
     ti.loop_config(block_dim=ti.static(features.block))
     for index in range(launch.workers * ti.static(features.stride)):
@@ -200,6 +213,7 @@ def trace_paths(
         lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
         stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
         room = ti.Vector([(worker % launch.replicas) * launch.size, launch.size])
+        kept = 0  # vertices in this worker's row of the cache
         for item in range(worker * launch.share, ti.min((worker + 1) * launch.share, launch.items)):
             pixel = launch.first_pixel + item // launch.splits
             column, row, film_pixel = place(launch, pixel)
@@ -209,21 +223,28 @@ def trace_paths(
             moment = vec3(0.0, 0.0, 0.0)
             for s in range(launch.samples):
                 sample = launch.first_sample + (item % launch.splits) * launch.samples + s
-                before = radiance_tangent  # of the samples before this one
                 L = vec3(0.0, 0.0, 0.0)
                 L_low = vec3(0.0, 0.0, 0.0)
                 Z = vec3(0.0, 0.0, 0.0)
                 dL = vec3(0.0, 0.0, 0.0)
-                if ti.static(mode == REVERSE):
-                    dL = image_adjoint[pixel]
                 u_film = uniform4(film_pixel, sample, 0, launch.seed)
                 o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u_film)
                 ray = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
-                resume = ray
-                for sweep in range(ti.static(1 if mode == PRIMAL else 2)):
+                resume = ray  # where the first vertex comes from that was not kept
+                tangent = vec3(0.0, 0.0, 0.0)  # of L
+                first = kept
+                begin, end = 0, 1
+                if ti.static(mode == REVERSE):
+                    begin, end = launch.begin, launch.end
+                    if end == 2:
+                        dL = image_adjoint[pixel]
+                    if begin == 1:
+                        L, L_low, Z, resume, first = recall_path(paths[item * launch.samples + s])
+                for sweep in range(begin, end):
                     # ------------------------------------------------------------- loop state
                     beta = vec3(1.0, 1.0, 1.0)  # product of the non-zero factors f / p
                     zeros = ti.Vector([0, 0, 0])  # number of factors that were zero
+                    dbeta = vec3(0.0, 0.0, 0.0)  # tangent of the product of all factors
                     eta = 1.0  # index of refraction, relative to where the path began
                     R = L  # sweep 1: what this vertex and the rest of the path add
                     R_low = L_low
@@ -238,11 +259,11 @@ def trace_paths(
                         direct = vec3(0.0, 0.0, 0.0)
                         f = vec3(0.0, 0.0, 0.0)
                         f_light = vec3(0.0, 0.0, 0.0)
-                        if ti.static(mode != PRIMAL) and sweep == 1 and depth < ti.static(features.cached):
-                            vertex, emitted, direct, f_light, f = recall(cache[worker, depth])
+                        if ti.static(mode == REVERSE) and sweep == 1 and first + depth < launch.capacity:
+                            vertex, emitted, direct, f_light, f = recall(cache[worker, first + depth])
                         else:
-                            if ti.static(mode != PRIMAL):
-                                if depth == ti.static(features.cached):
+                            if ti.static(mode == REVERSE):
+                                if first + depth == launch.capacity:
                                     if sweep == 0:
                                         resume = ray
                                     else:
@@ -258,9 +279,9 @@ def trace_paths(
                                     at_light = at_uv(vertex.uv_light)
                                     direct = emission.radiance(features, scene, vertex.light, at_light)
                                 f_light, f = material.eval(features, scene, vertex)
-                            if ti.static(mode != PRIMAL):
-                                if sweep == 0 and depth < ti.static(features.cached):
-                                    cache[worker, depth] = keep(vertex, emitted, direct, f_light, f)
+                            if ti.static(mode == REVERSE):
+                                if sweep == 0 and first + depth < launch.capacity:
+                                    cache[worker, first + depth] = keep(vertex, emitted, direct, f_light, f)
                         depth += 1
                         at, at_light = material.place(vertex), at_uv(vertex.uv_light)
 
@@ -278,54 +299,57 @@ def trace_paths(
                             R, R_low = two_sum(R, R_low, -attenuation * E)
                             by_f = ti.select(f == 0, Z, (R + R_low) / ti.select(f == 0, 1.0, f))  # dL / df
                             by_f = ti.select((zeros == 0) & (vertex.pdf > 0), by_f, 0.0)
-                            by_emitted = attenuation * vertex.emission_weight
-                            by_direct = attenuation * vertex.light_weight * f_light
-                            by_f_light = attenuation * vertex.light_weight * direct
-                            if ti.static(mode == REVERSE):
-                                if vertex.emitter >= 0:
+                            by_light = dL * attenuation * vertex.light_weight
+                            if vertex.emitter >= 0:
+                                by_emitted = dL * attenuation * vertex.emission_weight
+                                emission.pull_back(
+                                    features, scene, gradient, room, vertex.emitter, at, by_emitted
+                                )
+                            if vertex.material >= 0:
+                                material.pull_back(
+                                    features, scene, gradient, room, vertex, by_light * direct, dL * by_f
+                                )
+                                if vertex.light >= 0:
                                     emission.pull_back(
-                                        features, scene, gradient, room, vertex.emitter, at, dL * by_emitted
+                                        features, scene, gradient, room, vertex.light, at_light,
+                                        by_light * f_light,
+                                    )  # fmt: skip
+                        df = vec3(0.0, 0.0, 0.0)
+                        if ti.static(mode == FORWARD):
+                            dE = vec3(0.0, 0.0, 0.0)
+                            if vertex.emitter >= 0:
+                                dE += vertex.emission_weight * emission.push_forward(
+                                    features, scene, param_tangents, vertex.emitter, at
+                                )
+                            if vertex.material >= 0:
+                                df_light, df_on = material.push_forward(
+                                    features, scene, param_tangents, vertex
+                                )
+                                df = df_on
+                                dE += vertex.light_weight * direct * df_light
+                                if vertex.light >= 0:
+                                    dE += vertex.light_weight * f_light * emission.push_forward(
+                                        features, scene, param_tangents, vertex.light, at_light
                                     )
-                                if vertex.material >= 0:
-                                    material.pull_back(
-                                        features, scene, gradient, room, vertex, dL * by_f_light, dL * by_f
-                                    )
-                                    if vertex.light >= 0:
-                                        emission.pull_back(
-                                            features, scene, gradient, room, vertex.light, at_light,
-                                            dL * by_direct,
-                                        )  # fmt: skip
-                            else:
-                                if vertex.emitter >= 0:
-                                    demitted = emission.push_forward(
-                                        features, scene, param_tangents, vertex.emitter, at
-                                    )
-                                    radiance_tangent += by_emitted * demitted
-                                if vertex.material >= 0:
-                                    df_light, df = material.push_forward(
-                                        features, scene, param_tangents, vertex
-                                    )
-                                    radiance_tangent += by_f_light * df_light + by_f * df
-                                    if vertex.light >= 0:
-                                        ddirect = emission.push_forward(
-                                            features, scene, param_tangents, vertex.light, at_light
-                                        )
-                                        radiance_tangent += by_direct * ddirect
+                            tangent += dbeta * E + attenuation * dE
 
                         # --------------------------------------------- 4. go on, or not
-                        beta, zeros, eta, active, _s = extend(
+                        beta, zeros, eta, active, survival = extend(
                             mode, launch, beta, zeros, eta, f, vertex, depth
                         )
+                        if ti.static(mode == FORWARD):
+                            dbeta = (dbeta * f + attenuation * df) / (vertex.pdf * survival)
                     if sweep == 0:
-                        if is_usable(L) & is_usable(Z):
+                        if is_usable(L) & is_usable(Z) & is_usable(tangent):
                             radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
+                            radiance_tangent += tangent
+                            moment += tangent * tangent
                         else:
                             rejected[0] += 1
-                if ti.static(mode == FORWARD):
-                    if not is_usable(radiance_tangent - before):
-                        radiance_tangent = before
-                        rejected[0] += 1
-                    moment += (radiance_tangent - before) * (radiance_tangent - before)
+                        if ti.static(mode == REVERSE):
+                            if end == 1:
+                                paths[item * launch.samples + s] = keep_path(L, L_low, Z, resume, first)
+                                kept += depth
             image[item] = radiance + radiance_low
             if ti.static(mode == FORWARD):
                 image_tangent[item] = radiance_tangent

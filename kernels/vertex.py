@@ -10,7 +10,7 @@ from prb.kernels import bvh, light, material
 from prb.kernels.frame import to_local, to_world, vec2, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, leave
-from prb.kernels.view import vec37f
+from prb.kernels.view import vec21f, vec37f
 
 CERTAIN = 1e30  # density of a direction that only one technique can find
 
@@ -112,6 +112,25 @@ def recall(r):
     )
     emitted, direct = vec3(r[25], r[26], r[27]), vec3(r[28], r[29], r[30])
     return v, emitted, direct, vec3(r[31], r[32], r[33]), vec3(r[34], r[35], r[36])
+
+
+@ti.func
+def keep_path(L, L_low, Z, ray, first):
+    """What sweep 1 needs of a path: its sums, the ray behind its last kept vertex, and where those begin."""
+    return vec21f(
+        L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, ray.o.x, ray.o.y, ray.o.z,
+        ray.d.x, ray.d.y, ray.d.z, ray.t_max, ray.previous.x, ray.previous.y, ray.previous.z, ray.pdf,
+        bits(first),
+    )  # fmt: skip
+
+
+@ti.func
+def recall_path(r):
+    """The (L, L_low, Z, ray, first) that `keep_path` made a vector of."""
+    o, d, previous = vec3(r[9], r[10], r[11]), vec3(r[12], r[13], r[14]), vec3(r[16], r[17], r[18])
+    ray = Ray(o=o, d=d, t_max=r[15], previous=previous, pdf=r[19])
+    L, L_low, Z = vec3(r[0], r[1], r[2]), vec3(r[3], r[4], r[5]), vec3(r[6], r[7], r[8])
+    return L, L_low, Z, ray, ti.bit_cast(r[20], ti.i32)
 
 
 @ti.func

@@ -19,6 +19,7 @@ vec8f = ti.types.vector(8, ti.f32)
 vec12f = ti.types.vector(12, ti.f32)
 vec16f = ti.types.vector(16, ti.f32)
 vec8i = ti.types.vector(8, ti.i32)
+vec21f = ti.types.vector(21, ti.f32)
 vec37f = ti.types.vector(37, ti.f32)
 
 # Planes of a packet (rows of `packets`), each for WIDTH primitives. Barycentric coordinates u, v and the
@@ -60,7 +61,6 @@ class Features:
     shading: vertex normals or the direction of a light are differentiated (kernels/orientation.py).
     exclusive: every worker has a gradient buffer of its own, so sums need no atomics.
     block: workers in a thread block.
-    cached: vertices that sweep 0 keeps for sweep 1, a constant so that memory does not grow with depth.
     stride: loop iterations for each worker; on a CPU, Taichi gives 512 at a time to one thread.
     """
 
@@ -86,7 +86,6 @@ class Features:
     shading: bool
     block: int
     stride: int
-    cached: int
 
     @property
     def varies(self):

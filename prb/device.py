@@ -89,13 +89,14 @@ class _Held:
     """What a scene has on the device; all views of it share this.
 
     arrays: by name. sensors: a sensor's number -> its arrays by name. generation: the `prb.init` that they
-    belong to. tape_buffers: see `prb.tape.Buffers`.
+    belong to. tape_buffers: see `prb.tape.Buffers`. hits: see `prb.integrate.Hits`.
     """
 
     arrays: dict = field(default_factory=dict)
     sensors: dict = field(default_factory=dict)
     generation: int | None = None
     tape_buffers: object = None
+    hits: object = None
 
 
 class Scene:
@@ -144,6 +145,14 @@ class Scene:
     @tape_buffers.setter
     def tape_buffers(self, buffers):
         self._held.tape_buffers = buffers
+
+    @property
+    def hits(self):
+        return self._held.hits
+
+    @hits.setter
+    def hits(self, hits):
+        self._held.hits = hits
 
     @property
     def film(self):

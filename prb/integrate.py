@@ -9,13 +9,14 @@ import taichi as ti
 from tqdm import tqdm
 
 from prb import runtime
-from prb.device import clear, upload, zeros
+from prb.device import clear, empty, upload, zeros
 from prb.errors import ParameterError
 from prb.kernels import material, path
-from prb.kernels.view import vec3f, vec37f
+from prb.kernels.view import vec3f, vec21f, vec37f
 from prb.params import slots
 
 UNLIMITED = 2**30
+VERTEX, PATH = 148, 84  # bytes of a kept vertex, and of a kept path without its vertices
 BATCHES = 8  # that a variance comes from, at least where there are as many samples
 MAX_SPP = 2**30
 
@@ -25,8 +26,9 @@ class Plan:
     """How launches are cut on one kind of device.
 
     paths: of one launch, about. workers: concurrent threads' worth of state. items: work items wanted at
-    least, so that a small image still fills the device. block: workers of a thread block. stride, cached:
-    see `kernels.view.Features`. sums: floats in the replicated gradient buffers, about.
+    least, so that a small image still fills the device. block: workers of a thread block. stride:
+    see `kernels.view.Features`. cached: vertices of a path that reverse mode keeps for its second sweep, a
+    constant so that memory does not grow with depth. sums: floats in the replicated gradient buffers, about.
     """
 
     paths: int
@@ -89,6 +91,7 @@ def integrate(
     first_sample=0,
     variance=False,
     deterministic=False,
+    hits=None,
     progress=False,
     label="render",
 ):
@@ -102,6 +105,8 @@ def integrate(
     variance: of the gradient or the tangent as well; asks for two samples.
     deterministic: the same bits however many threads there are. A picture always has them; a gradient that
         many workers add to is then summed as integers.
+    hits: a `Hits`, where the two sweeps of reverse mode are calls of their own: the first yields only the
+        image, the second only the gradient.
     progress: a bar on standard error, if that is a terminal.
     """
     spp = scene.sensor.sample_count if spp is None else spp
@@ -120,7 +125,7 @@ def integrate(
     size = wanted(scene, names)
     chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp, size)
     exclusive = mode == path.REVERSE and runtime.on_cpu() and replicas == workers
-    kernel = dict(block=plan.block, stride=plan.stride, cached=plan.cached)
+    kernel = dict(block=plan.block, stride=plan.stride)
     shading = mode != path.PRIMAL and turns(scene, names)
     integers = deterministic and mode == path.REVERSE and not exclusive
     if integers and not runtime.adds_integers():
@@ -137,8 +142,8 @@ def integrate(
     length = replicas * size + integers if mode == path.REVERSE else 1  # integers: one place for the misfits
     gradient = zeros(length, ti.i64 if integers else ti.f32)
     tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
-    cache_shape = (workers, plan.cached) if mode != path.PRIMAL else (1, 1)
-    cache = zeros(cache_shape, vec37f)
+    cache = zeros((workers, plan.cached) if mode == path.REVERSE and hits is None else (1, 1), vec37f)
+    paths = zeros(1, vec21f)
     rejected = zeros(1, ti.i32)
 
     result = Result(np.zeros((pixels, 3)))
@@ -151,6 +156,7 @@ def integrate(
     launch.replicas, launch.size = replicas, size
     launch.units = units = _units(image_adjoint, spp) if integers else 1.0
     launch.rare = 0.0 if mode == path.PRIMAL else least_share(scene, names)
+    launch.begin, launch.end = (0, 2) if hits is None else hits.sweeps
     hidden = None if progress else True  # None: shown on a terminal
     with tqdm(
         total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5, disable=hidden, leave=False
@@ -165,16 +171,20 @@ def integrate(
                 share_out(launch, items, workers, plan)
                 launch.splits, launch.samples = splits_now, samples_now
                 launch.first_pixel, launch.first_sample = first_pixel, first_sample + done
+                if hits is not None:
+                    many = items * samples_now
+                    cache, paths = hits.of_launch(first_pixel, launch.first_sample, launch.workers, many)
+                launch.capacity = cache.shape[1]
                 path.trace_paths(
                     features, mode, launch, *arrays,
-                    image, adjoint, tangent, moment, gradient, tangents, cache, rejected,
+                    image, adjoint, tangent, moment, gradient, tangents, cache, paths, rejected,
                 )  # fmt: skip
                 drawn = slice(first_pixel, first_pixel + count)
                 result.image[drawn] += _summed(image, count, splits_now)
                 if mode == path.FORWARD:
                     result.tangent[drawn] += _summed(tangent, count, splits_now)
                     moments[drawn] += _summed(moment, count, splits_now)
-                if mode == path.REVERSE:
+                if mode == path.REVERSE and launch.end == 2:
                     sums = gradient.to_numpy()
                     if integers and sums[-1] > 0:
                         raise ParameterError(
@@ -202,6 +212,47 @@ def integrate(
         result.variance = None if spread is None else spread.variance[: scene.values.size]
     result.rejected = int(rejected.to_numpy()[0])
     return result
+
+
+class Hits:
+    """The vertices of a picture's paths, kept between the two sweeps of reverse mode.
+
+    Each worker keeps its paths' vertices one behind the other until its row is full; later ones are traced
+    again, with the same result. A scene keeps the arrays for the next time, as allocating takes longer than
+    filling them.
+    """
+
+    def __init__(self, key, vertices):
+        self.sweeps = 0, 1
+        self._key, self._vertices = key, vertices
+        self._launches = {}
+
+    @classmethod
+    def of(cls, scene, spp, max_depth, budget):
+        """The scene's `Hits` for spp samples, which take at most `budget` bytes; None where those are too few
+        for one vertex of each path. They wait for the first sweep."""
+        height, width, _ = scene.image_shape
+        vertices = (budget / (height * width * spp) - PATH) / VERTEX
+        if vertices < 1:
+            return None
+        key = runtime.ensure(), height, width, spp, min(vertices, max_depth if max_depth > 0 else UNLIMITED)
+        if scene.hits is None or scene.hits._key != key:
+            scene.hits = None  # let go of the old ones first
+            scene.hits = cls(key, key[-1])
+        scene.hits.sweeps = 0, 1
+        return scene.hits
+
+    def second_sweep(self):
+        """From now on the kept vertices are used."""
+        self.sweeps = 1, 2
+
+    def of_launch(self, first_pixel, first_sample, workers, paths):
+        """The arrays (cache, paths) of one launch."""
+        key = first_pixel, first_sample
+        if key not in self._launches:
+            row = max(1, int(self._vertices * paths / workers))
+            self._launches[key] = empty((workers, row), vec37f), empty(paths, vec21f)
+        return self._launches[key]
 
 
 class Spread:
@@ -272,7 +323,7 @@ def device_bytes(scene, mode, spp):
     chunk, splits = cut(plan, scene, mode, spp, size)[:2]
     images = chunk * splits * (2 if mode == path.FORWARD else 1)
     images += height * width if mode == path.REVERSE else 0  # the adjoint
-    cache = 0 if mode == path.PRIMAL else 148 * plan.cached * workers
+    cache = VERTEX * plan.cached * workers if mode == path.REVERSE else 0
     return 12 * images + 4 * replicas * size + cache
 
 

@@ -123,7 +123,6 @@ def lay_out(model, *, progress=False):
         shading=False,
         block=0,
         stride=1,
-        cached=1,
     )
     none = np.zeros((0, 1), np.float32)
     uvs = by_slot(_texture_coordinates(prims), 0) if features.textured else none.repeat(6, 1)
