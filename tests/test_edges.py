@@ -159,7 +159,6 @@ def test_the_count_is_not_reported_where_it_is_zero(recwarn):
     assert not len(recwarn)
 
 
-@pytest.mark.xfail(reason="contributions to a gradient or tangent are not guarded yet", strict=False)
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
 def test_derivatives_that_overflow_do_not_spoil_the_rest(mode):
     """The picture is finite, its derivative is not: R / f of a lamp of 1e31 beside an almost black wall."""
@@ -170,5 +169,6 @@ def test_derivatives_that_overflow_do_not_spoil_the_rest(mode):
         weight = np.full(scene.image_shape, 1e8)
         found = prb.render_backward(scene, weight, [name], spp=4, seed=1)[name]
     else:
-        found = prb.render_forward(scene, {name: 1e10}, spp=4, seed=1)
-    assert np.isfinite(found).all()
+        with pytest.warns(UserWarning, match="paths had a contribution that is not finite"):
+            found = prb.render_forward(scene, {name: 1e10}, spp=4, seed=1)
+    assert np.isfinite(found).all() and np.any(found)
