@@ -74,21 +74,21 @@ def tilted(features: ti.template(), scene: ti.template(), vertex):
 @ti.func
 def tangents(features: ti.template(), scene: ti.template(), buffer: ti.template(), vertex):
     """The tangents of the local directions (wi, wo_light, wo) under the parameters' tangents in `buffer`."""
-    s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
     dwi, dlight, dwo = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
-    at = direction_at(scene, vertex.light)
-    if at >= 0:
-        v, dv = read3(scene.params, at), read3(buffer, at)
-        d = v / v.norm()
-        dlight = to_local((d * d.dot(dv) - dv) / v.norm(), s, t, n)
-    first = normals_at(scene, vertex.slot)
-    if first >= 0:
-        length = interpolate(scene, scene.params, vertex, first).norm()
-        dm = interpolate(scene, buffer, vertex, first) / length
-        a, b = dm.dot(s), dm.dot(t)
-        dwi = tilt(vertex.wi, a, b) - vertex.wi
-        dwo = tilt(vertex.wo, a, b) - vertex.wo
-        dlight += tilt(vertex.wo_light, a, b) - vertex.wo_light
+    at, first = direction_at(scene, vertex.light), normals_at(scene, vertex.slot)
+    if at >= 0 or first >= 0:
+        s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
+        if at >= 0:
+            v, dv = read3(scene.params, at), read3(buffer, at)
+            d = v / v.norm()
+            dlight = to_local((d * d.dot(dv) - dv) / v.norm(), s, t, n)
+        if first >= 0:
+            length = interpolate(scene, scene.params, vertex, first).norm()
+            dm = interpolate(scene, buffer, vertex, first) / length
+            a, b = dm.dot(s), dm.dot(t)
+            dwi = tilt(vertex.wi, a, b) - vertex.wi
+            dwo = tilt(vertex.wo, a, b) - vertex.wo
+            dlight += tilt(vertex.wo_light, a, b) - vertex.wo_light
     return dwi, dlight, dwo
 
 
