@@ -9,6 +9,7 @@ import numpy as np
 from tabulate import tabulate
 
 from prb.errors import ParameterError
+from prb.optimizers import Optimizer
 from prb.scene.sensors import is_rigid
 
 ALIASES = {
@@ -181,10 +182,13 @@ class Params(MutableMapping):
         return name in self._slots and self._slots[name].differentiable
 
     def update(self, values=()):
-        """Make assigned values take effect. values: a mapping to assign first.
+        """Make assigned values take effect. values: a mapping to assign first; an optimiser's own values are
+        clipped to their ranges for that, so that they are those of the scene.
 
         Raises ParameterError, and then nothing has changed.
         """
+        if isinstance(values, Optimizer):
+            values.project({name: (slot.low, slot.high) for name, slot in self._slots.items()})
         assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
         pending = {**self._pending, **assigned}
         self._check_clipping(pending)
