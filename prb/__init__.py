@@ -24,6 +24,7 @@ from prb.errors import (  # noqa: E402
     SceneError,
 )
 from prb.load import bundled_scenes, convert_file, load_dict, load_file  # noqa: E402
+from prb.optimize import Recovery, optimize  # noqa: E402
 from prb.optimizers import SGD, Adam  # noqa: E402
 from prb.params import Params, traverse  # noqa: E402
 from prb.render import Estimate, render, render_backward, render_forward  # noqa: E402
@@ -31,9 +32,10 @@ from prb.runtime import available_archs, init  # noqa: E402
 from prb.value_and_grad import value_and_grad  # noqa: E402
 
 __all__ = [
-    "Adam", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError", "NotFiniteError",
-    "ParameterError", "Params", "PrbError", "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint",
-    "available_archs", "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses",
-    "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
+    "Adam", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
+    "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery", "ReplayAdjoint", "SGD",
+    "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes", "check", "convert_file",
+    "init", "load_dict", "load_file", "losses", "optimize", "render", "render_backward",
+    "render_forward", "schedules", "traverse", "value_and_grad",
 ]  # fmt: skip
 __version__ = "0.1.0"

@@ -57,7 +57,7 @@ def masked(loss, target, mask):
         raise ImageError(f"mask: expected shape {target.shape[:2]} (height, width), got {mask.shape}")
     if not mask.any():
         raise ImageError("mask: no pixel is left; let it be true somewhere")
-    of_pixels = _made(loss)(target[mask])
+    of_pixels = made(loss)(target[mask])
 
     def masked_loss(image):
         image = _same_shape(image, target)
@@ -71,7 +71,7 @@ def masked(loss, target, mask):
 def multiscale(loss, target, levels=4):
     """The mean of a loss over the picture and its reductions; each is the means of 2 x 2 pixels of the one
     before, without an odd last row or column. loss: as for `masked`."""
-    target, make = _checked(target), _made(loss)
+    target, make = _checked(target), made(loss)
     if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
         raise ParameterError(f"levels: {levels!r} is out of range; it is a whole number from 1 on")
     if min(target.shape[:2]) < 2 ** (levels - 1):
@@ -104,11 +104,11 @@ def _squared(target, weight):
     return loss
 
 
-def _made(loss):
-    """The function target -> loss that a name stands for."""
+def made(loss):
+    """The function target -> loss that a name stands for. Raises ParameterError."""
     if callable(loss):
         return loss
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise ParameterError(f"loss: {loss!r} is unknown; the losses are {', '.join(LOSSES)}")
     return LOSSES[loss]
 

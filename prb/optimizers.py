@@ -28,6 +28,8 @@ class Optimizer(MutableMapping):
     Raises ParameterError.
     """
 
+    MOMENTUM = ""  # which of the arrays kept is the mean of past gradients
+
     def __init__(self, lr, params=None, *, bounds=None):
         self._values, self._state, self._steps = {}, {}, {}
         self.set_learning_rate(lr)
@@ -84,7 +86,9 @@ class Optimizer(MutableMapping):
         return len(self._values)
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(self._values)})"
+        """The kind and its settings."""
+        given = {"lr": self._lr, **self._settings(), "bounds": self._bounds}
+        return f"{type(self).__name__}({', '.join(f'{k}={_shown(v)}' for k, v in given.items())})"
 
     def step(self, grads):
         """Move each parameter that has a gradient. grads: name -> array, as `prb.value_and_grad` returns it.
@@ -109,9 +113,15 @@ class Optimizer(MutableMapping):
         self.project(self._bounds)
 
     def project(self, bounds):
-        """Clip the values to their ranges. bounds: name -> (low, high); other names are ignored."""
+        """Clip the values to their ranges. bounds: name -> (low, high); other names are ignored.
+
+        What is clipped stops: its momentum would hold it at the limit when the gradient has turned already.
+        """
         for name in self._values.keys() & bounds.keys():
-            np.clip(self._values[name], *bounds[name], out=self._values[name])
+            value = self._values[name]
+            clipped = np.array(np.clip(value, *bounds[name]))
+            self._state[name][self.MOMENTUM][clipped != value] = 0
+            self._values[name] = clipped
 
     def state_dict(self):
         """All that changes from step to step, as a flat dict of arrays: values, moments, steps taken."""
@@ -147,6 +157,10 @@ class Optimizer(MutableMapping):
         """Read what `save` wrote. Raises ParameterError."""
         self.load_state_dict(read_arrays(path))
 
+    def _settings(self):
+        """What a kind has beside rates and bounds: name -> number."""
+        raise NotImplementedError
+
     def _kept(self):
         """Names of the arrays that each parameter has beside its value."""
         raise NotImplementedError
@@ -169,6 +183,8 @@ class Adam(Optimizer):
     lr, params, bounds: see `Optimizer`.
     """
 
+    MOMENTUM = "mean"
+
     def __init__(
         self, lr, params=None, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, uniform=False, amsgrad=False,
         bounds=None,
@@ -181,6 +197,10 @@ class Adam(Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.uniform, self.amsgrad = uniform, amsgrad
         super().__init__(lr, params, bounds=bounds)
+
+    def _settings(self):
+        names = ("beta_1", "beta_2", "epsilon", "uniform", "amsgrad")
+        return {name: getattr(self, name) for name in names}
 
     def _kept(self):
         return ("mean", "square", "largest") if self.amsgrad else ("mean", "square")
@@ -202,11 +222,16 @@ class SGD(Optimizer):
     momentum: from 0 to below 1. lr, params, bounds: see `Optimizer`.
     """
 
+    MOMENTUM = "velocity"
+
     def __init__(self, lr, params=None, *, momentum=0.0, bounds=None):
         if not 0 <= momentum < 1:
             raise ParameterError(f"momentum: {momentum!r} is out of range; it goes from 0 to below 1")
         self.momentum = momentum
         super().__init__(lr, params, bounds=bounds)
+
+    def _settings(self):
+        return {"momentum": self.momentum}
 
     def _kept(self):
         return ("velocity",)
@@ -241,6 +266,13 @@ def read_arrays(path):
     except Exception as error:  # zipfile and NumPy raise many kinds
         reason = getattr(error, "strerror", None) or "it is damaged or no .npz file"
         raise ParameterError(f"{path}: cannot be read: {reason}; name one that prb has saved") from None
+
+
+def _shown(value):
+    """A setting as text that is the same in another process, functions too."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    return getattr(value, "__qualname__", None) or repr(value)
 
 
 def _check_rate(place, rate):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
-from prb.errors import ParameterError
+from prb.errors import NotFiniteError, ParameterError
 from prb.optimizers import Optimizer
 from prb.scene.sensors import is_rigid
 
@@ -154,7 +154,7 @@ class Params(MutableMapping):
         if array.shape != shape:
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
-            raise ParameterError(f"{name}: has a number that is not finite")
+            raise NotFiniteError(f"{name}: has a number that is not finite")
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")
