@@ -28,7 +28,7 @@ def add_parser(commands, common):
                         help="instead of targets, the scene's own pictures with so many samples: are its "
                              "values found again?")  # fmt: skip
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|random",
-                        help="what to start from, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
+                        help="start from, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
     parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
                         help="sgd has a momentum of 0.9 (default: adam)")  # fmt: skip

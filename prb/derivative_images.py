@@ -196,11 +196,11 @@ def _plain(axes, title, size):
     axes.set_yticks([])
 
 
-def save_figure(path, figure):
+def save_figure(path, figure, dpi=130):
     """Write a figure of matplotlib's. Raises ImageError."""
     try:
         with atomic(path) as temporary:
-            figure.savefig(temporary, dpi=130)
+            figure.savefig(temporary, dpi=dpi)
     except OSError as error:
         reason = error.strerror or error
         raise ImageError(f"{path}: cannot be written: {reason}; choose another folder") from None

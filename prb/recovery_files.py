@@ -63,7 +63,7 @@ class RecoveryFiles:
             files.append(self.folder / "loss.png")
             save_figure(files[-1], _curve(recovery.losses))
             files.append(self.folder / "comparison.png")
-            save_figure(files[-1], _comparison(scene, recovery, views, targets, options))
+            save_figure(files[-1], _comparison(scene, recovery, views, targets, options), dpi=72)
         return [*files, *self._animation()]
 
     def _parameters(self, scene, source, recovery):

@@ -12,7 +12,7 @@ def with_values(data, names, params, write_bitmap):
     """(a copy of a scene's dictionary with the values of the named parameters, the names left out).
 
     params: name -> array, all of the scene's. What belongs to a mesh's vertices and faces stands in the
-        mesh's own file and is left out. write_bitmap: a function (name, texels) -> name of the picture's file.
+        mesh's own file and is left out. write_bitmap: a function (name, texels) -> its file's name.
     """
     data = copy.deepcopy(data)
     nodes = named_nodes(data)
