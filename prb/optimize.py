@@ -6,6 +6,7 @@ run that was never interrupted, bit for bit.
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def optimize(
             gradients = {name: gradients[name] + grads[name] / batch for name in names}
         return total, gradients
 
-    stopped = None
+    stopped, warned = None, False
     before = good = run.state()  # as the iteration before this one began, and as this one did
     hidden = None if progress else True  # None: shown on a terminal
     with tqdm(total=iterations, initial=len(run.losses), desc="optimize", disable=hidden, leave=False) as bar:
@@ -139,10 +140,12 @@ def optimize(
             while len(run.losses) < iterations:
                 k = len(run.losses)
                 before, good = good, run.state()
-                if on_iteration is not None:
-                    on_iteration(k)
                 try:
-                    value, gradients = evaluate(k)
+                    with warnings.catch_warnings(record=True) as caught:
+                        warnings.simplefilter("always")
+                        if on_iteration is not None:
+                            on_iteration(k)
+                        value, gradients = evaluate(k)
                 except NotFiniteError as error:
                     what, where = str(error).partition(";")[0], _moved(before, good, names)
                     good = before
@@ -153,6 +156,9 @@ def optimize(
                 except NotFiniteError as error:
                     raise NotFiniteError(f"iteration {k}: {str(error).partition(';')[0]}; {REMEDY}") from None
                 run.losses.append(value)
+                if caught and not warned:  # once, not in every iteration
+                    warned = True
+                    warnings.warn(f"iteration {k}: {caught[0].message}", stacklevel=2)
                 bar.set_postfix_str(f"loss {value:.4g}, rate {opt.rate(names[0]):.3g}", refresh=False)
                 bar.update()
                 if len(run.losses) % every == 0:
