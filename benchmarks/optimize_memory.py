@@ -2,8 +2,8 @@
 
     python benchmarks/optimize_memory.py [--iterations 1000] [--size 64]
 
-Prints the resident size of the process along the run, and the slope of a line through it, `kib_per_iteration`,
-once the kernels are compiled and the first tenth is over.
+Prints the resident size of the process along the run, and `kib_per_iteration`, the slope of a line through
+it without the first tenth, in which kernels are compiled.
 """
 
 import argparse
@@ -31,9 +31,8 @@ def main():
     target = prb.render(scene, spp=64, seed=1)
     prb.traverse(scene).update({RED: [0.01, 0.2, 0.9]})
     sizes = []
-    prb.optimize(
-        scene, RED, target, iterations=args.iterations, spp=4, on_iteration=lambda k: sizes.append(resident_kib())
-    )
+    options = dict(iterations=args.iterations, spp=4)
+    prb.optimize(scene, RED, target, on_iteration=lambda k: sizes.append(resident_kib()), **options)
     first = args.iterations // 10
     for k in range(first, args.iterations, max(args.iterations // 10, 1)):
         print(f"iteration {k:6}: resident_mib {sizes[k] / 1024:.1f}")

@@ -98,17 +98,17 @@ def run(scene, args, *, read_target, progress):
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
         resume=args.resume, on_iteration=on_iteration, progress=progress, **options,
     )  # fmt: skip
-    files.frame(views[0], len(recovery.losses), **frame)
-    source = args.scene, dict(args.define)
-    written = files.write(scene, source, recovery, views, targets, **shown)
+    done = len(recovery.losses)
+    files.frame(views[0], done, **frame)
+    source, frames = (args.scene, dict(args.define)), [*range(0, done, step), done]
+    written = files.write(scene, source, recovery, views, targets, frames, **shown)
     if recovery.stopped is not None:
         kept = f"{files.folder} has what there is"
         if isinstance(recovery.stopped, KeyboardInterrupt):
-            done = f"interrupted after {len(recovery.losses)} iterations"
-            raise KeyboardInterrupt(f"{done}; {kept}, --resume goes on")
+            raise KeyboardInterrupt(f"interrupted after {done} iterations; {kept}, --resume goes on")
         raise ParameterError(f"{recovery.stopped}; {kept}")
     report = {
-        "scene": args.scene, "iterations": len(recovery.losses), "seed": args.seed,
+        "scene": args.scene, "iterations": done, "seed": args.seed,
         "loss": recovery.losses[-1] if recovery.losses else None,
         "parameters": {name: value.tolist() for name, value in recovery.params.items()},
         "files": [str(file) for file in written],

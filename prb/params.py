@@ -155,6 +155,7 @@ class Params(MutableMapping):
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
             raise NotFiniteError(f"{name}: has a number that is not finite")
+        low, high = array.dtype.type(low), array.dtype.type(high)  # what a value at the limit is rounded to
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")

@@ -37,8 +37,9 @@ class RecoveryFiles:
             raise ParameterError(f"{what}; --resume goes on with that run, or choose another -o")
         try:
             (self.folder / "frames").mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.rglob(".prb-*"):  # of a run that was killed
-                leftover.unlink()
+            for place in (self.folder, self.folder / "frames"):
+                for leftover in place.glob(".prb-*"):  # of a run that was killed
+                    leftover.unlink()
         except OSError as error:
             raise ImageError(f"{folder}: cannot be written: {error.strerror}; choose another -o") from None
 
@@ -48,12 +49,13 @@ class RecoveryFiles:
 
     def frame(self, scene, k, **options):
         """Render and keep the picture before iteration k, which the animation shows."""
-        write_image(self.folder / "frames" / f"{k:06}.png", reduced(render(scene, **options), FRAME))
+        write_image(self._frame(k), reduced(render(scene, **options), FRAME))
 
-    def write(self, scene, source, recovery, views, targets, **options):
+    def write(self, scene, source, recovery, views, targets, frames, **options):
         """All files but checkpoint and frames. Returns their paths.
 
-        source: (scene file, values for its $names). options: of the renders.
+        source: (scene file, values for its $names). frames: numbers of those in the animation. options: of
+        the renders.
         """
         files = self._parameters(scene, source, recovery)
         files.append(self._text("loss.csv", "iteration,loss\n" + "".join(
@@ -64,7 +66,7 @@ class RecoveryFiles:
             save_figure(files[-1], _curve(recovery.losses))
             files.append(self.folder / "comparison.png")
             save_figure(files[-1], _comparison(scene, recovery, views, targets, options), dpi=72)
-        return [*files, *self._animation()]
+        return [*files, self._animation(frames)]
 
     def _parameters(self, scene, source, recovery):
         """parameters.json, scene.json, and the textures that both name."""
@@ -102,18 +104,19 @@ class RecoveryFiles:
             raise ImageError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
         return path
 
-    def _animation(self):
+    def _frame(self, k):
+        return self.folder / "frames" / f"{k:06}.png"
+
+    def _animation(self, frames):
         """animation.gif of the frames, which are read one at a time."""
         from PIL import Image
 
-        frames = sorted((self.folder / "frames").glob("*.png"))
-        if not frames:
-            return []
+        frames = [k for k in frames if self._frame(k).exists()]
         path = self.folder / "animation.gif"
 
         def pictures():
-            for frame in frames:
-                with Image.open(frame) as image:
+            for k in frames:
+                with Image.open(self._frame(k)) as image:
                     yield image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
 
         shown = pictures()
@@ -125,7 +128,7 @@ class RecoveryFiles:
         except OSError as error:
             reason = error.strerror or error
             raise ImageError(f"{path}: cannot be written: {reason}; choose another -o") from None
-        return [path]
+        return path
 
 
 def frame_step(iterations):
