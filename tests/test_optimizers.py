@@ -85,6 +85,21 @@ def test_bounds_clip_after_each_step():
     assert opt["x"].tolist() == [0.2, 0.8]
 
 
+@pytest.mark.parametrize("make", [lambda **o: prb.Adam(0.1, **o), lambda **o: prb.SGD(0.1, momentum=0.9, **o)])
+def test_what_was_clipped_leaves_the_limit_at_once(make):
+    """Momentum into the limit is gone when the gradient turns; without the limit it goes on."""
+    free, held = make(), make(bounds={"x": (0.0, 1.0)})
+    for opt in (free, held):
+        opt["x"] = [0.15]
+        for _ in range(5):
+            opt.step({"x": [1.0]})
+    assert held["x"] == 0
+    before = free["x"]
+    for opt in (free, held):
+        opt.step({"x": [-0.5]})
+    assert free["x"] < before and held["x"] > 0
+
+
 def test_update_clips_to_what_the_scene_allows():
     scene = prb.load_file("cornell-box")
     params = prb.traverse(scene)
