@@ -85,10 +85,10 @@ def test_bounds_clip_after_each_step():
     assert opt["x"].tolist() == [0.2, 0.8]
 
 
-@pytest.mark.parametrize("make", [lambda **o: prb.Adam(0.1, **o), lambda **o: prb.SGD(0.1, momentum=0.9, **o)])
-def test_what_was_clipped_leaves_the_limit_at_once(make):
+@pytest.mark.parametrize("kind, options", [(prb.Adam, {}), (prb.SGD, {"momentum": 0.9})])
+def test_what_was_clipped_leaves_the_limit_at_once(kind, options):
     """Momentum into the limit is gone when the gradient turns; without the limit it goes on."""
-    free, held = make(), make(bounds={"x": (0.0, 1.0)})
+    free, held = kind(0.1, **options), kind(0.1, bounds={"x": (0.0, 1.0)}, **options)
     for opt in (free, held):
         opt["x"] = [0.15]
         for _ in range(5):
