@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")  # standard output belongs to the program
 os.environ.setdefault("TI_LOG_LEVEL", "error")
 
+from prb import losses, schedules  # noqa: E402
 from prb.adjoint import FiniteDifference, ReplayAdjoint, TapeAdjoint  # noqa: E402
 from prb.check import check  # noqa: E402
 from prb.device import Scene  # noqa: E402
@@ -17,19 +18,24 @@ from prb.errors import (  # noqa: E402
     DeviceError,
     ImageError,
     MemoryLimitError,
+    NotFiniteError,
     ParameterError,
     PrbError,
     SceneError,
 )
 from prb.load import bundled_scenes, convert_file, load_dict, load_file  # noqa: E402
+from prb.optimize import Recovery, optimize  # noqa: E402
+from prb.optimizers import SGD, Adam  # noqa: E402
 from prb.params import Params, traverse  # noqa: E402
 from prb.render import Estimate, render, render_backward, render_forward  # noqa: E402
 from prb.runtime import available_archs, init  # noqa: E402
+from prb.value_and_grad import value_and_grad  # noqa: E402
 
 __all__ = [
-    "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError", "ParameterError",
-    "Params", "PrbError", "ReplayAdjoint", "Scene", "SceneError", "TapeAdjoint", "available_archs",
-    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "render", "render_backward",
-    "render_forward", "traverse",
+    "Adam", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
+    "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery", "ReplayAdjoint", "SGD",
+    "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes", "check", "convert_file",
+    "init", "load_dict", "load_file", "losses", "optimize", "render", "render_backward",
+    "render_forward", "schedules", "traverse", "value_and_grad",
 ]  # fmt: skip
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ from prb.errors import ParameterError
 from prb.integrate import check_samples, integrate
 from prb.kernels import path
 from prb.params import select, slots
-from prb.render import _viewed
+from prb.render import viewed
 from prb.verdicts import REFUTED, SMALL, UNDECIDED, judge, seeds_needed, weigh
 
 STEPS = (0.1, 0.05, 0.025)
@@ -148,7 +148,7 @@ def check(
     Gradients are interior derivatives: one whose parameter moves a silhouette or the edge of a shadow is
     rightly refuted, and the remark is that a discontinuity is likely.
     """
-    scene = _viewed(scene, sensor)
+    scene = viewed(scene, sensor)
     method = ReplayAdjoint() if adjoint is None else adjoint
     if isinstance(method, FiniteDifference):
         raise ParameterError("adjoint: finite differences cannot check themselves; take another method")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from prb import cli_optimize
 from prb.errors import ImageError, ParameterError, PrbError
 from prb.images import atomic, check_output, read_image, write_image
 
@@ -133,6 +134,8 @@ def _parser():
                       help="also write the derivative image of each number, by path replay: EXR, PNG and a "
                            "contact sheet")  # fmt: skip
     grad.set_defaults(run=_grad)
+
+    cli_optimize.add_parser(commands, common).set_defaults(run=_optimize)
 
     check = commands.add_parser("check", parents=[common], help="test gradients against finite differences")
     check.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
@@ -331,6 +334,15 @@ def _grad(args):
         files = derivative_images.write(scene, parts, args.images, seed=args.seed, **options)
         report["images"] = [str(file) for file in files]
     return _json(**report) if args.json else _gradients(scene, report, grads)
+
+
+def _optimize(args):
+    import prb
+
+    if args.arch is not None:
+        prb.init(args.arch)
+    report = cli_optimize.run(_load_scene(args), args, read_target=_target, progress=_progress())
+    return _json(**report) if args.json else cli_optimize.table(report)
 
 
 def _check_certainty(args):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prb.errors import ImageError, ParameterError
-from prb.images import atomic, to_srgb, write_image
+from prb.images import atomic, reduced, to_srgb, write_image
 from prb.params import slots
 
 LIMIT = 64  # of components: each takes one pass
@@ -54,7 +54,7 @@ def components(scene, names):
     for name, shape in shapes.items():
         for index in np.ndindex(shape):
             label = ".".join([name, *map(str, index)])
-            found.append(Component(name, index, _file_name(label, taken)))
+            found.append(Component(name, index, file_name(label, taken)))
     return found
 
 
@@ -91,10 +91,10 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
     except OSError as error:
         reason = error.strerror or error
         raise ImageError(f"{folder}: the folder cannot be made: {reason}; choose another one") from None
-    with_colours = _has_matplotlib()
+    with_colours = has_matplotlib()
     options = dict(spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     files, panels = [], []
-    picture = _reduced(render(scene, **options)) if with_colours else None
+    picture = reduced(render(scene, **options), PANEL) if with_colours else None
     for part in parts:
         tangent = np.zeros(slots(scene)[part.name].shape, np.float32)
         tangent[part.index] = 1
@@ -107,11 +107,11 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
             mean = derivative.mean(axis=2, dtype=np.float64)
             end = limit(mean)
             files.append(folder / f"{part.file}.png")
-            _save(files[-1], _single(mean, end, part.label))
-            panels.append((_reduced(mean), end, part.label))
+            save_figure(files[-1], _single(mean, end, part.label))
+            panels.append((reduced(mean, PANEL), end, part.label))
     if with_colours:
         files.append(folder / f"{SHEET}.png")
-        _save(files[-1], _contact_sheet(picture, panels, scene.name))
+        save_figure(files[-1], _contact_sheet(picture, panels, scene.name))
     return files
 
 
@@ -124,7 +124,7 @@ def limit(image):
     return float(np.percentile(size, PERCENTILE) or size.max())
 
 
-def _file_name(label, taken):
+def file_name(label, taken):
     """A name that every file system takes and that is not among those taken, whatever their case."""
     base = re.sub(r"[^\w.+-]+", "_", label).lstrip(".")
     base = base.encode("ascii", "replace").decode().replace("?", "_")[:LONGEST] or "_"
@@ -136,21 +136,14 @@ def _file_name(label, taken):
     return name
 
 
-def _has_matplotlib():
+def has_matplotlib():
+    """True if pictures can be drawn; else a warning says what is left out."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        warnings.warn("EXR files only, no PNG without matplotlib: pip install 'prb[bench]'", stacklevel=3)
+        warnings.warn("no drawn PNG without matplotlib: pip install 'prb[bench]'", stacklevel=3)
         return False
     return True
-
-
-def _reduced(image):
-    """The image as means over square blocks, small enough for a panel of the contact sheet."""
-    height, width = image.shape[:2]
-    k = min(-(-max(height, width) // PANEL), height, width)
-    image = image[: height // k * k, : width // k * k]
-    return image.reshape(height // k, k, width // k, k, *image.shape[2:]).mean(axis=(1, 3))
 
 
 def _single(mean, end, label):
@@ -203,10 +196,11 @@ def _plain(axes, title, size):
     axes.set_yticks([])
 
 
-def _save(path, figure):
+def save_figure(path, figure, dpi=130):
+    """Write a figure of matplotlib's. Raises ImageError."""
     try:
         with atomic(path) as temporary:
-            figure.savefig(temporary, dpi=130)
+            figure.savefig(temporary, dpi=dpi)
     except OSError as error:
         reason = error.strerror or error
         raise ImageError(f"{path}: cannot be written: {reason}; choose another folder") from None

@@ -17,6 +17,10 @@ class ParameterError(PrbError):
     """A parameter name or value that does not fit the scene."""
 
 
+class NotFiniteError(ParameterError):
+    """A loss or a gradient that is not finite."""
+
+
 class DeviceError(PrbError):
     """An architecture that is not available, or an object that outlived its `prb.init`."""
 

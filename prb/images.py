@@ -92,7 +92,7 @@ def write_image(path, image):
     try:
         with atomic(path) as temporary:
             if suffix == ".exr":
-                _write_exr(temporary, image)
+                _write_exr(temporary, {"RGB": np.ascontiguousarray(image)})
             elif suffix == ".npy":
                 np.save(temporary, image)
             elif suffix == ".hdr":
@@ -105,6 +105,26 @@ def write_image(path, image):
     except (ValueError, RuntimeError) as error:  # of imageio and OpenEXR
         reason = _reason(error).replace(temporary, path.name)
         raise ImageError(f"{path}: cannot be written: {reason}; choose another place or format") from None
+
+
+def write_texels(path, texels):
+    """Write (height, width, 1 or 3) as EXR, just what `read_texels` reads again. Raises ImageError."""
+    texels = np.asarray(texels, np.float32)
+    if texels.shape[2] == 3:
+        return write_image(path, texels)
+    try:
+        with atomic(path) as temporary:
+            _write_exr(temporary, {"Y": np.ascontiguousarray(texels[..., 0])})
+    except (OSError, RuntimeError) as error:
+        raise ImageError(f"{path}: cannot be written: {_reason(error)}; choose another place") from None
+
+
+def reduced(image, most):
+    """The image as means over square blocks, its longer side `most` pixels at most."""
+    height, width = image.shape[:2]
+    k = min(-(-max(height, width) // most), height, width)
+    image = image[: height // k * k, : width // k * k]
+    return image.reshape(height // k, k, width // k, k, *image.shape[2:]).mean(axis=(1, 3))
 
 
 def read_image(path):
@@ -185,11 +205,11 @@ def _read_with_imageio(path):
     return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == bool else pixels
 
 
-def _write_exr(path, image):
+def _write_exr(path, channels):
     import OpenEXR
 
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with OpenEXR.File(header, {"RGB": np.ascontiguousarray(image)}) as file:
+    with OpenEXR.File(header, channels) as file:
         file.write(str(path))
 
 

@@ -9,7 +9,7 @@ from prb.device import Scene
 from prb.errors import ImageError, SceneError
 from prb.images import atomic
 from prb.scene import load_model_dict, load_model_file
-from prb.scene.load import is_xml, load_document
+from prb.scene.load import is_xml, load_document, read_dict
 from prb.scene.xml import read_xml
 
 
@@ -44,12 +44,22 @@ def convert_file(path, output, parameters=None):
         raise SceneError(f"{path}: is not XML; only Mitsuba's XML needs to be converted")
     document = read_xml(path, parameters, relative_to=output.parent)
     model = load_document(document, base_dir=output.parent)
-    try:
-        with atomic(output) as temporary:
-            Path(temporary).write_text(_indented(document.data) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ImageError(f"{output}: cannot be written: {error.strerror}; choose another place") from None
+    write_scene(output, document.data)
     return model
+
+
+def write_scene(path, data):
+    """Write a scene's dictionary as a JSON file. Raises ImageError."""
+    try:
+        with atomic(path) as temporary:
+            Path(temporary).write_text(_indented(data) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written: {error.strerror}; choose another place") from None
+
+
+def scene_dict(path, parameters=None, *, relative_to):
+    """The dictionary of a scene file or a bundled scene, its files named relative to a folder."""
+    return read_dict(_scene_file(path), parameters, relative_to=relative_to)
 
 
 def _indented(value, depth=0):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
-from prb.errors import ParameterError
+from prb.errors import NotFiniteError, ParameterError
+from prb.optimizers import Optimizer
 from prb.scene.sensors import is_rigid
 
 ALIASES = {
@@ -153,7 +154,8 @@ class Params(MutableMapping):
         if array.shape != shape:
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
-            raise ParameterError(f"{name}: has a number that is not finite")
+            raise NotFiniteError(f"{name}: has a number that is not finite")
+        low, high = array.dtype.type(low), array.dtype.type(high)  # what a value at the limit is rounded to
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")
@@ -181,10 +183,13 @@ class Params(MutableMapping):
         return name in self._slots and self._slots[name].differentiable
 
     def update(self, values=()):
-        """Make assigned values take effect. values: a mapping to assign first.
+        """Make assigned values take effect. values: a mapping to assign first; an optimiser's own values are
+        clipped to their ranges for that, so that they are those of the scene.
 
         Raises ParameterError, and then nothing has changed.
         """
+        if isinstance(values, Optimizer):
+            values.project({name: (slot.low, slot.high) for name, slot in self._slots.items()})
         assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
         pending = {**self._pending, **assigned}
         self._check_clipping(pending)

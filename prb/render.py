@@ -36,10 +36,10 @@ def render(scene, *, sensor=None, spp=None, seed=0, max_depth=None, progress=Fal
     Raises ParameterError for numbers that make no sense. Warns where paths had to be left out because a
     contribution was not finite.
     """
-    scene = _viewed(scene, sensor)
-    _check_memory(scene, path.PRIMAL)
+    scene = viewed(scene, sensor)
+    check_memory(scene, path.PRIMAL)
     result = integrate(scene, path.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
-    _report(result)
+    report_rejected(result)
     return result.image.astype(np.float32)
 
 
@@ -74,7 +74,7 @@ def render_backward(
     Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
     finite. Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
     """
-    scene = _viewed(scene, sensor)
+    scene = viewed(scene, sensor)
     names = select(scene, params)
     result = backward(
         scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, names=names, stderr=stderr,
@@ -103,8 +103,8 @@ def backward(
     progress=False,
 ):
     """As `render_backward`: a `Result` with the flat gradient, and the image of the same paths as well."""
-    scene = _viewed(scene, sensor)
-    _check_memory(scene, path.REVERSE)
+    scene = viewed(scene, sensor)
+    check_memory(scene, path.REVERSE)
     weight = checked_image(grad_image, scene.image_shape, "grad_image")
     method = ReplayAdjoint() if adjoint is None else adjoint
     options = dict(spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress)
@@ -114,7 +114,7 @@ def backward(
     elif any(special.values()):
         raise ParameterError("adjoint: only ReplayAdjoint() takes stderr, deterministic and first_sample")
     result = method.backward(scene, weight, **options)
-    _report(result)
+    report_rejected(result)
     return result
 
 
@@ -129,8 +129,8 @@ def render_forward(
     Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError. Interior
     derivatives only.
     """
-    scene = _viewed(scene, sensor)
-    _check_memory(scene, path.FORWARD)
+    scene = viewed(scene, sensor)
+    check_memory(scene, path.FORWARD)
     if not isinstance(tangents, Mapping):
         raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
     known = slots(scene)
@@ -153,7 +153,7 @@ def render_forward(
         scene, path.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=flat, progress=progress,
         names=list(tangents), variance=stderr, label="derivative",
     )  # fmt: skip
-    _report(result)
+    report_rejected(result)
     tangent = result.tangent.astype(np.float32)
     return Estimate(tangent, np.sqrt(result.variance).astype(np.float32)) if stderr else tangent
 
@@ -178,7 +178,7 @@ def checked_image(image, shape, place):
     return image
 
 
-def _viewed(scene, sensor):
+def viewed(scene, sensor):
     """The scene as that sensor sees it."""
     if not isinstance(scene, Scene):
         what = type(scene).__name__
@@ -186,7 +186,7 @@ def _viewed(scene, sensor):
     return scene.view(sensor)
 
 
-def _check_memory(scene, mode):
+def check_memory(scene, mode):
     """Refuse a film that this machine cannot hold, rather than be killed while it renders."""
     height, width, _ = scene.image_shape
     needed = height * width * BYTES_PER_PIXEL[mode]
@@ -196,7 +196,7 @@ def _check_memory(scene, mode):
         raise ParameterError(f"film: {film}, this machine has {there / 2**30:.1f}; choose a smaller size")
 
 
-def _report(result):
+def report_rejected(result):
     if result.rejected:
         warnings.warn(
             f"{result.rejected} paths had a contribution that is not finite and were left out", stacklevel=3

@@ -6,6 +6,7 @@ turns these tests red.
 
 import numpy as np
 import pytest
+from bundled import SCENES
 
 import prb
 from prb.adjoint import METHODS
@@ -34,14 +35,14 @@ def compare(scene, weight, **options):
 
 @pytest.mark.parametrize("rr_depth", [3, 10000])
 @pytest.mark.parametrize("depth", [1, 2, 3, 8, 32])
-@pytest.mark.parametrize("name", sorted(prb.bundled_scenes()))
+@pytest.mark.parametrize("name", SCENES)
 def test_replay_is_the_tape(name, depth, rr_depth):
     scene = prepared(name, 16, rr_depth)
     weight = np.random.default_rng(depth).normal(size=scene.image_shape)
     compare(scene, weight, spp=3, seed=depth, max_depth=depth)
 
 
-@pytest.mark.parametrize("name", sorted(prb.bundled_scenes()))
+@pytest.mark.parametrize("name", SCENES)
 def test_replay_is_the_tape_path_by_path(name):
     """One path at a time: no sum in which faults could cancel."""
     scene = prepared(name, 4)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from bundled import SCENES
 from material_scenes import DIFFUSE, RECTANGLE, image, rgb, scene_of
 from planted_faults import FAULTS, forget, planted
 from scipy import stats
@@ -113,7 +114,7 @@ def prepared(name, size=12):
     return scene
 
 
-@pytest.mark.parametrize("name", sorted(prb.bundled_scenes()))
+@pytest.mark.parametrize("name", SCENES)
 def test_no_false_alarm_quick(name):
     scene = prepared(name)
     before = scene.values.copy(), scene.model.integrator.rr_depth
@@ -124,7 +125,7 @@ def test_no_false_alarm_quick(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(prb.bundled_scenes()))
+@pytest.mark.parametrize("name", SCENES)
 def test_no_false_alarm(name):
     report = prb.check(prepared(name, 16), seeds=100, spp=4, significance=1e-3)
     assert not report.refuted, report

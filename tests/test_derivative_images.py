@@ -11,7 +11,7 @@ from PIL import Image
 import prb
 from prb import derivative_images
 from prb.cli import main
-from prb.images import read_image
+from prb.images import read_image, reduced
 from prb.params import slots
 
 SPHERE = ["grad", "blinn-phong-sphere", "--spp", "2", "--size", "12x12"]
@@ -83,16 +83,16 @@ def test_limits_of_the_colours():
 
 def test_contact_sheet_of_a_large_picture_is_reduced():
     image = np.arange(2000 * 1000 * 3, dtype=float).reshape(2000, 1000, 3)
-    small = derivative_images._reduced(image)
+    small = reduced(image, derivative_images.PANEL)
     assert small.shape == (500, 250, 3)
     np.testing.assert_allclose(small[0, 0], image[:4, :4].mean(axis=(0, 1)))
-    assert derivative_images._reduced(image[:1]).shape == (1, 1000, 3)
+    assert reduced(image[:1], derivative_images.PANEL).shape == (1, 1000, 3)
 
 
 def test_file_names_are_tame_and_differ():
     taken = {"contact"}
     names = ["a/b.value", "a b.value", "A b.value", "../x.value", "x" * 300, "x" * 301, "", "\u7403.v"]
-    files = [derivative_images._file_name(name, taken) for name in names]
+    files = [derivative_images.file_name(name, taken) for name in names]
     assert len({file.lower() for file in files}) == len(names)
     assert all("/" not in f and not f.startswith(".") and 0 < len(f) < 200 and f.isascii() for f in files)
     assert files[0] == "a_b.value"

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import bundled
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from prb import integrate as launches
 from prb.params import select, slots
 
 STEP = 0.05  # of a parameter's size
-SCENES = {name: prb.load_file(name) for name in prb.bundled_scenes()}
+SCENES = {name: prb.load_file(name) for name in bundled.SCENES}
 
 
 def prepared(name, size=24):

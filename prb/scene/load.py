@@ -1,6 +1,7 @@
 """A scene dictionary, a JSON or an XML file to a `SceneModel`: names, references, and the top level."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from prb.scene.model import Integrator, SceneModel
 from prb.scene.plugins import MITSUBA_PLUGINS, PLUGINS
 from prb.scene.reader import Context, Node, Reader, describe, fail, kind_of, nearest
 from prb.scene.shapes import in_world
-from prb.scene.xml import Document, read_xml
+from prb.scene.xml import Document, file_name, read_xml
 
 _MAX_NESTING = 64
 _ENVIRONMENTS = ("constant", "envmap")  # emitters all around the scene, of which there is one
@@ -59,6 +60,32 @@ def is_xml(path: Path, data: bytes) -> bool:
     """Whether a scene file is XML, by its name or its first character (in UTF-8 or UTF-16)."""
     start = data.removeprefix(b"\xef\xbb\xbf").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
     return path.suffix.lower() == ".xml" or start.lstrip(b" \t\r\n\0").startswith(b"<")
+
+
+def read_dict(path: str | Path, parameters: Mapping[str, Any] | None = None, *,
+              relative_to: str | Path) -> dict[str, Any]:
+    """The dictionary of a scene file, with the names of its files as a scene in `relative_to` writes them."""
+    path, folder = Path(path), Path(os.path.realpath(relative_to))
+    data = path.read_bytes()
+    if is_xml(path, data):
+        return read_xml(path, parameters, relative_to=folder).data
+
+    def moved(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        d = {key: moved(item) for key, item in value.items()}
+        if isinstance(d.get("filename"), str):
+            d["filename"] = file_name(Path(os.path.realpath(path.parent / d["filename"])), folder)
+        return d
+
+    return moved(_read_json(path, data))
+
+
+def named_nodes(d: Mapping) -> dict[str, Mapping]:
+    """The dictionary of every plugin of a scene, by what the names of its parameters begin with."""
+    context = Context(PLUGINS, MITSUBA_PLUGINS, Path("."))
+    _index(context, d, "", "", "scene", [])
+    return {node.name: node.data for node in context.nodes.values() if kind_of(node.data) != "ref"}
 
 
 def load_document(document: Document, *, base_dir: str | Path | None = None) -> SceneModel:

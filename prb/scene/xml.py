@@ -63,7 +63,7 @@ def read_xml(path: str | Path, parameters: Mapping[str, Any] | None = None, *,
     source = _Source(Path(path), {k: parameter_text(k, v) for k, v in (parameters or {}).items()})
     root = source.read()
     folder = None if relative_to is None else Path(os.path.realpath(relative_to))
-    builder = Builder(source.ids, source.aliases, source.warn, lambda file: _file_name(file, folder))
+    builder = Builder(source.ids, source.aliases, source.warn, lambda file: file_name(file, folder))
     return Document(builder.scene(root), source.warnings, builder.places, source.files)
 
 
@@ -78,7 +78,8 @@ def parameter_text(name: str, value: Any) -> str:
     fail(name, f"a parameter of a scene is a text, a number or true or false, got a {type(value).__name__}")
 
 
-def _file_name(file: Path, folder: Path | None) -> str:
+def file_name(file: Path, folder: Path | None) -> str:
+    """How a scene in the folder names a file: relative where the two have a folder in common."""
     file = Path(os.path.abspath(file))
     if folder is None or file.anchor != folder.anchor:
         return str(file)

@@ -1,0 +1,41 @@
+"""A picture and its gradient from the same samples, without bias: each half of the samples carries the loss
+gradient of the other.
+
+The derivative of a loss that is not linear depends on the picture. Taken at the picture of the very paths
+that it is pulled back along, it is correlated with them, and the gradient is biased. The two halves are
+independent, and the derivative of a squared error is linear in the picture, so what crosses over has no bias.
+"""
+
+from prb.errors import ParameterError
+from prb.integrate import Result, check_samples, integrate
+from prb.kernels import path
+
+HIT_BUDGET = 256 * 2**20  # bytes
+
+
+def estimate(scene, adjoint_of, names, *, spp=None, seed=0, max_depth=None, hit_budget=HIT_BUDGET):
+    """The picture of spp samples and the gradient of a loss, from one set of samples. Returns a `Result`.
+
+    adjoint_of: picture -> derivative of the loss by it, both (height, width, 3); called with that of each
+        half. names: the parameters that are differentiated.
+    spp: 2 at least; of an odd number one half has one more. hit_budget: bytes that kept hits may take.
+    The result's image is that of all samples, its gradient one number for each of the scene's parameters.
+    Raises ParameterError.
+    """
+    spp = scene.sensor.sample_count if spp is None else spp
+    max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
+    check_samples(spp, seed, max_depth)
+    if spp < 2:
+        raise ParameterError("spp: 1 sample cannot be halved for picture and gradient; take 2 at least")
+    first = spp - spp // 2
+    halves = [dict(spp=first, first_sample=0), dict(spp=spp - first, first_sample=first)]
+    common = dict(seed=seed, max_depth=max_depth)
+    pictures = [integrate(scene, path.PRIMAL, **common, **half) for half in halves]
+    image, gradient = 0.0, 0.0
+    for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
+        share = half["spp"] / spp
+        image = image + share * own.image
+        adjoint = adjoint_of(other.image)
+        reverse = integrate(scene, path.REVERSE, image_adjoint=adjoint, names=names, **common, **half)
+        gradient = gradient + share * reverse.gradient
+    return Result(image, gradient, rejected=sum(picture.rejected for picture in pictures))

@@ -1,0 +1,147 @@
+"""Losses: how far a picture is from a target, and the derivative of that.
+
+A loss is a function image -> (value, derivative): a number, and its derivative by the image in the image's
+shape. `l1`, `l2`, `relative_l2` and `log` make one from a target; values are means over pixels and channels.
+`masked` and `multiscale` make one from those. For squared errors, `l2` and `relative_l2`, the gradients of
+`prb.value_and_grad` have no bias; for the others it shrinks as the samples grow.
+"""
+
+import numpy as np
+
+from prb.errors import ImageError, ParameterError
+
+
+def l1(target):
+    """The mean absolute difference."""
+    target = _checked(target)
+
+    def loss(image):
+        difference = _same_shape(image, target) - target
+        return float(np.abs(difference).mean()), np.sign(difference) / difference.size
+
+    return loss
+
+
+def l2(target):
+    """The mean squared difference."""
+    return _squared(_checked(target), 1.0)
+
+
+def relative_l2(target, epsilon=1e-2):
+    """The mean of squared differences over target^2 + epsilon, so that what is dark counts as well."""
+    target = _checked(target)
+    return _squared(target, 1 / (target**2 + epsilon))
+
+
+def log(target):
+    """The mean squared difference of log(1 + x), where x below zero counts as zero."""
+    target = np.log1p(np.maximum(_checked(target), 0))
+
+    def loss(image):
+        positive = np.maximum(_same_shape(image, target), 0)
+        difference = np.log1p(positive) - target
+        slope = np.where(np.asarray(image) > 0, 1 / (1 + positive), 0.0)
+        return float((difference**2).mean()), 2 * difference * slope / difference.size
+
+    return loss
+
+
+LOSSES = {"l1": l1, "l2": l2, "relative_l2": relative_l2, "log": log}
+
+
+def masked(loss, target, mask):
+    """A loss of some pixels only. loss: a name of `LOSSES` or a function target -> loss that takes each
+    number for itself. mask: (height, width), true where a pixel counts."""
+    target, mask = _checked(target), np.asarray(mask, bool)
+    if mask.shape != target.shape[:2]:
+        raise ImageError(f"mask: expected shape {target.shape[:2]} (height, width), got {mask.shape}")
+    if not mask.any():
+        raise ImageError("mask: no pixel is left; let it be true somewhere")
+    of_pixels = made(loss)(target[mask])
+
+    def masked_loss(image):
+        image = _same_shape(image, target)
+        derivative = np.zeros(image.shape)
+        value, derivative[mask] = of_pixels(image[mask])
+        return value, derivative
+
+    return masked_loss
+
+
+def multiscale(loss, target, levels=4):
+    """The mean of a loss over the picture and its reductions; each is the means of 2 x 2 pixels of the one
+    before, without an odd last row or column. loss: as for `masked`."""
+    target, make = _checked(target), made(loss)
+    if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
+        raise ParameterError(f"levels: {levels!r} is out of range; it is a whole number from 1 on")
+    if min(target.shape[:2]) < 2 ** (levels - 1):
+        size = f"{target.shape[1]} x {target.shape[0]} pixels"
+        raise ParameterError(f"levels: {size} cannot be halved {levels - 1} times; take fewer levels")
+    targets = [target]
+    while len(targets) < levels:
+        targets.append(_halved(targets[-1]))
+    losses = [make(t) for t in targets]
+
+    def multiscale_loss(image):
+        images = [_same_shape(image, target)]
+        while len(images) < levels:
+            images.append(_halved(images[-1]))
+        found = [of_level(reduced) for of_level, reduced in zip(losses, images, strict=True)]
+        derivative = found[-1][1]
+        for (_, finer), reduced in zip(found[-2::-1], images[-2::-1], strict=True):
+            derivative = finer + _spread(derivative, reduced.shape)
+        return sum(value for value, _ in found) / levels, derivative / levels
+
+    return multiscale_loss
+
+
+def _squared(target, weight):
+    def loss(image):
+        difference = _same_shape(image, target) - target
+        weighted = weight * difference
+        return float((weighted * difference).mean()), 2 * weighted / difference.size
+
+    return loss
+
+
+def made(loss):
+    """The function target -> loss that a name stands for. Raises ParameterError."""
+    if callable(loss):
+        return loss
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise ParameterError(f"loss: {loss!r} is unknown; the losses are {', '.join(LOSSES)}")
+    return LOSSES[loss]
+
+
+def _halved(image):
+    height, width = (n // 2 for n in image.shape[:2])
+    blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, *image.shape[2:])
+    return blocks.mean(axis=(1, 3))
+
+
+def _spread(derivative, shape):
+    """The derivative by an image of the given shape, of one by its half."""
+    found = np.zeros(shape)
+    height, width = derivative.shape[:2]
+    found[: 2 * height, : 2 * width] = derivative.repeat(2, axis=0).repeat(2, axis=1) / 4
+    return found
+
+
+def _checked(target):
+    try:
+        target = np.asarray(target, np.float64)
+    except (TypeError, ValueError):
+        raise ImageError(f"target: expected an array of numbers, got {type(target).__name__}") from None
+    if target.size == 0 or target.ndim < 2:
+        raise ImageError(f"target: expected (height, width, channels), got {target.shape}")
+    if not np.isfinite(target).all():
+        raise ImageError("target: has numbers that are not finite; replace them")
+    return target
+
+
+def _same_shape(image, target):
+    image = np.asarray(image, np.float64)
+    if image.shape != target.shape:
+        shapes = f"{target.shape} and the picture {image.shape}"
+        raise ImageError(f"target: has shape {shapes}; resize one of them")
+    return image
