@@ -4,10 +4,14 @@ gradient of the other.
 The derivative of a loss that is not linear depends on the picture. Taken at the picture of the very paths
 that it is pulled back along, it is correlated with them, and the gradient is biased. The two halves are
 independent, and the derivative of a squared error is linear in the picture, so what crosses over has no bias.
+
+Picture and gradient have the same paths, so their vertices are kept in between, as many as there is room for.
 """
 
+from numbers import Real
+
 from prb.errors import ParameterError
-from prb.integrate import Result, check_samples, integrate
+from prb.integrate import Hits, Result, check_samples, integrate
 from prb.kernels import path
 
 HIT_BUDGET = 256 * 2**20  # bytes
@@ -27,15 +31,21 @@ def estimate(scene, adjoint_of, names, *, spp=None, seed=0, max_depth=None, hit_
     check_samples(spp, seed, max_depth)
     if spp < 2:
         raise ParameterError("spp: 1 sample cannot be halved for picture and gradient; take 2 at least")
+    if isinstance(hit_budget, bool) or not isinstance(hit_budget, Real) or not hit_budget >= 0:
+        raise ParameterError(f"hit_budget: {hit_budget!r} is not a number of bytes; 0 keeps nothing")
     first = spp - spp // 2
     halves = [dict(spp=first, first_sample=0), dict(spp=spp - first, first_sample=first)]
-    common = dict(seed=seed, max_depth=max_depth)
-    pictures = [integrate(scene, path.PRIMAL, **common, **half) for half in halves]
+    common = dict(seed=seed, max_depth=max_depth, names=names)
+    hits = Hits.of(scene, spp, max_depth, hit_budget)
+    mode = path.PRIMAL if hits is None else path.REVERSE
+    pictures = [integrate(scene, mode, hits=hits, **common, **half) for half in halves]
+    if hits is not None:
+        hits.second_sweep()
     image, gradient = 0.0, 0.0
     for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
         share = half["spp"] / spp
         image = image + share * own.image
         adjoint = adjoint_of(other.image)
-        reverse = integrate(scene, path.REVERSE, image_adjoint=adjoint, names=names, **common, **half)
+        reverse = integrate(scene, path.REVERSE, image_adjoint=adjoint, hits=hits, **common, **half)
         gradient = gradient + share * reverse.gradient
     return Result(image, gradient, rejected=sum(picture.rejected for picture in pictures))

@@ -254,6 +254,13 @@ class Hits:
             self._launches[key] = empty((workers, row), vec37f), empty(paths, vec21f)
         return self._launches[key]
 
+    def nbytes(self):
+        """Bytes that are allocated."""
+        return sum(
+            VERTEX * int(np.prod(cache.shape)) + PATH * paths.shape[0]
+            for cache, paths in self._launches.values()
+        )
+
 
 class Spread:
     """The variance of a gradient from batches of samples, which are independent.

@@ -171,7 +171,8 @@ def test_environment_tables_are_distribution_functions():
         edges = (np.arange(len(first)) / len(first)).astype(np.float32)
         assert np.all(cdf[first] <= edges) and np.all(edges < cdf[first + 1]) and guide[-1] == len(first) - 1
     half = 0.5 * np.pi * np.arange(50) / 49
-    np.testing.assert_allclose(marginal[100:], [*np.sin(half) ** 2, *np.cos(half) ** 2], rtol=1e-6, atol=1e-16)
+    halves = [*np.sin(half) ** 2, *np.cos(half) ** 2]
+    np.testing.assert_allclose(marginal[100:], halves, rtol=1e-6, atol=1e-16)
     np.testing.assert_array_equal(environment_tables(np.repeat(image[..., :1], 3, axis=2))[0],
                                   environment_tables(image[..., :1])[0])  # fmt: skip
 

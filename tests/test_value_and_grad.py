@@ -1,9 +1,12 @@
 """A loss and its gradient from one set of samples: no bias, and what a loss may be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import prb
+from prb import integrate as launches
 from prb import losses
 
 RADIANCE = "light.emitter.radiance.value"
@@ -50,6 +53,32 @@ def test_halves_have_no_bias_and_shared_samples_have():
 
     assert standard_errors(halves) < 4
     assert standard_errors(naive) > 8
+
+
+@pytest.mark.parametrize("spp", [8, 5])
+def test_gradient_does_not_depend_on_what_is_kept(spp, monkeypatch):
+    """From no vertex to all of them, with several launches, and where the paths' arrays are used again."""
+    monkeypatch.setattr(launches, "CPU", replace(launches.CPU, paths=700, workers=7))
+    scene = prb.load_file("cornell-box")
+    scene.resize(16, 16)
+    loss = losses.l2(np.full(scene.image_shape, 0.3))
+    paths = 16 * 16 * spp
+    expected = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=0)
+    assert scene.hits is None
+    vertices = [1, 2.4, 100, 2.4, 2.4]
+    for budget in [paths * (launches.PATH + v * launches.VERTEX) for v in vertices]:
+        found = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=budget)
+        assert 0 < scene.hits.nbytes() <= budget + 7 * 2 * launches.VERTEX * 7
+        np.testing.assert_allclose(found.image, expected.image, rtol=1e-5, atol=1e-6)
+        for name, gradient in expected.grads.items():
+            np.testing.assert_allclose(found.grads[name], gradient, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("budget", [-1, "much", float("nan"), True])
+def test_a_budget_that_is_none(budget):
+    scene = lit_scene()
+    with pytest.raises(prb.ParameterError, match="hit_budget: .* is not a number of bytes"):
+        prb.value_and_grad(scene, RADIANCE, losses.l2(np.zeros(scene.image_shape)), spp=2, hit_budget=budget)
 
 
 def test_picture_is_that_of_all_samples():
