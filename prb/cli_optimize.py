@@ -18,7 +18,8 @@ def add_parser(commands, common):
     from prb.losses import LOSSES
 
     parser = commands.add_parser("optimize", parents=[common], help="recover parameters from pictures",
-                                 description="Recover a scene's parameters from pictures of it.")  # fmt: skip
+                                 description="Recover parameters from pictures by all sensors, or by that of "
+                                             "--sensor.")  # fmt: skip
     parser.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
     parser.add_argument("--param", action="append", metavar="PATTERN",
                         help="a name, a glob or an alias; may be repeated (default: all)")  # fmt: skip
@@ -28,7 +29,7 @@ def add_parser(commands, common):
                         help="instead of targets, the scene's own pictures with so many samples: are its "
                              "values found again?")  # fmt: skip
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|random",
-                        help="start from, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
+                        help="the start, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
     parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
                         help="sgd has a momentum of 0.9 (default: adam)")  # fmt: skip
@@ -69,6 +70,7 @@ def run(scene, args, *, read_target, progress):
         raise ParameterError("targets: give --target, once for each sensor, or --reference and a number")
     if args.target is not None:
         check_number_of_targets(len(args.target), views)
+        targets = [read_target(path, v.image_shape) for path, v in zip(args.target, views, strict=True)]
     optimizer = _optimizer(args, names)
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
@@ -76,9 +78,7 @@ def run(scene, args, *, read_target, progress):
     files = RecoveryFiles(args.output or f"optimize-{scene.name}", resume=args.resume)
 
     options = dict(max_depth=args.max_depth)
-    if args.target is not None:
-        targets = [read_target(path, v.image_shape) for path, v in zip(args.target, views, strict=True)]
-    else:
+    if args.reference is not None:
         seed = (args.seed + REFERENCE) % 2**32
         targets = [
             prb.render(v, spp=args.reference, seed=seed, progress=progress, **options) for v in views
