@@ -26,7 +26,7 @@ DIRECTIONAL = KINDS["directional"]
 @ti.func
 def normals_at(scene: ti.template(), slot):
     """Where in the parameter buffer the vertex normals of the primitive's mesh begin, or -1."""
-    return scene.prim_info[slot][3]
+    return scene.shapes[scene.prim_info[slot][1]][2]
 
 
 @ti.func

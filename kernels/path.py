@@ -47,6 +47,7 @@ from prb.kernels.view import (
     Stack,
     vec2f,
     vec3f,
+    vec3i,
     vec4f,
     vec4i,
     vec6f,
@@ -155,7 +156,7 @@ def trace_paths(
     children: ti.types.ndarray(wide_i32, ndim=1),
     packets: ti.types.ndarray(wide_f32, ndim=2),
     prims: ti.types.ndarray(vec12f, ndim=1),
-    prim_info: ti.types.ndarray(vec4i, ndim=1),
+    prim_info: ti.types.ndarray(vec3i, ndim=1),
     prim_light: ti.types.ndarray(ti.i32, ndim=1),
     normals: ti.types.ndarray(vec3f, ndim=1),
     uvs: ti.types.ndarray(vec6f, ndim=1),
@@ -328,8 +329,12 @@ def trace_paths(
                                 df = df_on
                                 dE += vertex.light_weight * direct * df_light
                                 if vertex.light >= 0:
-                                    dE += vertex.light_weight * f_light * emission.push_forward(
-                                        features, scene, param_tangents, vertex.light, at_light
+                                    dE += (
+                                        vertex.light_weight
+                                        * f_light
+                                        * emission.push_forward(
+                                            features, scene, param_tangents, vertex.light, at_light
+                                        )
                                     )
                             tangent += dbeta * E + attenuation * dE
 

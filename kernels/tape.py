@@ -27,6 +27,7 @@ from prb.kernels.view import (
     Stack,
     vec2f,
     vec3f,
+    vec3i,
     vec4f,
     vec4i,
     vec6f,
@@ -96,7 +97,7 @@ def record(
     children: ti.types.ndarray(wide_i32, ndim=1),
     packets: ti.types.ndarray(wide_f32, ndim=2),
     prims: ti.types.ndarray(vec12f, ndim=1),
-    prim_info: ti.types.ndarray(vec4i, ndim=1),
+    prim_info: ti.types.ndarray(vec3i, ndim=1),
     prim_light: ti.types.ndarray(ti.i32, ndim=1),
     normals: ti.types.ndarray(vec3f, ndim=1),
     uvs: ti.types.ndarray(vec6f, ndim=1),
@@ -181,10 +182,11 @@ def shade(
     replicas: ti.i32,
     size: ti.i32,
     prims: ti.types.ndarray(vec12f, ndim=1),
-    prim_info: ti.types.ndarray(vec4i, ndim=1),
+    prim_info: ti.types.ndarray(vec3i, ndim=1),
     normals: ti.types.ndarray(vec3f, ndim=1),
     uvs: ti.types.ndarray(vec6f, ndim=1),
     corners: ti.types.ndarray(vec4i, ndim=1),
+    shapes: ti.types.ndarray(vec4i, ndim=1),
     materials: ti.types.ndarray(vec4i, ndim=1),
     bsdfs: ti.types.ndarray(ti.i32, ndim=2),
     bsdf_data: ti.types.ndarray(ti.f32, ndim=2),
@@ -211,9 +213,9 @@ def shade(
         throughput = vec3(0.0, 0.0, 0.0)
         if ids[0] >= 0 or ids[1] >= 0:
             scene = SceneView(
-                0, 0, 0, prims, prim_info, 0, normals, uvs, corners, 0, materials, bsdfs, bsdf_data,
-                textures, to_uv, emitters, emitter_data, 0, 0, 0, 0, params, 0.0, 1.0, frozen,
-                (i % replicas) * size,
+                0, 0, 0, prims, prim_info, 0, normals, uvs, corners, shapes, materials,
+                bsdfs, bsdf_data, textures, to_uv, emitters, emitter_data, 0, 0, 0, 0, params, 0.0, 1.0,
+                frozen, (i % replicas) * size,
             )  # fmt: skip
             v = vertex_f[i]
             vertex = nothing()

@@ -13,6 +13,7 @@ wide_i32 = ti.types.vector(WIDTH, ti.i32)
 vec2f = ti.types.vector(2, ti.f32)
 vec3f = ti.types.vector(3, ti.f32)
 vec4f = ti.types.vector(4, ti.f32)
+vec3i = ti.types.vector(3, ti.i32)
 vec4i = ti.types.vector(4, ti.i32)
 vec6f = ti.types.vector(6, ti.f32)
 vec8f = ti.types.vector(8, ti.f32)
@@ -119,13 +120,13 @@ class SceneView:
                                         for normals that point outwards or inwards, for a right- or left-
                                         handed local frame; for a cylinder the base point, axis, radius,
                                         unit local x axis, 1 or -1 likewise
-    prim_info   (slots,) x 4            kind, shape, first of its three vertex normals (or -1), where the
-                                        mesh's vertex normals begin in params (or -1)
+    prim_info   (slots,) x 3            kind, shape, first of its three vertex normals (or -1)
     prim_light  (slots,)                entry of `lights`, or -1
     normals     (n,) x 3                unit vertex normals, three for each primitive that has them
     uvs         (slots,) x 6            texture coordinates of v0, v0 + e1, v0 + e2, where any are needed
     corners     (slots,) x 4            vertex numbers and face number in the mesh, where attributes are used
-    shapes      (shapes,) x 4           material, emitter (or -1), 0, 0
+    shapes      (shapes,) x 4           material, emitter (or -1), where the mesh's vertex normals begin in
+                                        params (or -1), 0
     materials   (materials,) x 4        first row of its leaves in `bsdfs`, their number, 0, 0
     bsdfs       (leaves, n)             see kernels/material.py
     bsdf_data   (leaves, n)             the factor of its bump map, then its model's constants

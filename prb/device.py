@@ -22,7 +22,7 @@ _ELEMENTS = {  # arrays whose elements are vectors
     "children": view.wide_i32,
     "packets": view.wide_f32,
     "prims": view.vec12f,
-    "prim_info": view.vec4i,
+    "prim_info": view.vec3i,
     "normals": view.vec3f,
     "uvs": view.vec6f,
     "corners": view.vec4i,

@@ -91,8 +91,9 @@ def lay_out(model, *, progress=False):
         out[used] = values[prim[used]]
         return out
 
-    at = np.array(normals_at, np.int32)[owner]
-    info = np.stack([kinds, owner, first_normal, at], axis=1).astype(np.int32)
+    info = np.stack([kinds, owner, first_normal], axis=1).astype(np.int32)
+    shapes = np.array(tables.shapes, np.int32).reshape(-1, 4)
+    shapes[:, 2] = normals_at
     slot_of = np.full(len(kinds), -1, np.int32)
     slot_of[prim[used]] = np.flatnonzero(used)
     table = lights.LightTable(model, tables, kinds, corners, owner, lower, upper, slot_of)
@@ -144,7 +145,7 @@ def lay_out(model, *, progress=False):
         "normals": normals,
         "uvs": uvs,
         "corners": np.zeros((0, 4), np.int32) if ids is None else by_slot(ids, 0),
-        "shapes": np.array(tables.shapes, np.int32).reshape(-1, 4),
+        "shapes": shapes,
         **tables.materials.arrays(),
         "textures": tables.texture_table(),
         "to_uv": np.array(tables.to_uv, np.float32).reshape(-1, 6),

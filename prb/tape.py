@@ -28,8 +28,8 @@ SHARE_OF_FREE = 0.8  # of the device's free memory, unless the caller sets a lim
 PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
 BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
 TEXTURE_BYTES = 32  # vertex_t, where the scene has textures
-SHADED = ("prims", "prim_info", "normals", "uvs", "corners", "materials", "bsdfs", "bsdf_data", "textures",
-          "to_uv", "emitters", "emitter_data", "params")  # fmt: skip
+SHADED = ("prims", "prim_info", "normals", "uvs", "corners", "shapes", "materials", "bsdfs", "bsdf_data",
+          "textures", "to_uv", "emitters", "emitter_data", "params")  # fmt: skip
 REPLICAS = 1024
 
 

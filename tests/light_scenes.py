@@ -10,7 +10,7 @@ from prb.kernels import bvh, emission, light, view
 from prb.kernels.emitter import REGISTRY
 from prb.kernels.shape import interact
 from prb.kernels.texture import Surface, at_uv
-from prb.kernels.view import WIDTH, SceneView, Stack, vec3f, vec4f, vec4i, vec6f, vec8i, vec12f
+from prb.kernels.view import WIDTH, SceneView, Stack, vec3f, vec3i, vec4f, vec4i, vec6f, vec8i, vec12f
 from prb.layout import lay_out
 from prb.scene.model import Bsdf, Emitter, Integrator, SceneModel, Shape, Texture
 
@@ -25,7 +25,7 @@ def _sample(
     features: ti.template(), sampling: ti.i32, environment: ti.i32,
     nodes: ti.types.ndarray(view.wide_f32, 2), children: ti.types.ndarray(view.wide_i32, 1),
     packets: ti.types.ndarray(view.wide_f32, 2), prims: ti.types.ndarray(vec12f, 1),
-    prim_info: ti.types.ndarray(vec4i, 1), prim_light: ti.types.ndarray(ti.i32, 1),
+    prim_info: ti.types.ndarray(vec3i, 1), prim_light: ti.types.ndarray(ti.i32, 1),
     normals: ti.types.ndarray(vec3f, 1), uvs: ti.types.ndarray(vec6f, 1), corners: ti.types.ndarray(vec4i, 1),
     shapes: ti.types.ndarray(vec4i, 1), materials: ti.types.ndarray(vec4i, 1),
     bsdfs: ti.types.ndarray(ti.i32, 2), bsdf_data: ti.types.ndarray(ti.f32, 2),

@@ -16,6 +16,7 @@ from prb.kernels.view import (
     WIDTH,
     Stack,
     vec3f,
+    vec3i,
     vec4i,
     vec6f,
     vec12f,
@@ -44,7 +45,7 @@ def _interact(
     features: ti.template(),
     nodes: ti.types.ndarray(wide_f32, 2), children: ti.types.ndarray(wide_i32, 1),
     packets: ti.types.ndarray(wide_f32, 2), prims: ti.types.ndarray(vec12f, 1),
-    prim_info: ti.types.ndarray(vec4i, 1), normals: ti.types.ndarray(vec3f, 1),
+    prim_info: ti.types.ndarray(vec3i, 1), normals: ti.types.ndarray(vec3f, 1),
     uvs: ti.types.ndarray(vec6f, 1), shapes: ti.types.ndarray(vec4i, 1),
     o: ti.types.ndarray(vec3f, 1), d: ti.types.ndarray(vec3f, 1), out: ti.types.ndarray(vec16f, 1),
 ):  # fmt: skip
@@ -91,7 +92,7 @@ def ours(shapes, o, d):
     out = upload(np.zeros((len(o), 16), np.float32), vec16f)
     _interact(
         features, upload(a["nodes"], wide_f32), upload(a["children"], wide_i32),
-        upload(a["packets"], wide_f32), upload(a["prims"], vec12f), upload(a["prim_info"], vec4i),
+        upload(a["packets"], wide_f32), upload(a["prims"], vec12f), upload(a["prim_info"], vec3i),
         upload(normals, vec3f), upload(slots, vec6f), upload(a["shapes"], vec4i),
         upload(np.float32(o), vec3f), upload(np.float32(d), vec3f), out,
     )  # fmt: skip
