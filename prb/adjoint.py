@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from prb import tape
 from prb.errors import ParameterError
 from prb.integrate import Result, device_bytes, integrate
 from prb.kernels import path
 from prb.params import slots
+from prb.progress import bar as progress_bar
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,10 @@ class FiniteDifference:
         result.gradient = np.zeros(scene.values.size)
         original = scene.values.copy()
         weight = np.asarray(image_adjoint, np.float64)
-        hidden = None if progress else True  # None: shown on a terminal
         numbers = self._numbers(scene, names)
         total = self.renders(scene, names)
         try:
-            with tqdm(total=total, desc="differences", unit="render", disable=hidden, leave=False) as bar:
+            with progress_bar(progress, total=total, desc="differences", unit="render") as bar:
                 for i, low, high in numbers:
                     x = original[i]
                     step = self.step * max(abs(float(x)), 1.0)

@@ -22,11 +22,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from prb.bench_report import FAILED, OK, OUT_OF_MEMORY, REFERENCE, markdown, pictures, slopes
 from prb.errors import MemoryLimitError, PrbError
 from prb.images import atomic
+from prb.progress import bar as progress_bar
 
 FORMAT = 1  # of results.json
 COMPILE_WINDOW = (32, 32)  # pixels: as many workers as a large film takes on a CPU, and hardly any memory
@@ -117,10 +117,8 @@ def bench(settings, folder, *, resume=False, progress=False, run=None):
     done = {(p["depth"], p["spp"], p["method"]): p for p in results["points"]}
     points = settings.points()
     left = [point for point in points if point not in done]
-    hidden = None if progress else True  # None: shown on a terminal
     try:
-        with tqdm(total=len(points), initial=len(done), desc="bench", unit="point", disable=hidden,
-                  leave=False) as bar:  # fmt: skip
+        with progress_bar(progress, total=len(points), initial=len(done), desc="bench", unit="point") as bar:
             for method in dict.fromkeys(m for _, _, m in left):
                 bar.set_postfix_str(f"compiling {method}")
                 run("compile", {**job, "method": method})  # so that no point pays for a cold kernel cache

@@ -18,7 +18,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
+
+from prb.progress import bar as progress_bar
 
 MAX_LEAF_SIZE = 8  # a leaf's count takes three bits
 BINS = 32
@@ -77,8 +78,7 @@ def build(lower, upper, *, width=8, leaf_size=None, progress=False):
     # Boxes as (6, n), lower then upper; for areas scaled by a power of two, so that nothing overflows.
     boxes = np.ascontiguousarray(np.concatenate([lower, upper], axis=1).T)
     exponent = -int(np.frexp(np.abs(boxes).max())[1])
-    hidden = None if progress else True  # None: shown on a terminal
-    with tqdm(total=100, desc="BVH", delay=1, disable=hidden, leave=False, unit="%") as bar:
+    with progress_bar(progress, total=100, desc="BVH", delay=1, unit="%") as bar:
         order, levels = _binary_tree(np.ldexp(boxes, exponent), bar)
     first, count, left = (np.concatenate(column) for column in zip(*levels, strict=True))
     node_boxes = _node_boxes(boxes[:, order], first, left, levels)

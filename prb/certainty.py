@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-from tqdm import tqdm
 
 from prb.errors import ParameterError
 from prb.integrate import MAX_SPP, check_samples
 from prb.params import select
-from prb.render import Estimate, backward, split
+from prb.progress import bar as progress_bar
+from prb.render import backward, estimates
 
 FLOOR = 1e-3  # of a parameter's largest component: what smaller ones are judged against
 MAX_SAMPLES = 65536
@@ -78,8 +78,7 @@ def until(
     names = select(scene, params)
     options = dict(seed=seed, max_depth=max_depth, names=names, stderr=True, deterministic=deterministic)
     total = _Sum()
-    hidden = None if progress else True  # None: shown on a terminal
-    with tqdm(total=max_spp, desc="gradient", unit="spp", disable=hidden, leave=False) as bar:
+    with progress_bar(progress, total=max_spp, desc="gradient", unit="spp") as bar:
         while True:
             batch = min(total.spp or spp, max_spp - total.spp)
             batch += max_spp - total.spp - batch == 1  # one sample alone has no standard error
@@ -166,6 +165,4 @@ class _Sum:
         self.spp += spp
 
     def gradients(self, scene, names):
-        values = split(scene, self.gradient, names)
-        errors = split(scene, np.sqrt(self.variance), names)
-        return {name: Estimate(values[name], errors[name]) for name in names}
+        return estimates(scene, self, names)

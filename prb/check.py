@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from tabulate import tabulate
-from tqdm import tqdm
 
 from prb.adjoint import FiniteDifference, ReplayAdjoint
 from prb.errors import ParameterError
 from prb.integrate import check_samples, integrate
 from prb.kernels import path
 from prb.params import select, slots
+from prb.progress import bar as progress_bar
 from prb.render import viewed
 from prb.verdicts import REFUTED, SMALL, UNDECIDED, judge, seeds_needed, weigh
 
@@ -225,9 +225,8 @@ class _Run:
     def measure(self, components, seeds):
         """For each component: gradients (seeds,) and differences (seeds, steps)."""
         renders = sum(2 * len(c.steps) if c.central else 1 + len(c.steps) for c in components)
-        hidden = None if self.progress else True  # None: shown on a terminal
         total = len(seeds) * (1 + renders)
-        with tqdm(total=total, desc="check", unit="render", disable=hidden, leave=False) as bar:
+        with progress_bar(self.progress, total=total, desc="check", unit="render") as bar:
             flat = []
             for seed in seeds:
                 result = self.method.backward(

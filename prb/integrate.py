@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import taichi as ti
-from tqdm import tqdm
 
 from prb import runtime
 from prb.device import clear, empty, upload, zeros
@@ -14,6 +13,7 @@ from prb.errors import ParameterError
 from prb.kernels import material, path
 from prb.kernels.view import vec3f, vec21f, vec37f
 from prb.params import slots
+from prb.progress import bar as progress_bar
 
 UNLIMITED = 2**30
 VERTEX, PATH = 148, 84  # bytes of a kept vertex, and of a kept path without its vertices
@@ -157,10 +157,8 @@ def integrate(
     launch.units = units = _units(image_adjoint, spp) if integers else 1.0
     launch.rare = 0.0 if mode == path.PRIMAL else least_share(scene, names)
     launch.begin, launch.end = (0, 2) if hits is None else hits.sweeps
-    hidden = None if progress else True  # None: shown on a terminal
-    with tqdm(
-        total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5, disable=hidden, leave=False
-    ) as bar:
+    number = pixels * spp
+    with progress_bar(progress, total=number, desc=label, unit="path", unit_scale=True, delay=0.5) as bar:
         for first_pixel in range(0, pixels, chunk):
             count = min(chunk, pixels - first_pixel)
             done = 0

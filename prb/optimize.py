@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from prb import halves, losses
 from prb.errors import ImageError, NotFiniteError, ParameterError
@@ -19,6 +18,7 @@ from prb.film import camera_buffer
 from prb.integrate import check_samples
 from prb.optimizers import Adam, read_arrays, write_arrays
 from prb.params import numbers, select, traverse
+from prb.progress import bar as progress_bar
 from prb.render import checked_image, render, render_backward, viewed
 from prb.value_and_grad import derivative_of, value_and_grad, value_of
 
@@ -134,8 +134,7 @@ def optimize(
 
     stopped, warned = None, False
     before = good = run.state()  # as the iteration before this one began, and as this one did
-    hidden = None if progress else True  # None: shown on a terminal
-    with tqdm(total=iterations, initial=len(run.losses), desc="optimize", disable=hidden, leave=False) as bar:
+    with progress_bar(progress, total=iterations, initial=len(run.losses), desc="optimize") as bar:
         try:
             while len(run.losses) < iterations:
                 k = len(run.losses)

@@ -80,10 +80,12 @@ def render_backward(
         scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, names=names, stderr=stderr,
         deterministic=deterministic, progress=progress,
     )  # fmt: skip
-    values = split(scene, result.gradient, names)
-    if not stderr:
-        return values
-    errors = split(scene, np.sqrt(result.variance), names)
+    return estimates(scene, result, names) if stderr else split(scene, result.gradient, names)
+
+
+def estimates(scene, result, names):
+    """A `Result`'s gradient by name, with its standard errors: name -> `Estimate`."""
+    values, errors = (split(scene, flat, names) for flat in (result.gradient, np.sqrt(result.variance)))
     return {name: Estimate(values[name], errors[name]) for name in names}
 
 

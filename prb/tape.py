@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import taichi as ti
-from tqdm import tqdm
 
 from prb import runtime
 from prb.device import clear, empty, upload, zeros
@@ -23,6 +22,7 @@ from prb.integrate import (
 )
 from prb.kernels import tape
 from prb.kernels.view import vec3f, vec4i, vec8f, vec12f, vec16f
+from prb.progress import bar as progress_bar
 
 SHARE_OF_FREE = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
@@ -33,11 +33,11 @@ SHADED = ("prims", "prim_info", "normals", "uvs", "corners", "shapes", "material
 REPLICAS = 1024
 
 
-def device_bytes(scene, *, spp, max_depth, passes=1):
+def device_bytes(scene, *, spp, max_depth, passes=1, names=None):
     """Bytes that the tape allocates on the device for one pass, the scene's own arrays not counted."""
     paths = _paths(scene) * math.ceil(spp / passes)
     copies = 2 * 4 * max(scene.values.size, 1) * _replicas(scene)
-    return paths * (PATH_BYTES + bounce_bytes(scene) * max_depth) + copies
+    return paths * (PATH_BYTES + bounce_bytes(scene, names) * max_depth) + copies
 
 
 def bounce_bytes(scene, names=None):
@@ -58,7 +58,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     if max_depth < 0:
         raise ParameterError("max_depth: -1 has no end, and a tape needs one; set max_depth, to 16 say")
     check_passes(passes, spp)
-    _check_memory(scene, spp, max_depth, passes, memory_limit)
+    _check_memory(scene, spp, max_depth, passes, memory_limit, names)
 
     arrays = scene.device_arrays()
     scene_arrays, (camera, inverse_cdf, quantiles) = arrays[:-3], arrays[-3:]
@@ -85,9 +85,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     result = Result(np.zeros((pixels, 3)), gradient=np.zeros(size))
     launch = prepare_launch(scene, seed, max_depth)
     launch.rare = least_share(scene, names)
-    hidden = None if progress else True  # None: shown on a terminal
-    with tqdm(total=2 * max_depth * passes, desc="tape", unit="bounce", delay=0.5, disable=hidden,
-              leave=False) as bar:  # fmt: skip
+    with progress_bar(progress, total=2 * max_depth * passes, desc="tape", unit="bounce", delay=0.5) as bar:
         for first in range(0, spp, chunk):
             samples = min(chunk, spp - first)
             launch.samples, launch.first_sample = samples, first
@@ -188,17 +186,18 @@ def _padded(adjoint, paths):
     return out
 
 
-def _check_memory(scene, spp, max_depth, passes, memory_limit):
+def _check_memory(scene, spp, max_depth, passes, memory_limit, names):
     """Raise MemoryLimitError, before anything is allocated, if one pass does not fit."""
     runtime.ensure()
-    needed = device_bytes(scene, spp=spp, max_depth=max_depth, passes=passes)
+    asked = dict(max_depth=max_depth, names=names)
+    needed = device_bytes(scene, spp=spp, passes=passes, **asked)
     limit = memory_limit
     free = runtime.free_memory()
     if limit is None and free is not None:
         limit = SHARE_OF_FREE * (free + (scene.tape_buffers.nbytes() if scene.tape_buffers else 0))
     if limit is not None and needed > limit:
-        fixed = device_bytes(scene, spp=0, max_depth=max_depth)
-        fitting = int((limit - fixed) // (device_bytes(scene, spp=1, max_depth=max_depth) - fixed))  # samples
+        fixed = device_bytes(scene, spp=0, **asked)
+        fitting = int((limit - fixed) // (device_bytes(scene, spp=1, **asked) - fixed))  # samples
         split = f"passes={math.ceil(spp / fitting)}" if fitting > 0 else "a smaller film or depth"
         raise MemoryLimitError(
             f"the tape needs {needed / 2**20:.0f} MiB for {spp} spp at depth {max_depth}, its limit is "
