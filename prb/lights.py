@@ -6,6 +6,7 @@ import numpy as np
 from prb import primitives
 from prb.errors import SceneError
 from prb.kernels.emitter import ENVIRONMENTS
+from prb.kernels.emitter.envmap import SPAN
 from prb.kernels.texture import LUMINANCE
 
 UNIFORM = 0.02  # part of an environment map's samples that ignores its texels
@@ -68,25 +69,23 @@ def environment_tables(image):
     corners /= cells(corners).sum()
     corners = corners.astype(np.float32)
     chance = cells(corners.astype(float))
-    marginal, conditional = _searchable(chance.sum(axis=1)[None])[0], _searchable(chance)
+    marginal, conditional = _searchable(chance.sum(axis=1)[None]), _searchable(chance)
     half = 0.5 * np.pi * np.arange(height) / (height - 1)
     marginal = np.concatenate([marginal, np.sin(half) ** 2, np.sin(half[::-1]) ** 2])
-    conditional = np.concatenate([conditional.ravel(), corners.ravel()])
-    return marginal.astype(np.float32), conditional
+    return marginal.astype(np.float32), np.concatenate([conditional, corners.ravel()])
 
 
 def _searchable(chance):
-    """The distribution function of each row of chances (rows, n), and the guide table to it: float32
-    (rows, 2 n + 2)."""
+    """The distribution function of each row of chances (rows, n), then the guide to each: flat float32."""
     rows, n = chance.shape
-    table = np.zeros((rows, 2 * n + 2), np.float32)
-    np.cumsum(chance, axis=1, out=table[:, 1 : n + 1])
-    table[:, : n + 1] /= table[:, n : n + 1]
-    edges = (np.arange(n) / n).astype(np.float32)
-    for row in table:  # edge k lies in the interval guide[k]
-        row[n + 1 : 2 * n + 1] = np.searchsorted(row[1:n], edges, side="right")
-    table[:, 2 * n + 1] = n - 1
-    return table
+    parts = -(-n // SPAN)
+    cdf, guide = np.zeros((rows, n + 1), np.float32), np.full((rows, parts + 1), n - 1, np.float32)
+    np.cumsum(chance, axis=1, out=cdf[:, 1:])
+    cdf /= cdf[:, -1:]
+    edges = np.arange(parts, dtype=np.float32) / np.float32(parts)
+    for i in range(rows):
+        guide[i, :-1] = np.searchsorted(cdf[i, 1:n], edges, side="right")
+    return np.concatenate([cdf.ravel(), guide.ravel()])
 
 
 class LightTable:

@@ -163,16 +163,17 @@ def test_a_black_texel_is_sampled():
 def test_environment_tables_are_distribution_functions():
     image = picture(50, 80)
     marginal, conditional = environment_tables(image)
-    assert marginal.shape == (4 * 50,) and conditional.shape == (49 * 162 + 50 * 80,)
-    for table in (marginal[:100], *conditional[: 49 * 162].reshape(49, 162)):
-        cdf, guide = np.split(table, 2)
+    assert marginal.shape == (50 + 8 + 2 * 50,) and conditional.shape == (49 * (81 + 11) + 50 * 80,)
+    rows = conditional[: 49 * 81].reshape(49, 81), conditional[49 * 81 : 49 * 92].reshape(49, 11)
+    for cdf, guide in [(marginal[:50], marginal[50:58]), *zip(*rows, strict=True)]:
         assert cdf[0] == 0 and cdf[-1] == 1 and np.all(np.diff(cdf) >= 0)
-        first = guide[:-1].astype(int)  # the interval in which k / n lies
-        edges = (np.arange(len(first)) / len(first)).astype(np.float32)
-        assert np.all(cdf[first] <= edges) and np.all(edges < cdf[first + 1]) and guide[-1] == len(first) - 1
+        first = guide[:-1].astype(int)  # the interval in which a part of [0, 1] begins
+        edges = np.arange(len(first), dtype=np.float32) / np.float32(len(first))
+        assert np.all(cdf[first] <= edges) and np.all(edges < cdf[first + 1])
+        assert guide[-1] == len(cdf) - 2
     half = 0.5 * np.pi * np.arange(50) / 49
     halves = [*np.sin(half) ** 2, *np.cos(half) ** 2]
-    np.testing.assert_allclose(marginal[100:], halves, rtol=1e-6, atol=1e-16)
+    np.testing.assert_allclose(marginal[58:], halves, rtol=1e-6, atol=1e-16)
     np.testing.assert_array_equal(environment_tables(np.repeat(image[..., :1], 3, axis=2))[0],
                                   environment_tables(image[..., :1])[0])  # fmt: skip
 

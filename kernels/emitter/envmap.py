@@ -9,12 +9,14 @@ of the cosine of the polar angle, whose integral over a cell is its solid angle 
 there is nothing special at the poles. A row of cells, a cell in it, and a point in the cell are drawn from
 that function. Its corners are the texels' luminance plus a constant; prb/lights.py makes the tables.
 
-    env_marginal        (4 h)         distribution function over the h - 1 rows of cells, h numbers; where to
-                                      begin searching it, h; sin^2 and cos^2 of half the polar angle of each
-                                      row of texels, h each
-    env_conditional     ((h - 1) (2 w + 2) + h w)   the same two in each row of cells, w + 1 numbers each;
-                                      then the corners, row by row, scaled so that the function is the
-                                      density in solid angle
+    env_marginal        distribution function over the h - 1 rows of cells, h numbers; a guide to it; sin^2
+                        and cos^2 of half the polar angle of each row of texels, h numbers each
+    env_conditional     distribution functions over the w cells of each row, w + 1 numbers each; a guide to
+                        each; the corners (h, w), scaled so that the function is the density in solid angle
+
+A guide (Chen and Asau 1974) to a distribution function over n intervals has 1 + guides(n) numbers: in which
+interval k / guides(n) lies. It is short, so that it stays in the cache.
+
     emitter_data        three rows: the world-to-local matrix, its rows followed by w, by h and by 0
 """
 
@@ -27,18 +29,25 @@ from prb.kernels.parameter import Parameter
 from prb.kernels.warp import circle, turn_of
 
 PARAMETER = Parameter("data", default=1.0)
+SPAN = 8  # intervals for each number of a guide
 
 
 @ti.func
-def search(table: ti.template(), first, count, u):
+def guides(n):
+    """Parts of [0, 1] that a guide to n intervals has."""
+    return (n + SPAN - 1) // SPAN
+
+
+@ti.func
+def search(table: ti.template(), first, guide, count, u):
     """The interval i of a distribution function with cdf[i] <= u < cdf[i + 1].
 
-    Its count + 1 numbers begin at `first`. As many more behind them say in which interval i / count lies, so
-    that few steps are left (a guide table: Chen and Asau 1974).
+    Its count + 1 numbers begin at `first`, its guide at `guide`.
     """
-    bucket = ti.min(ti.i32(u * ti.f32(count)), count - 1)
-    low = ti.i32(table[first + count + 1 + bucket])
-    high = ti.i32(table[first + count + 2 + bucket]) + 1
+    parts = guides(count)
+    k = ti.min(ti.i32(u * ti.f32(parts)), parts - 1)
+    low = ti.i32(table[guide + k])
+    high = ti.i32(table[guide + k + 1]) + 1
     while high - low > 1:
         middle = (low + high) >> 1
         below = table[first + middle] <= u
@@ -62,7 +71,7 @@ def part(u, low, high):
 @ti.func
 def corners(scene: ti.template(), i, j, w, h):
     """The four numbers around cell i of row j: top left, top right, bottom left, bottom right."""
-    at = (h - 1) * (2 * w + 2) + j * w
+    at = (h - 1) * (w + 2 + guides(w)) + j * w
     right = ti.select(i + 1 < w, i + 1, 0)
     return ti.Vector(
         [
@@ -78,18 +87,19 @@ def corners(scene: ti.template(), i, j, w, h):
 def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     row = scene.emitters[scene.lights[entry][1]][3]
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
-    j = search(scene.env_marginal, 0, h - 1, u1)
+    j = search(scene.env_marginal, 0, h, h - 1, u1)
     v = part(u1, scene.env_marginal[j], scene.env_marginal[j + 1])
-    first = j * (2 * w + 2)
-    i = search(scene.env_conditional, first, w, u2)
+    first = j * (w + 1)
+    i = search(scene.env_conditional, first, (h - 1) * (w + 1) + j * (1 + guides(w)), w, u2)
     u = part(u2, scene.env_conditional[first + i], scene.env_conditional[first + i + 1])
     c = corners(scene, i, j, w, h)
     y = linear(v, c[0] + c[1], c[2] + c[3])
     left, right = c[0] + y * (c[2] - c[0]), c[1] + y * (c[3] - c[1])
     x = linear(u, left, right)
     # 1 - cos and 1 + cos of the polar angle, halved, are linear in y and do not cancel
-    s0, s1 = scene.env_marginal[2 * h + j], scene.env_marginal[2 * h + j + 1]
-    c0, c1 = scene.env_marginal[3 * h + j], scene.env_marginal[3 * h + j + 1]
+    halves = h + 1 + guides(h - 1) + j
+    s0, s1 = scene.env_marginal[halves], scene.env_marginal[halves + 1]
+    c0, c1 = scene.env_marginal[halves + h], scene.env_marginal[halves + h + 1]
     sin2 = s0 + y * (s1 - s0)
     cos2 = c0 + y * (c1 - c0)
     rows = 4.0 * turn_of(ti.sqrt(cos2), ti.sqrt(sin2)) * ti.f32(h - 1)
@@ -136,7 +146,7 @@ def density(scene: ti.template(), v, turn, rows, w, h):
     # the smaller one does not cancel
     upper = v.y > 0
     x2 = 0.5 * across2 / (1.0 + ti.abs(v.y))
-    row2 = ti.select(upper, 2 * h, 3 * h) + j
+    row2 = h + 1 + guides(h - 1) + ti.select(upper, 0, h) + j
     x0, x1 = scene.env_marginal[row2], scene.env_marginal[row2 + 1]
     y = ti.max(0.0, ti.min((x2 - x0) / (x1 - x0), 1.0))
     columns = turn * ti.f32(w) - 0.5
