@@ -17,17 +17,18 @@ NUMBERS = f"{LIGHT_NUMBERS}, {BSDF_NUMBERS}"
 # name: (file, the right code, the wrong code, what is checked: see `scene_for` in test_check.py)
 FAULTS = {
     "wrong sign of next-event estimation": (
-        "path.py", "vertex, dL * by_f_light, dL * by_f", "vertex, -dL * by_f_light, dL * by_f", "red"),
+        "path.py", "vertex, by_light * direct, dL * by_f", "vertex, -by_light * direct, dL * by_f", "red"),
     "zero factor dropped": (
         "path.py", "by_f = ti.select(f == 0, Z,", "by_f = ti.select(f == 0, 0.0,", "black"),
     "dropped cosine": (
         "material.py", "c_light, c = df_light * (s_light * w), df * (s * w)",
         "c_light, c = df_light / ti.max(vertex.wo_light.z, 0.1), df * (s * w)", "red"),
     "MIS weight left out": (
-        "path.py", "by_emitted = attenuation * vertex.emission_weight", "by_emitted = attenuation", "light"),
+        "path.py", "by_emitted = dL * attenuation * vertex.emission_weight", "by_emitted = dL * attenuation",
+        "light"),
     "MIS weight differentiated": (
-        "path.py", "by_f_light = attenuation * vertex.light_weight * direct",
-        "by_f_light = attenuation * vertex.light_weight * vertex.light_weight * direct", "red"),
+        "path.py", "vertex, by_light * direct, dL * by_f",
+        "vertex, by_light * vertex.light_weight * direct, dL * by_f", "red"),
     "next-event estimation of this vertex kept in the rest": (
         "path.py", "two_sum(R, R_low, -attenuation * E)",
         "two_sum(R, R_low, -attenuation * emitted * vertex.emission_weight)", "red"),
