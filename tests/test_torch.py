@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -203,13 +204,13 @@ def test_second_derivative_is_refused():
             gradient.sum().backward()
 
 
-def _resident_kib():
+def _resident():
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _kib_per_iteration(iterations):
-    """The slope of the resident size over a training loop, without its first fifth."""
+def _kib_per_iteration(iterations, size):
+    """The slope of `size()`, in bytes, over a training loop without its first third."""
     scene, red = box(), tensor(0.5, 0.25, 0.125)
     optimizer = torch.optim.Adam([red], lr=1e-3)
     at, sizes = [], []
@@ -217,17 +218,29 @@ def _kib_per_iteration(iterations):
         optimizer.zero_grad()
         prb.torch.render(scene, {RED: red}, spp=1, max_depth=3, seed=k).square().mean().backward()
         optimizer.step()
-        if k >= iterations // 5 and k % 10 == 0:
+        with torch.no_grad():
+            red.clamp_(0, 1)
+        if k >= iterations // 3 and k % 10 == 0:
             gc.collect()  # Taichi's own garbage, which Python would collect later
             at.append(k)
-            sizes.append(_resident_kib())
+            sizes.append(size() / 1024)
     return np.polyfit(at, sizes, 1)[0]
+
+
+def test_nothing_of_an_iteration_is_kept():
+    prb.torch.render(box(), {}, spp=1, max_depth=3)  # compiles
+    tracemalloc.start()
+    try:
+        assert _kib_per_iteration(60, lambda: tracemalloc.get_traced_memory()[0]) < 1
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the resident size is read from /proc")
 @pytest.mark.parametrize("iterations", [200, pytest.param(1000, marks=pytest.mark.slow)])
 def test_memory_stays_flat(iterations):
-    assert _kib_per_iteration(iterations) < 1
+    """What Python does not see of it, too."""
+    assert _kib_per_iteration(iterations, _resident) < 1
 
 
 @pytest.mark.parametrize(
