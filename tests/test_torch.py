@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,6 +307,18 @@ def test_losses_that_are_none(function, message):
     with pytest.raises(prb.ParameterError) as caught:
         prb.value_and_grad(box(), [RED], prb.torch.loss(function), **OPTIONS)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_example_of_the_readme():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    example = text.partition("## With PyTorch")[2].partition("```python\n")[2].partition("```")[0]
+    short = example.replace("range(60)", "range(3)").replace("spp=256", "spp=16")
+    assert short.count("range(3)") == short.count("spp=16") == 1
+    names = {"prb": prb}
+    exec(compile(short, "README.md", "exec"), names)
+    true = prb.traverse(prb.load_file("painted-plane"))["painting.reflectance.data"]
+    found = torch.sigmoid(names["logits"]).detach().numpy()
+    assert np.square(found - true).mean() < 0.95 * np.square(0.5 - true).mean()
 
 
 def test_import_of_prb_leaves_pytorch_alone():
