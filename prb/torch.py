@@ -39,8 +39,8 @@ def render(scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_
     forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values of its
     own picture, whatever the scene has become since, but not through another camera. Interior derivatives
     only, as for `prb.render_backward`.
-    The scene is traced where `prb.init` says. On the CPU a float32 tensor is read, and the picture returned,
-    without a copy in between; what is on another device than the host goes through the host's memory.
+    The scene is traced where `prb.init` says. A float32 tensor on the CPU is read where it is, and the
+    picture is returned without a copy; tensors on a GPU go through the host's memory, also where it traces.
     Raises ParameterError, also for values out of a parameter's range, as `Params.update` does.
     """
     scene = viewed(scene, sensor)
@@ -59,7 +59,7 @@ def render(scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_
 
 
 def loss(function, *, device="cpu"):
-    """A PyTorch function as a loss for `prb.value_and_grad` and `prb.optimize`.
+    """A PyTorch function as a loss for `prb.value_and_grad`; `prb.optimize` takes a function target -> this.
 
     function: picture -> a tensor of one number; it gets a float32 tensor (height, width, 3) on `device`.
     Returns a function image -> (value, derivative by the image), both NumPy's. It raises ParameterError where

@@ -293,6 +293,18 @@ def test_a_loss_in_pytorch():
     np.testing.assert_allclose(found.grads[RED], expected.grads[RED], rtol=1e-4)
 
 
+def test_optimize_takes_one():
+    scene = box()
+    target = prb.render(scene, spp=64, seed=1)
+    prb.traverse(scene).update({RED: [0.2, 0.5, 0.5]})
+
+    def made(target):
+        return prb.torch.loss(lambda picture: (picture - torch.from_numpy(target)).square().mean())
+
+    losses = prb.optimize(scene, RED, target, loss=made, iterations=10, spp=8, max_depth=4).losses
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize(
     "function, message",
     [
