@@ -14,9 +14,24 @@ WOOD = DATA / "common" / "textures" / "wood.jpg"  # 2048 x 1571
 GRADIENT = DATA / "common" / "textures" / "gradient.jpg"  # 16 x 16
 
 
+def bundled(name):
+    """A bundled scene: its files with their whole path, its bitmaps in 32 bits for Mitsuba too."""
+    file = bundled_scenes()[name]
+
+    def found(value):
+        if not isinstance(value, dict):
+            return value
+        value = {key: found(item) for key, item in value.items()}
+        if "filename" in value:
+            value["filename"] = str(file.parent / value["filename"])
+        return {**value, "format": "variant"} if value.get("type") == "bitmap" else value
+
+    return found(json.loads(file.read_text()))
+
+
 def cornell_box(*, max_depth=8, rr_depth=1000):
     """The bundled Cornell box, by default without Russian roulette."""
-    scene = json.loads(bundled_scenes()["cornell-box"].read_text())
+    scene = bundled("cornell-box")
     scene["integrator"] = {"type": "path", "max_depth": max_depth, "rr_depth": rr_depth}
     return scene
 
@@ -36,7 +51,7 @@ def bunny_box(*, mesh=BUNNY, **options):
 
 def furnace(*, max_depth=8, rr_depth=1000, albedo=0.95):
     """The bundled furnace, of high albedo: no path leaves it."""
-    scene = json.loads(bundled_scenes()["furnace"].read_text())
+    scene = bundled("furnace")
     scene["integrator"] = {"type": "path", "max_depth": max_depth, "rr_depth": rr_depth}
     scene["wall"]["reflectance"]["value"] = [albedo] * 3
     scene["shell"]["emitter"]["radiance"]["value"] = [1 - albedo] * 3

@@ -1,9 +1,9 @@
 """Programs to compare, each in a process of its own that answers requests: prb's methods and Mitsuba.
 
-    python benchmarks/workers.py SIDE FILE      SIDE: a key of SIDES; requests are lines of JSON
+    python benchmarks/workers.py SIDE FILE      SIDE: a key of SIDES or RECOVERY; requests are lines of JSON
 
-FILE holds {"scene": dictionary, "parameters": names or null}. A worker imports only its own program, so that
-its peak memory is that program's.
+FILE holds {"scene": dictionary, "parameters": names or null, "options": of the side}. A worker imports only
+its own program, so that its peak memory is that program's.
 """
 
 import importlib.util
@@ -103,12 +103,112 @@ class Mitsuba:
         return found
 
 
+class RecoverPrb(Prb):
+    """prb's side of a recovery: one `step` is an iteration over all sensors.
+
+    reference: samples per pixel of the targets. initial: what the parameters are set to, a number or three.
+    rates: the learning rate of each iteration. loss: "l2" or "relative_l2".
+    """
+
+    def __init__(self, scene, parameters, *, reference, initial, rates, loss):
+        super().__init__(scene, parameters)
+        prb = self.prb
+        make = prb.losses.LOSSES[loss]
+        self.views = range(len(self.scene.model.sensors))
+        self.losses = [
+            make(prb.render(self.scene, sensor=v, spp=reference, seed=10**6 + v)) for v in self.views
+        ]
+        self.rates, self.params = rates, prb.traverse(self.scene)
+        self.true = {name: self.params[name].astype(float) for name in parameters}
+        self.initial = {name: np.broadcast_to(initial, x.shape) for name, x in self.true.items()}
+        self.reset()
+
+    def reset(self, *_):
+        self.opt = self.prb.Adam(self.rates[0], self.initial)
+        self.params.update(self.opt)
+        return {}
+
+    def step(self, spp, k):
+        """Iteration k."""
+        gradients = dict.fromkeys(self.names, 0.0)
+        for v in self.views:
+            seed = k * len(self.views) + v
+            grads = self.value_and_grad(spp, seed, v)
+            gradients = {name: gradients[name] + grads[name] / len(self.views) for name in self.names}
+        self.opt.set_learning_rate(self.rates[k])
+        self.opt.step(gradients)
+        self.params.update(self.opt)
+        return {}
+
+    def value_and_grad(self, spp, seed, view=0):
+        options = dict(sensor=view, spp=spp, seed=seed)
+        return self.prb.value_and_grad(self.scene, self.names, self.losses[view], **options).grads
+
+    def error(self, *_):
+        """Mean squared error of each parameter."""
+        return {name: np.square(self.opt[name] - true).mean() for name, true in self.true.items()}
+
+
+class RecoverMitsuba(Mitsuba):
+    """Mitsuba's side of a recovery, as `RecoverPrb`. Its picture and its gradient each take `spp` samples."""
+
+    def __init__(self, scene, parameters, *, reference, initial, rates, loss):
+        super().__init__(scene, parameters)
+        mi = self.mi
+        self.views = range(len(self.scene.sensors()))
+        self.targets = [
+            mi.render(self.scene, sensor=v, spp=reference, seed=10**6 + v) for v in self.views
+        ]
+        self.weights = [1 / (t * t + 1e-2) if loss == "relative_l2" else 1.0 for t in self.targets]
+        self.dr.eval(self.targets, self.weights)
+        self.rates = rates
+        self.true = {name: np.array(self.params[name], float) for name in parameters}
+        self.initial = {name: self._filled(name, initial) for name in parameters}
+        self.reset()
+
+    def _filled(self, name, numbers):
+        own = self.params[name]
+        if isinstance(own, (self.mi.TensorXf, self.mi.Float)):
+            return type(own)(np.full(np.shape(own), numbers, np.float32))
+        return type(own)(numbers)
+
+    def reset(self, *_):
+        self.opt = self.mi.ad.Adam(lr=self.rates[0], params=self.initial)
+        self._update()
+        return {}
+
+    def _update(self):
+        self.params.update(self.opt)
+        self.dr.eval([self.opt[name] for name in self.names])
+        self.dr.sync_thread()
+
+    def step(self, spp, k):
+        for v in self.views:
+            seed = k * len(self.views) + v
+            image = self.mi.render(self.scene, self.params, sensor=v, spp=spp, seed=seed)
+            squared = self.dr.square(image - self.targets[v]) * self.weights[v]
+            self.dr.backward(self.dr.mean(squared, axis=None) / len(self.views))
+        self.opt.set_learning_rate(self.rates[k])
+        self.opt.step()
+        for name in self.names:
+            self.opt[name] = self.dr.clip(self.opt[name], 0, 1)
+        self._update()
+        return {}
+
+    def error(self, *_):
+        return {
+            name: np.square(np.array(self.opt[name], float).ravel() - true.ravel()).mean()
+            for name, true in self.true.items()
+        }
+
+
 SIDES = {
     "replay": lambda scene, names: Prb(scene, names, "replay"),
     "tape": lambda scene, names: Prb(scene, names, "tape"),
     "mitsuba-prb": lambda scene, names: Mitsuba(scene, names, "prb"),
     "mitsuba-path": lambda scene, names: Mitsuba(scene, names, "path"),  # plain reverse mode
 }
+RECOVERY = {"recover-prb": RecoverPrb, "recover-mitsuba": RecoverMitsuba}
 
 
 def has_mitsuba():
@@ -118,7 +218,7 @@ def has_mitsuba():
 def main(side, path):
     """A worker process: one line of JSON in, one out, until the input ends."""
     given = json.loads(Path(path).read_text())
-    worker = SIDES[side](given["scene"], given["parameters"])
+    worker = {**SIDES, **RECOVERY}[side](given["scene"], given["parameters"], **given["options"])
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -135,13 +235,14 @@ class WorkerError(Exception):
 
 class Worker:
     """A side's process for a scene dictionary. parameters: names of what is differentiated; None: every
-    reflectance and radiance, which prb takes to be all there is."""
+    reflectance and radiance, which prb takes to be all there is. options: of the side's class."""
 
-    def __init__(self, side, scene, parameters=None):
+    def __init__(self, side, scene, parameters=None, **options):
         self.side = side
         self.errors = tempfile.TemporaryFile("w+")
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"scene": _with_matrices(scene), "parameters": parameters}, file)
+            given = {"scene": _with_matrices(scene), "parameters": parameters, "options": options}
+            json.dump(given, file)
             file.flush()
             command = [sys.executable, __file__, side, file.name]
             pipe = subprocess.PIPE

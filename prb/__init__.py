@@ -5,6 +5,7 @@
     grads = prb.render_backward(scene, grad_image, params=["albedo"])
 """
 
+import importlib
 import os
 
 os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")  # standard output belongs to the program
@@ -18,6 +19,7 @@ from prb.errors import (  # noqa: E402
     DeviceError,
     ImageError,
     MemoryLimitError,
+    MissingPackageError,
     NotFiniteError,
     ParameterError,
     PrbError,
@@ -33,9 +35,16 @@ from prb.value_and_grad import value_and_grad  # noqa: E402
 
 __all__ = [
     "Adam", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
-    "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery", "ReplayAdjoint", "SGD",
-    "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes", "check", "convert_file",
-    "init", "load_dict", "load_file", "losses", "optimize", "render", "render_backward",
-    "render_forward", "schedules", "traverse", "value_and_grad",
+    "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
+    "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
+    "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "render",
+    "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
 ]  # fmt: skip
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    """`prb.torch` is imported when it is first used, as PyTorch is optional and slow to import."""
+    if name == "torch":
+        return importlib.import_module("prb.torch")
+    raise AttributeError(f"module 'prb' has no attribute {name!r}")

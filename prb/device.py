@@ -185,6 +185,13 @@ class Scene:
         self.device_arrays()
         return self._held.arrays[name]
 
+    def set_values(self, values):
+        """Take a whole parameter buffer, float32, and send it to the device if it is another one."""
+        if not np.array_equal(self.values, values):
+            self.values[...] = values
+            self.follow()
+            self.refresh()
+
     def follow(self):
         """Let the sampling tables of the lights follow the parameters."""
         held = self._held

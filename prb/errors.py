@@ -34,5 +34,9 @@ class MemoryLimitError(PrbError):
         self.limit = limit
 
 
+class MissingPackageError(PrbError, ImportError):
+    """A package that is not installed, which a part of prb needs."""
+
+
 class ImageError(PrbError):
     """A picture that cannot be read, written, or used as it is."""

@@ -58,11 +58,11 @@ class Result:
     rejected: int = 0
 
 
-def check_samples(spp, seed, max_depth):
-    """Raise ParameterError unless all three are usable."""
+def check_samples(spp, seed, max_depth, suffix=""):
+    """Raise ParameterError unless all three are usable. suffix: of the first two's names in the message."""
     for name, x, low, high in (
-        ("spp", spp, 1, MAX_SPP),
-        ("seed", seed, 0, 2**32 - 1),
+        (f"spp{suffix}", spp, 1, MAX_SPP),
+        (f"seed{suffix}", seed, 0, 2**32 - 1),
         ("max_depth", max_depth, -1, UNLIMITED),
     ):
         if isinstance(x, bool) or not isinstance(x, (int, np.integer)):

@@ -32,6 +32,7 @@ def value_and_grad(
         with float64 (height, width, 3), three times: with the picture, and with that of each half of the
         samples, as each half carries the derivative that the other one gives. So the gradient has no bias
         for a loss that is quadratic in the picture, as `l2` is; the value has that of its picture's noise.
+        `prb.torch.loss` makes such a function of one of PyTorch's.
     spp: 2 at least. sensor, seed, max_depth: as for `prb.render`. hit_budget: bytes that hits may take which
         are kept from the picture for the gradient; past it, rays are traced again.
 

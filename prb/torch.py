@@ -1,0 +1,210 @@
+"""PyTorch: pictures that autograd differentiates (`render`), and losses that are PyTorch functions (`loss`).
+
+    texels = torch.full((64, 64, 3), 0.5, requires_grad=True)
+    picture = prb.torch.render(scene, {"painting.reflectance.data": texels}, spp=8)
+    picture.square().mean().backward()
+
+`import prb` does not import this module, nor PyTorch: the first use of `prb.torch` does.
+"""
+
+import contextlib
+from collections.abc import Mapping
+
+from prb.errors import MissingPackageError, ParameterError
+from prb.film import camera_buffer
+from prb.integrate import check_samples
+from prb.optimize import PATHS, random_seed
+from prb.params import select, slots, traverse
+from prb.render import render as render_picture
+from prb.render import render_backward, render_forward, viewed
+
+try:
+    import torch
+except ImportError:
+    raise MissingPackageError("prb.torch: PyTorch is not installed; pip install torch") from None
+
+
+def render(scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_grad=None, seed_grad=None):
+    """Render a scene with tensors for parameters: linear RGB radiance, a float32 tensor (height, width, 3).
+
+    params: dict name -> tensor of floating-point numbers in the parameter's shape, all on one device, where
+        the picture will be. The scene has their values afterwards, as after `Params.update`; its other
+        parameters are as they were.
+    sensor, spp, seed, max_depth: as for `prb.render`.
+    spp_grad, seed_grad: of the paths that carry the derivative: by default as many as the picture's, and
+        others. Were they the same, the gradient of a loss that is not linear in the picture would be biased;
+        ``seed_grad=seed`` is for comparing with finite differences.
+
+    The result is differentiated by path replay, in reverse mode and in forward mode (torch.autograd.
+    forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values of its
+    own picture, whatever the scene has become since, but not through another camera. Interior derivatives
+    only, as for `prb.render_backward`.
+    The scene is traced where `prb.init` says. A float32 tensor on the CPU is read where it is, and the
+    picture is returned without a copy; tensors on a GPU go through the host's memory, also where it traces.
+    Raises ParameterError, also for values out of a parameter's range, as `Params.update` does.
+    """
+    scene = viewed(scene, sensor)
+    if not isinstance(params, Mapping):
+        raise ParameterError(f"params: expected a dict name -> tensor, got {type(params).__name__}")
+    spp = scene.sensor.sample_count if spp is None else spp
+    max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
+    spp_grad = spp if spp_grad is None else spp_grad
+    check_samples(spp, seed, max_depth)
+    seed_grad = random_seed(seed, PATHS) if seed_grad is None else seed_grad
+    check_samples(spp_grad, seed_grad, max_depth, "_grad")
+    _check_tensors(scene, params)
+    picture = dict(spp=spp, seed=seed, max_depth=max_depth)
+    paths = dict(spp=spp_grad, seed=seed_grad, max_depth=max_depth)
+    return _Render.apply(_Call(scene, list(params), picture, paths), *params.values())
+
+
+def loss(function, *, device="cpu"):
+    """A PyTorch function as a loss for `prb.value_and_grad`; `prb.optimize` takes a function target -> this.
+
+    function: picture -> a tensor of one number; it gets a float32 tensor (height, width, 3) on `device`.
+    Returns a function image -> (value, derivative by the image), both NumPy's. It raises ParameterError where
+    the number does not come from the picture.
+    """
+
+    def of_picture(image):
+        picture = torch.tensor(image, dtype=torch.float32, device=device, requires_grad=True)
+        with torch.enable_grad():
+            value = function(picture)
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+            raise ParameterError(f"loss: expected a tensor of one number, got {got}; take its mean")
+        gradient = None
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value.sum(), picture, allow_unused=True)
+        if gradient is None:
+            raise ParameterError("loss: its value does not follow from the picture; use PyTorch throughout")
+        return value.item(), gradient.cpu().numpy()
+
+    return of_picture
+
+
+class _Call:
+    """One call of `render`, and what its derivative has to know of it.
+
+    picture, paths: options of the picture and of the derivative. values: the scene's whole parameter buffer
+    as the picture was rendered; camera: the numbers of camera and film.
+    """
+
+    def __init__(self, scene, names, picture, paths):
+        self.scene, self.names, self.picture, self.paths = scene, names, picture, paths
+
+    def render(self, tensors):
+        """The picture at the tensors' values, which the scene takes: float32 (height, width, 3)."""
+        traverse(self.scene).update(dict(zip(self.names, map(_array, tensors), strict=True)))
+        self.values, self.camera = self.scene.values.copy(), _camera(self.scene)
+        return render_picture(self.scene, **self.picture)
+
+    def backward(self, grad_picture, wanted):
+        """The derivatives by the tensors, as one for each name; None for those that are not wanted."""
+        with self._as_it_was():
+            grads = render_backward(self.scene, _array(grad_picture), wanted, **self.paths)
+        return [torch.from_numpy(grads[name]) if name in grads else None for name in self.names]
+
+    def forward(self, tangents):
+        """The derivative of the picture. tangents: name -> tensor."""
+        arrays = {name: _array(tangent) for name, tangent in tangents.items()}
+        with self._as_it_was():
+            return torch.from_numpy(render_forward(self.scene, arrays, **self.paths))
+
+    @contextlib.contextmanager
+    def _as_it_was(self):
+        """The scene as the picture saw it, for a while."""
+        if _camera(self.scene) != self.camera:
+            raise ParameterError(
+                f"{self.scene.sensor.name}: has changed since its picture was rendered; differentiate first"
+            )
+        now = self.scene.values.copy()
+        self.scene.set_values(self.values)
+        try:
+            yield
+        finally:
+            self.scene.set_values(now)
+
+
+class _Render(torch.autograd.Function):
+    """(call, tensors in the order of its names) -> picture."""
+
+    @staticmethod
+    def forward(call, *tensors):
+        picture = torch.from_numpy(call.render(tensors))
+        return picture.to(tensors[0].device) if tensors else picture
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.call, *tensors = inputs
+        ctx.kinds = [dict(dtype=t.dtype, device=t.device) for t in tensors]
+        ctx.device = output.device
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, grad_picture):
+        call, needed = ctx.call, ctx.needs_input_grad[1:]
+        wanted = [name for name, need in zip(call.names, needed, strict=True) if need]
+
+        def pulled_back(grad_picture, *_):
+            grads = zip(call.backward(grad_picture, wanted), ctx.kinds, strict=True)
+            return tuple(None if g is None else g.to(**kind) for g, kind in grads)
+
+        # Only for a second derivative are the tensors taken: they may have changed in place since.
+        tensors = ctx.saved_tensors if torch.is_grad_enabled() else ()
+        return None, *_Once.apply(pulled_back, grad_picture, *tensors)
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        call = ctx.call
+        given = {n: t for n, t in zip(call.names, tangents, strict=True) if t is not None}
+
+        def pushed_forward(*tangents):
+            return call.forward(dict(zip(given, tangents, strict=True))).to(ctx.device)
+
+        return _Once.apply(pushed_forward, *given.values())
+
+
+class _Once(torch.autograd.Function):
+    """(function, tensors) -> function(tensors), which has no derivative, and says so."""
+
+    @staticmethod
+    def forward(function, *tensors):
+        return function(*tensors)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise RuntimeError("prb.torch.render: has no second derivative; differentiate it once")
+
+
+def _array(tensor):
+    """A tensor's numbers as float32, its own memory where that can be."""
+    return tensor.detach().to("cpu", torch.float32).numpy()
+
+
+def _camera(scene):
+    return camera_buffer(scene.sensor).tobytes(), *vars(scene.film).values()
+
+
+def _check_tensors(scene, params):
+    """Raise ParameterError unless each is a tensor that a gradient can be had for."""
+    known = slots(scene)
+    for name, tensor in params.items():
+        select(scene, [name])
+        if name not in known:
+            raise ParameterError(f"{name}: a tensor needs one parameter's exact name, not a pattern")
+        if not isinstance(tensor, torch.Tensor):
+            got = type(tensor).__name__
+            raise ParameterError(f"{name}: expected a tensor, got {got}; torch.as_tensor makes one")
+        if not tensor.is_floating_point():
+            raise ParameterError(f"{name}: expected floating-point numbers, got {tensor.dtype}; use .float()")
+        if tuple(tensor.shape) != known[name].shape:
+            raise ParameterError(f"{name}: expected shape {known[name].shape}, got {tuple(tensor.shape)}")
+    devices = {str(tensor.device): name for name, tensor in params.items()}
+    if len(devices) > 1:
+        places = ", ".join(f"{name} on {device}" for device, name in devices.items())
+        raise ParameterError(f"params: {places}; move them to one device")
