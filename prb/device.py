@@ -1,6 +1,7 @@
 """A scene ready to be traced: its model, the current parameter values, and its arrays on the device."""
 
 import copy
+import functools
 import operator
 import weakref
 from dataclasses import dataclass, field
@@ -74,6 +75,16 @@ def zeros(shape, element=ti.f32):
     device = empty(shape, element)
     clear(device)
     return device
+
+
+def unused(shape, element=ti.f32):
+    """For an argument that a kernel does not look at: always the same one, as making one takes time."""
+    return _unused(runtime.ensure(), shape, element)
+
+
+@functools.cache
+def _unused(generation, shape, element):
+    return zeros(shape, element)
 
 
 def clear(device):

@@ -8,7 +8,7 @@ import numpy as np
 import taichi as ti
 
 from prb import runtime
-from prb.device import clear, empty, upload, zeros
+from prb.device import clear, empty, unused, upload, zeros
 from prb.errors import ParameterError
 from prb.kernels import material, path
 from prb.kernels.view import vec3f, vec21f, vec37f
@@ -28,7 +28,8 @@ class Plan:
     paths: of one launch, about. workers: concurrent threads' worth of state. items: work items wanted at
     least, so that a small image still fills the device. block: workers of a thread block. stride:
     see `kernels.view.Features`. cached: vertices of a path that reverse mode keeps for its second sweep, a
-    constant so that memory does not grow with depth. sums: floats in the replicated gradient buffers, about.
+    constant so that memory does not grow with depth. sums: floats in the replicated gradient buffers, about;
+    copies: of them at most where not each worker has its own, as they take time to add up.
     """
 
     paths: int
@@ -38,10 +39,11 @@ class Plan:
     stride: int
     cached: int
     sums: int
+    copies: int
 
 
-CPU = Plan(paths=2**19, workers=512, items=64, block=1, stride=512, cached=256, sums=2**20)
-GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, cached=16, sums=2**22)
+CPU = Plan(paths=2**19, workers=512, items=64, block=1, stride=512, cached=256, sums=2**20, copies=4)
+GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, cached=16, sums=2**22, copies=2**18)
 
 
 @dataclass
@@ -119,6 +121,7 @@ def integrate(
         passes = max(passes, min(spp, BATCHES))
     arrays = scene.device_arrays()
     plan = CPU if runtime.on_cpu() else GPU
+    plan = replace(plan, copies=plan.workers) if variance else plan  # their sums are compared
     height, width, _ = scene.image_shape
     pixels = height * width
     plan = replace(plan, paths=min(plan.paths, pixels * math.ceil(spp / passes)))
@@ -135,15 +138,18 @@ def integrate(
     features = replace(scene.layout.features, **flags, **kernel)
 
     items = chunk * splits
+    differentiates = mode == path.REVERSE and (hits is None or hits.sweeps[1] == 2)
     image = zeros(items, vec3f)
-    none = zeros(1, vec3f)
-    adjoint = none if image_adjoint is None else upload(_per_sample(image_adjoint, spp), vec3f)
-    tangent, moment = (zeros(items if mode == path.FORWARD else 1, vec3f) for _ in range(2))
-    length = replicas * size + integers if mode == path.REVERSE else 1  # integers: one place for the misfits
-    gradient = zeros(length, ti.i64 if integers else ti.f32)
-    tangents = zeros(1) if param_tangents is None else upload(np.asarray(param_tangents, np.float32))
-    cache = zeros((workers, plan.cached) if mode == path.REVERSE and hits is None else (1, 1), vec37f)
-    paths = zeros(1, vec21f)
+    adjoint = upload(_per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f)
+    forward = mode == path.FORWARD
+    tangent, moment = (zeros(items, vec3f) if forward else unused(1, vec3f) for _ in range(2))
+    of_gradient = ti.i64 if integers else ti.f32
+    length = replicas * size + integers  # integers: one place for the misfits
+    gradient = zeros(length, of_gradient) if differentiates else unused(1, of_gradient)
+    tangents = upload(np.asarray(param_tangents, np.float32)) if forward else unused(1)
+    keeps = mode == path.REVERSE and hits is None
+    cache = empty((workers, plan.cached), vec37f) if keeps else unused((1, 1), vec37f)
+    paths = unused(1, vec21f)
     rejected = zeros(1, ti.i32)
 
     result = Result(np.zeros((pixels, 3)))
@@ -182,7 +188,7 @@ def integrate(
                 if mode == path.FORWARD:
                     result.tangent[drawn] += _summed(tangent, count, splits_now)
                     moments[drawn] += _summed(moment, count, splits_now)
-                if mode == path.REVERSE and launch.end == 2:
+                if differentiates:
                     sums = gradient.to_numpy()
                     if integers and sums[-1] > 0:
                         raise ParameterError(
@@ -314,7 +320,9 @@ def cut(plan, scene, mode, spp, size):
     wanted = min(spp, max(1, plan.paths // chunk))
     splits = min(wanted, math.ceil(plan.items / chunk))
     workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
-    replicas = max(1, min(workers, plan.sums // size)) if mode == path.REVERSE else 1
+    replicas = plan.sums // size
+    replicas = workers if replicas >= workers else max(1, min(replicas, plan.copies))
+    replicas = replicas if mode == path.REVERSE else 1
     return chunk, splits, wanted // splits, workers, replicas
 
 
