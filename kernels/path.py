@@ -96,6 +96,8 @@ class Launch:
     begin: ti.i32  # sweeps [begin, end) of reverse mode; where that is one of them, the paths are kept
     end: ti.i32
     capacity: ti.i32  # vertices that each worker can keep
+    second: ti.i32  # samples from there on are the second half, with an image and an image_adjoint of its own
+    pixels: ti.i32  # of each
 
 
 @ti.func
@@ -190,9 +192,10 @@ def trace_paths(
     """Trace one launch. Writes image, the sum of each work item's samples, and by mode adds to gradient or
     writes image_tangent.
 
-    image, image_tangent, image_moment (squares of the samples' tangents): one RGB per work item.
-    image_adjoint: one per pixel of the crop window, dL, the
-    derivative of the objective with respect to one sample's radiance. gradient: `replicas` copies of the
+    image, image_tangent, image_moment (squares of the samples' tangents): one RGB per work item; where
+    reverse mode's first sweep is a launch of its own, image_tangent is that of the second half's samples.
+    image_adjoint: one per pixel of the crop window, dL, the derivative of the objective with respect to one
+    sample's radiance; then those of the second half. gradient: `replicas` copies of the
     parameters' adjoint, floats, or integers in units of 1 / launch.units. cache: (workers, launch.capacity)
     vertices. paths: one for each path, where sweeps are launches of their own. rejected: [0] counts paths
     with a contribution that is not finite; they add nothing.
@@ -220,6 +223,7 @@ def trace_paths(
             column, row, film_pixel = place(launch, pixel)
             radiance = vec3(0.0, 0.0, 0.0)  # sum over the item's samples
             radiance_low = vec3(0.0, 0.0, 0.0)
+            radiance_second = vec3(0.0, 0.0, 0.0)
             radiance_tangent = vec3(0.0, 0.0, 0.0)
             moment = vec3(0.0, 0.0, 0.0)
             for s in range(launch.samples):
@@ -238,7 +242,7 @@ def trace_paths(
                 if ti.static(mode == REVERSE):
                     begin, end = launch.begin, launch.end
                     if end == 2:
-                        dL = image_adjoint[pixel]
+                        dL = image_adjoint[pixel + ti.select(sample >= launch.second, launch.pixels, 0)]
                     if begin == 1:
                         L, L_low, Z, resume, first = recall_path(paths[item * launch.samples + s])
                 for sweep in range(begin, end):
@@ -346,7 +350,10 @@ def trace_paths(
                             dbeta = (dbeta * f + attenuation * df) / (vertex.pdf * survival)
                     if sweep == 0:
                         if is_usable(L) & is_usable(Z) & is_usable(tangent):
-                            radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
+                            if sample >= launch.second:
+                                radiance_second += L + L_low
+                            else:
+                                radiance, radiance_low = two_sum(radiance, radiance_low, L + L_low)
                             radiance_tangent += tangent
                             moment += tangent * tangent
                         else:
@@ -356,6 +363,8 @@ def trace_paths(
                                 paths[item * launch.samples + s] = keep_path(L, L_low, Z, resume, first)
                                 kept += depth
             image[item] = radiance + radiance_low
+            if launch.end == 1:
+                image_tangent[item] = radiance_second
             if ti.static(mode == FORWARD):
                 image_tangent[item] = radiance_tangent
                 image_moment[item] = moment

@@ -10,8 +10,10 @@ Picture and gradient have the same paths, so their vertices are kept in between,
 
 from numbers import Real
 
+import numpy as np
+
 from prb.errors import ParameterError
-from prb.integrate import Hits, Result, check_samples, integrate
+from prb.integrate import Hits, Result, check_samples, first_half, integrate
 from prb.kernels import path
 
 HIT_BUDGET = 256 * 2**20  # bytes
@@ -33,19 +35,22 @@ def estimate(scene, adjoint_of, names, *, spp=None, seed=0, max_depth=None, hit_
         raise ParameterError("spp: 1 sample cannot be halved for picture and gradient; take 2 at least")
     if isinstance(hit_budget, bool) or not isinstance(hit_budget, Real) or not hit_budget >= 0:
         raise ParameterError(f"hit_budget: {hit_budget!r} is not a number of bytes; 0 keeps nothing")
-    first = spp - spp // 2
-    halves = [dict(spp=first, first_sample=0), dict(spp=spp - first, first_sample=first)]
     common = dict(seed=seed, max_depth=max_depth, names=names)
     hits = Hits.of(scene, spp, max_depth, hit_budget)
-    mode = path.PRIMAL if hits is None else path.REVERSE
-    pictures = [integrate(scene, mode, hits=hits, **common, **half) for half in halves]
     if hits is not None:
+        result = integrate(scene, path.REVERSE, spp=spp, hits=hits, **common)
         hits.second_sweep()
+        adjoint = np.stack([adjoint_of(picture) for picture in result.halves[::-1]])
+        reverse = integrate(scene, path.REVERSE, spp=spp, hits=hits, image_adjoint=adjoint, **common)
+        return Result(result.image, reverse.gradient, rejected=result.rejected)
+    first = first_half(spp)
+    halves = [dict(spp=first, first_sample=0), dict(spp=spp - first, first_sample=first)]
+    pictures = [integrate(scene, path.PRIMAL, **common, **half) for half in halves]
     image, gradient = 0.0, 0.0
     for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
         share = half["spp"] / spp
         image = image + share * own.image
         adjoint = adjoint_of(other.image)
-        reverse = integrate(scene, path.REVERSE, image_adjoint=adjoint, hits=hits, **common, **half)
+        reverse = integrate(scene, path.REVERSE, image_adjoint=adjoint, **common, **half)
         gradient = gradient + share * reverse.gradient
     return Result(image, gradient, rejected=sum(picture.rejected for picture in pictures))

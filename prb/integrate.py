@@ -51,13 +51,20 @@ class Result:
     """image: mean radiance (height, width, 3) float64. gradient: J^T image_adjoint as one float64 vector
     over all parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
     variance: of each number of gradient or tangent, where it was asked for.
-    rejected: paths left out because a contribution was not finite."""
+    rejected: paths left out because a contribution was not finite. halves: the two halves' images, where hits
+    are kept."""
 
     image: np.ndarray
     gradient: np.ndarray | None = None
     tangent: np.ndarray | None = None
     variance: np.ndarray | None = None
     rejected: int = 0
+    halves: tuple | None = None
+
+
+def first_half(spp):
+    """Samples in the first half of spp."""
+    return spp - spp // 2
 
 
 def check_samples(spp, seed, max_depth, suffix=""):
@@ -108,7 +115,8 @@ def integrate(
     deterministic: the same bits however many threads there are. A picture always has them; a gradient that
         many workers add to is then summed as integers.
     hits: a `Hits`, where the two sweeps of reverse mode are calls of their own: the first yields only the
-        image, the second only the gradient.
+        image and those of the samples' halves, the second only the gradient; its image_adjoint holds two
+        images, (2, height, width, 3), one for the samples of each half.
     progress: a bar on standard error, if that is a terminal.
     """
     spp = scene.sensor.sample_count if spp is None else spp
@@ -141,8 +149,9 @@ def integrate(
     differentiates = mode == path.REVERSE and (hits is None or hits.sweeps[1] == 2)
     image = zeros(items, vec3f)
     adjoint = upload(_per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f)
-    forward = mode == path.FORWARD
-    tangent, moment = (zeros(items, vec3f) if forward else unused(1, vec3f) for _ in range(2))
+    forward, records = mode == path.FORWARD, mode == path.REVERSE and not differentiates
+    tangent = zeros(items, vec3f) if forward or records else unused(1, vec3f)
+    moment = zeros(items, vec3f) if forward else unused(1, vec3f)
     of_gradient = ti.i64 if integers else ti.f32
     length = replicas * size + integers  # integers: one place for the misfits
     gradient = zeros(length, of_gradient) if differentiates else unused(1, of_gradient)
@@ -163,6 +172,8 @@ def integrate(
     launch.units = units = _units(image_adjoint, spp) if integers else 1.0
     launch.rare = 0.0 if mode == path.PRIMAL else least_share(scene, names)
     launch.begin, launch.end = (0, 2) if hits is None else hits.sweeps
+    launch.second, launch.pixels = UNLIMITED if hits is None else first_half(spp), pixels
+    second = np.zeros((pixels, 3))
     number = pixels * spp
     with progress_bar(progress, total=number, desc=label, unit="path", unit_scale=True, delay=0.5) as bar:
         for first_pixel in range(0, pixels, chunk):
@@ -185,6 +196,8 @@ def integrate(
                 )  # fmt: skip
                 drawn = slice(first_pixel, first_pixel + count)
                 result.image[drawn] += _summed(image, count, splits_now)
+                if records:
+                    second[drawn] += _summed(tangent, count, splits_now)
                 if mode == path.FORWARD:
                     result.tangent[drawn] += _summed(tangent, count, splits_now)
                     moments[drawn] += _summed(moment, count, splits_now)
@@ -205,6 +218,11 @@ def integrate(
                 bar.update(count * samples_now * splits_now)
             if spread is not None:
                 spread.close()
+    if records:
+        half = first_half(spp)
+        halves = result.image / half, second / (spp - half)
+        result.halves = tuple(picture.reshape(height, width, 3) for picture in halves)
+        result.image += second
     result.image = (result.image / spp).reshape(height, width, 3)
     if mode == path.FORWARD:
         result.tangent = (result.tangent / spp).reshape(height, width, 3)

@@ -33,7 +33,7 @@ FAULTS = {
         "path.py", "two_sum(R, R_low, -attenuation * E)",
         "two_sum(R, R_low, -attenuation * emitted * vertex.emission_weight)", "red"),
     "another pixel's derivative": (
-        "path.py", "dL = image_adjoint[pixel]", "dL = image_adjoint[pixel // 2]", "red"),
+        "path.py", "image_adjoint[pixel + ti.select(", "image_adjoint[pixel // 2 + ti.select(", "red"),
     "last vertex forgotten": (
         "path.py", "active = active & is_usable(L) & is_usable(Z)",
         "active = active & is_usable(L) & is_usable(Z) & (sample % 16 != 0)", "red"),
