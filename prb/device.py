@@ -42,6 +42,7 @@ _SCENE_ARRAYS = (
     "shapes", "materials", "bsdfs", "bsdf_data", "textures", "to_uv", "emitters", "emitter_data", "lights",
     "light_pdf", "env_marginal", "env_conditional", "params",
 )  # fmt: skip
+_scratch = {}  # one array by (generation, shape, element)
 _SENSOR_ARRAYS = ("camera", "inverse_cdf", "quantiles")
 
 
@@ -85,6 +86,15 @@ def unused(shape, element=ti.f32):
 @functools.cache
 def _unused(generation, shape, element):
     return zeros(shape, element)
+
+
+def scratch(shape, element):
+    """An array with anything in it, for one launch: the last one if it fits, as making one takes time."""
+    key = runtime.ensure(), shape, element
+    if key not in _scratch:
+        _scratch.clear()  # let go of the old one first
+        _scratch[key] = empty(shape, element)
+    return _scratch[key]
 
 
 def clear(device):

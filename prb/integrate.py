@@ -8,7 +8,7 @@ import numpy as np
 import taichi as ti
 
 from prb import runtime
-from prb.device import clear, empty, unused, upload, zeros
+from prb.device import clear, empty, scratch, unused, upload, zeros
 from prb.errors import ParameterError
 from prb.kernels import material, path
 from prb.kernels.view import vec3f, vec21f, vec37f
@@ -147,7 +147,7 @@ def integrate(
 
     items = chunk * splits
     differentiates = mode == path.REVERSE and (hits is None or hits.sweeps[1] == 2)
-    image = zeros(items, vec3f)
+    image = empty(items, vec3f)
     adjoint = upload(_per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f)
     forward, records = mode == path.FORWARD, mode == path.REVERSE and not differentiates
     tangent = zeros(items, vec3f) if forward or records else unused(1, vec3f)
@@ -157,7 +157,7 @@ def integrate(
     gradient = zeros(length, of_gradient) if differentiates else unused(1, of_gradient)
     tangents = upload(np.asarray(param_tangents, np.float32)) if forward else unused(1)
     keeps = mode == path.REVERSE and hits is None
-    cache = empty((workers, plan.cached), vec37f) if keeps else unused((1, 1), vec37f)
+    cache = scratch((workers, plan.cached), vec37f) if keeps else unused((1, 1), vec37f)
     paths = unused(1, vec21f)
     rejected = zeros(1, ti.i32)
 
