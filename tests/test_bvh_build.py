@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from prb import bvh
+from prb import bvh, progress
 
 # Inputs: corners (lower, upper) of n boxes
 
@@ -466,8 +466,8 @@ def test_bar_stays_away_from_short_builds_and_completes(monkeypatch, capsys):
         bars.append(tqdm(**{**options, **shown}))
         return bars[-1]
 
-    tqdm = bvh.tqdm
-    monkeypatch.setattr(bvh, "tqdm", recording)
+    tqdm = progress.tqdm
+    monkeypatch.setattr(progress, "tqdm", recording)
     bvh.build(*_uniform(500), progress=True)
     assert bars[-1].n == 100 and "BVH" in capsys.readouterr().err
     bvh.build(*_uniform(500))
