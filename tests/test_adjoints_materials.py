@@ -27,6 +27,7 @@ ZERO = {  # derivatives that are zero: nothing of the model is seen, or the para
     "blends": ("none.*.bsdf_1.*", "all.*.bsdf_0.*", "nested.*.bsdf_0.bsdf_1.*", "sides.*.brdf_1.*"),
     "masks": ("open.*.reflectance.*",),
     "sides of frames": ("sides.*.brdf_1.*",),
+    "glass by eta": ("leaf.*.sheen_tint.*",),  # grey has no tint
 }  # fmt: skip
 
 
