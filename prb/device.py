@@ -132,7 +132,7 @@ class Scene:
         self.layout = lay_out(model, progress=True)
         self.values = self.layout.params.copy()  # what the device's parameter buffer holds
         self._number = 0  # of the sensor
-        self._held = _Held()
+        self.held = _Held()
 
     def view(self, sensor=None):
         """This scene through another of its sensors; all else is shared, parameters too.
@@ -160,22 +160,6 @@ class Scene:
         return self.model.sensors[self._number]
 
     @property
-    def tape_buffers(self):
-        return self._held.tape_buffers
-
-    @tape_buffers.setter
-    def tape_buffers(self, buffers):
-        self._held.tape_buffers = buffers
-
-    @property
-    def hits(self):
-        return self._held.hits
-
-    @hits.setter
-    def hits(self, hits):
-        self._held.hits = hits
-
-    @property
     def film(self):
         return self.sensor.film
 
@@ -187,7 +171,7 @@ class Scene:
 
     def device_arrays(self):
         """The arrays that a kernel takes for this scene, in order; laid out anew after `prb.init`."""
-        held, generation = self._held, runtime.ensure()
+        held, generation = self.held, runtime.ensure()
         if held.generation != generation:
             self.layout.derive(self.values)  # parameters may have been set before
             host = {**self.layout.arrays, "params": self.values}
@@ -204,7 +188,7 @@ class Scene:
     def device_array(self, name):
         """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
         self.device_arrays()
-        return self._held.arrays[name]
+        return self.held.arrays[name]
 
     def set_values(self, values):
         """Take a whole parameter buffer, float32, and send it to the device if it is another one."""
@@ -215,14 +199,14 @@ class Scene:
 
     def follow(self):
         """Let the sampling tables of the lights follow the parameters."""
-        held = self._held
+        held = self.held
         for name in self.layout.lights.refresh(self.layout, self.values):
             if held.generation is not None and held.generation == runtime.ensure():
                 held.arrays[name].from_numpy(self.layout.arrays[name])
 
     def refresh(self):
         """Send the current parameter values and cameras to the device."""
-        held = self._held
+        held = self.held
         if held.generation is not None and held.generation == runtime.ensure():
             for name in self.layout.derive(self.values):
                 held.arrays[name].from_numpy(self.layout.arrays[name])
@@ -234,7 +218,7 @@ class Scene:
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
         resize(self.sensor, width, height)
-        self._held.sensors.pop(self._number, None)
+        self.held.sensors.pop(self._number, None)
 
     def device_bytes(self):
         """Bytes of the scene's arrays on the device, this sensor's among them."""

@@ -258,11 +258,11 @@ class Hits:
         if vertices < 1:
             return None
         key = runtime.ensure(), height, width, spp, min(vertices, max_depth if max_depth > 0 else UNLIMITED)
-        if scene.hits is None or scene.hits._key != key:
-            scene.hits = None  # let go of the old ones first
-            scene.hits = cls(key, key[-1])
-        scene.hits.sweeps = 0, 1
-        return scene.hits
+        if scene.held.hits is None or scene.held.hits._key != key:
+            scene.held.hits = None  # let go of the old ones first
+            scene.held.hits = cls(key, key[-1])
+        scene.held.hits.sweeps = 0, 1
+        return scene.held.hits
 
     def second_sweep(self):
         """From now on the kept vertices are used."""

@@ -24,6 +24,22 @@ def device():
     prb.init(os.environ["PRB_ARCH"])
 
 
+@pytest.fixture
+def prb_command(capsys):
+    """The command line: a function of its arguments that returns (status, output, errors)."""
+    from prb.cli import main
+
+    def call(*arguments):
+        try:
+            status = main([str(a) for a in arguments])
+        except SystemExit as stop:
+            status = stop.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def chi_squared():
     """A function of observed and expected counts: the chance of a worse fit (Pearson's test).

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import prb
-from prb.cli import SEED_OF_PATHS, main
+from prb.cli import SEED_OF_PATHS
 from prb.images import read_image, write_image
 
 TINY = ["--spp", "2", "--size", "8x6"]
@@ -26,16 +26,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        try:
-            status = main([str(a) for a in arguments])
-        except SystemExit as stop:
-            status = stop.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+def run(prb_command):
+    return prb_command
 
 
 def fails(result, *parts):

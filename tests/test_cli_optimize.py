@@ -33,16 +33,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        try:
-            status = main(["optimize", *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+def run(prb_command):
+    return lambda *arguments: prb_command("optimize", *arguments)
 
 
 def box(*more):
