@@ -18,6 +18,7 @@ import numpy as np
 
 TRANSFORMS = ("to_world", "to_uv")
 BLOCKS = 4  # of each side of an image, whose gradient is reported as sums over blocks
+REST = 0.1  # seconds before a request: threads of the side that answered last spin on for some milliseconds
 LARGE = 64  # numbers, from which on a parameter is taken to be an image
 
 
@@ -260,6 +261,7 @@ class Worker:
 
     def ask(self, task, spp, seed):
         """The answer to a request: {"seconds": ..., "value": ...}."""
+        time.sleep(REST)
         self.process.stdin.write(json.dumps({"task": task, "spp": spp, "seed": seed}) + "\n")
         self.process.stdin.flush()
         return self._answer()

@@ -40,7 +40,7 @@ from prb.kernels.camera import sample_ray
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.texture import at_uv
-from prb.kernels.vertex import Ray, advance, keep, keep_path, nothing, recall, recall_path
+from prb.kernels.vertex import Ray, advance, keep, keep_ray, keep_sums, nothing, recall, recall_path
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -87,6 +87,7 @@ class Launch:
     width: ti.i32  # of the crop window
     film_width: ti.i32
     max_depth: ti.i32
+    reach: ti.i32  # vertices of a path at most: max_depth, or one less if no ray can find a light
     rr_depth: ti.i32
     environment: ti.i32  # entry of `lights`, or -1
     replicas: ti.i32  # copies of the gradient buffer
@@ -140,7 +141,7 @@ def extend(mode: ti.template(), launch, beta, zeros, eta, f, vertex, depth):
         zeros += ti.select(f == 0, 1, 0)
         relevant = ti.select(zeros < 2, beta, 0.0)
     strength = max_abs(relevant)  # a central difference may make a factor negative
-    active = (vertex.pdf > 0) & (depth < launch.max_depth) & (strength > 0)
+    active = (vertex.pdf > 0) & (depth < launch.reach) & (strength > 0)
     eta *= vertex.eta
     if depth >= launch.rr_depth:
         survival = ti.min(strength * eta * eta, ROULETTE_MAX)
@@ -254,7 +255,7 @@ def trace_paths(
                     R = L  # sweep 1: what this vertex and the rest of the path add
                     R_low = L_low
                     depth = 0  # vertices so far, the camera not counted
-                    active = launch.max_depth > 0
+                    active = launch.reach > 0
                     if sweep == 1:
                         active = active & is_usable(L) & is_usable(Z)
                     while active:
@@ -286,7 +287,7 @@ def trace_paths(
                                 f_light, f = material.eval(features, scene, vertex)
                             if ti.static(mode == REVERSE):
                                 if sweep == 0 and first + depth < launch.capacity:
-                                    cache[worker, first + depth] = keep(vertex, emitted, direct, f_light, f)
+                                    keep(cache[worker, first + depth], vertex, emitted, direct, f_light, f)
                         depth += 1
                         at, at_light = material.place(vertex), at_uv(vertex.uv_light)
 
@@ -360,7 +361,14 @@ def trace_paths(
                             rejected[0] += 1
                         if ti.static(mode == REVERSE):
                             if end == 1:
-                                paths[item * launch.samples + s] = keep_path(L, L_low, Z, resume, first)
+                                at_path = item * launch.samples + s
+                                sums = keep_sums(L, L_low, Z, first)
+                                for k in ti.static(range(sums.n)):
+                                    paths[at_path][k] = sums[k]
+                                if first + depth > launch.capacity:
+                                    rest = keep_ray(resume)
+                                    for k in ti.static(range(rest.n)):
+                                        paths[at_path][sums.n + k] = rest[k]
                                 kept += depth
             image[item] = radiance + radiance_low
             if launch.end == 1:

@@ -7,11 +7,11 @@ adds, and its derivative, follow from the `Vertex` alone (kernels/path.py).
 import taichi as ti
 
 from prb.kernels import bvh, light, material
-from prb.kernels.frame import to_local, to_world, vec2, vec3
+from prb.kernels.frame import read3, to_local, to_world, vec2, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, leave
-from prb.kernels.view import vec21f, vec37f
 
+EMISSION, SURFACE, LIGHT = 8, 12, 25  # where these parts of a vertex begin in a row of the cache
 CERTAIN = 1e30  # density of a direction that only one technique can find
 
 
@@ -77,60 +77,79 @@ def bits(i):
 
 
 @ti.func
-def keep(v, emitted, direct, f_light, f):
-    """A vertex as one vector, for the cache."""
-    return vec37f(
-        bits(v.emitter), v.emission_weight, bits(v.material), v.wi.x, v.wi.y, v.wi.z, bits(v.light),
-        v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z, v.wo.x, v.wo.y, v.wo.z, v.pdf,
-        v.u_roulette, bits(v.lobe), v.eta, v.uv.x, v.uv.y, v.uv_light.x, v.uv_light.y, bits(v.slot),
-        v.u, v.v, emitted.x, emitted.y, emitted.z, direct.x, direct.y, direct.z,
-        f_light.x, f_light.y, f_light.z, f.x, f.y, f.z,
-    )  # fmt: skip
+def write(row: ti.template(), at: ti.template(), numbers):
+    """Numbers from place `at` of a row on."""
+    for k in ti.static(range(numbers.n)):
+        row[at + k] = numbers[k]
 
 
 @ti.func
-def recall(r):
-    """The vertex that `keep` made a vector of."""
-    v = Vertex(
-        emitter=ti.bit_cast(r[0], ti.i32),
-        emission_weight=r[1],
-        material=ti.bit_cast(r[2], ti.i32),
-        wi=vec3(r[3], r[4], r[5]),
-        light=ti.bit_cast(r[6], ti.i32),
-        light_weight=r[7],
-        wo_light=vec3(r[8], r[9], r[10]),
-        wo=vec3(r[11], r[12], r[13]),
-        pdf=r[14],
-        u_roulette=r[15],
-        lobe=ti.bit_cast(r[16], ti.i32),
-        eta=r[17],
-        uv=vec2(r[18], r[19]),
-        uv_light=vec2(r[20], r[21]),
-        slot=ti.bit_cast(r[22], ti.i32),
-        u=r[23],
-        v=r[24],
-    )
-    emitted, direct = vec3(r[25], r[26], r[27]), vec3(r[28], r[29], r[30])
-    return v, emitted, direct, vec3(r[31], r[32], r[33]), vec3(r[34], r[35], r[36])
+def keep(row: ti.template(), v, emitted, direct, f_light, f):
+    """Write a vertex to a row of the cache: only what it has, for memory is what this waits for."""
+    write(row, 0, ti.Vector([bits(v.emitter), bits(v.material), bits(v.light), v.uv.x, v.uv.y,
+                             bits(v.slot), v.u, v.v]))  # fmt: skip
+    if v.emitter >= 0:
+        write(row, EMISSION, ti.Vector([v.emission_weight, emitted.x, emitted.y, emitted.z]))
+    if v.material >= 0:
+        write(row, SURFACE, ti.Vector([v.wi.x, v.wi.y, v.wi.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
+                                       bits(v.lobe), v.eta, f.x, f.y, f.z]))  # fmt: skip
+    if v.light >= 0:
+        write(row, LIGHT, ti.Vector([v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z, v.uv_light.x,
+                                     v.uv_light.y, direct.x, direct.y, direct.z, f_light.x, f_light.y,
+                                     f_light.z]))  # fmt: skip
 
 
 @ti.func
-def keep_path(L, L_low, Z, ray, first):
-    """What sweep 1 needs of a path: its sums, the ray behind its last kept vertex, and where those begin."""
-    return vec21f(
-        L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, ray.o.x, ray.o.y, ray.o.z,
-        ray.d.x, ray.d.y, ray.d.z, ray.t_max, ray.previous.x, ray.previous.y, ray.previous.z, ray.pdf,
-        bits(first),
+def recall(row: ti.template()):
+    """The (vertex, emitted, direct, f_light, f) that `keep` has written."""
+    v = nothing()
+    emitted, direct = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
+    f_light, f = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
+    v.emitter, v.material = ti.bit_cast(row[0], ti.i32), ti.bit_cast(row[1], ti.i32)
+    v.light = ti.bit_cast(row[2], ti.i32)
+    v.uv = vec2(row[3], row[4])
+    v.slot = ti.bit_cast(row[5], ti.i32)
+    v.u, v.v = row[6], row[7]
+    if v.emitter >= 0:
+        v.emission_weight = row[EMISSION]
+        emitted = read3(row, EMISSION + 1)
+    if v.material >= 0:
+        v.wi, v.wo = read3(row, SURFACE), read3(row, SURFACE + 3)
+        v.pdf, v.u_roulette = row[SURFACE + 6], row[SURFACE + 7]
+        v.lobe, v.eta = ti.bit_cast(row[SURFACE + 8], ti.i32), row[SURFACE + 9]
+        f = read3(row, SURFACE + 10)
+    if v.light >= 0:
+        v.light_weight = row[LIGHT]
+        v.wo_light = read3(row, LIGHT + 1)
+        v.uv_light = vec2(row[LIGHT + 4], row[LIGHT + 5])
+        direct, f_light = read3(row, LIGHT + 6), read3(row, LIGHT + 9)
+    return v, emitted, direct, f_light, f
+
+
+@ti.func
+def keep_sums(L, L_low, Z, first):
+    """What sweep 1 needs of a path: its sums, and where its vertices begin."""
+    return ti.Vector([L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, bits(first)])
+
+
+@ti.func
+def keep_ray(ray):
+    """The ray behind the last vertex that was kept, where there is one."""
+    return ti.Vector(
+        [
+            ray.o.x, ray.o.y, ray.o.z, ray.d.x, ray.d.y, ray.d.z, ray.t_max,
+            ray.previous.x, ray.previous.y, ray.previous.z, ray.pdf,
+        ]
     )  # fmt: skip
 
 
 @ti.func
 def recall_path(r):
-    """The (L, L_low, Z, ray, first) that `keep_path` made a vector of."""
-    o, d, previous = vec3(r[9], r[10], r[11]), vec3(r[12], r[13], r[14]), vec3(r[16], r[17], r[18])
-    ray = Ray(o=o, d=d, t_max=r[15], previous=previous, pdf=r[19])
+    """The (L, L_low, Z, ray, first) that `keep_sums` and `keep_ray` made one vector of."""
     L, L_low, Z = vec3(r[0], r[1], r[2]), vec3(r[3], r[4], r[5]), vec3(r[6], r[7], r[8])
-    return L, L_low, Z, ray, ti.bit_cast(r[20], ti.i32)
+    o, d, previous = vec3(r[10], r[11], r[12]), vec3(r[13], r[14], r[15]), vec3(r[17], r[18], r[19])
+    ray = Ray(o=o, d=d, t_max=r[16], previous=previous, pdf=r[20])
+    return L, L_low, Z, ray, ti.bit_cast(r[9], ti.i32)
 
 
 @ti.func

@@ -10,6 +10,8 @@ import numpy as np
 import taichi as ti
 from taichi.lang import impl
 from taichi.lang._ndarray import ScalarNdarray
+from taichi.lang.matrix import VectorType
+from taichi.lang.util import to_numpy_type
 
 from prb import runtime
 from prb.errors import ParameterError
@@ -78,6 +80,27 @@ def zeros(shape, element=ti.f32):
     return device
 
 
+def output(shape, element=ti.f32):
+    """Zeros for a kernel to add to and `fetch` to read: NumPy's own where kernels take those as they are, for
+    Taichi takes a tenth of a millisecond to make an array of its own, and one more to copy it."""
+    if not runtime.on_cpu():
+        return zeros(shape, element)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if isinstance(element, VectorType):
+        return np.zeros((*shape, element.n), to_numpy_type(element.dtype))
+    return np.zeros(shape, to_numpy_type(element))
+
+
+def fetch(array):
+    """What a kernel left in an `output`, as a NumPy array; the next launch may change it."""
+    return array if isinstance(array, np.ndarray) else array.to_numpy()
+
+
+def passed(array, element=None):
+    """A NumPy array for one launch to read; as `upload`, but not copied where it need not be."""
+    return np.ascontiguousarray(array) if runtime.on_cpu() and np.size(array) else upload(array, element)
+
+
 def unused(shape, element=ti.f32):
     """For an argument that a kernel does not look at: always the same one, as making one takes time."""
     return _unused(runtime.ensure(), shape, element)
@@ -99,7 +122,9 @@ def scratch(shape, element):
 
 def clear(device):
     """Fill an array with zeros; Taichi 1.7.4 compiles a kernel for each `fill` of vectors."""
-    if impl.current_cfg().arch in (ti.x64, ti.cuda):
+    if isinstance(device, np.ndarray):
+        device[...] = 0
+    elif impl.current_cfg().arch in (ti.x64, ti.cuda):
         impl.get_runtime().prog.fill_float(device.arr, 0.0)  # all bits zero
     else:
         device.fill(0)

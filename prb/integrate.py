@@ -1,6 +1,7 @@
 """Launches of the path tracer: a render in chunks small enough that memory stays constant, a progress
 bar moves and Ctrl-C works, summed in float64 on the host."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -8,9 +9,10 @@ import numpy as np
 import taichi as ti
 
 from prb import runtime
-from prb.device import clear, empty, scratch, unused, upload, zeros
+from prb.device import clear, empty, fetch, output, passed, scratch, unused
 from prb.errors import ParameterError
 from prb.kernels import material, path
+from prb.kernels.emitter import ENVIRONMENTS
 from prb.kernels.view import vec3f, vec21f, vec37f
 from prb.params import slots
 from prb.progress import bar as progress_bar
@@ -19,6 +21,7 @@ UNLIMITED = 2**30
 VERTEX, PATH = 148, 84  # bytes of a kept vertex, and of a kept path without its vertices
 BATCHES = 8  # that a variance comes from, at least where there are as many samples
 MAX_SPP = 2**30
+VISIBLE = {"area", *ENVIRONMENTS}  # lights that a ray can find
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Plan:
 
     paths: int
     workers: int
+    fewest: int
     items: int
     block: int
     stride: int
@@ -42,8 +46,13 @@ class Plan:
     copies: int
 
 
-CPU = Plan(paths=2**19, workers=512, items=64, block=1, stride=512, cached=256, sums=2**20, copies=4)
-GPU = Plan(paths=2**22, workers=2**18, items=2**18, block=128, stride=1, cached=16, sums=2**22, copies=2**18)
+CPU = Plan(
+    paths=2**19, workers=512, fewest=64, items=64, block=1, stride=512, cached=256, sums=2**20, copies=4
+)  # fmt: skip
+GPU = Plan(
+    paths=2**22, workers=2**18, fewest=2**18, items=2**18, block=128, stride=1, cached=16, sums=2**22,
+    copies=2**18,
+)  # fmt: skip
 
 
 @dataclass
@@ -147,33 +156,31 @@ def integrate(
 
     items = chunk * splits
     differentiates = mode == path.REVERSE and (hits is None or hits.sweeps[1] == 2)
-    image = empty(items, vec3f)
-    adjoint = upload(_per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f)
     forward, records = mode == path.FORWARD, mode == path.REVERSE and not differentiates
-    tangent = zeros(items, vec3f) if forward or records else unused(1, vec3f)
-    moment = zeros(items, vec3f) if forward else unused(1, vec3f)
+    keeps = differentiates and hits is None
     of_gradient = ti.i64 if integers else ti.f32
     length = replicas * size + integers  # integers: one place for the misfits
-    gradient = zeros(length, of_gradient) if differentiates else unused(1, of_gradient)
-    tangents = upload(np.asarray(param_tangents, np.float32)) if forward else unused(1)
-    keeps = mode == path.REVERSE and hits is None
-    cache = scratch((workers, plan.cached), vec37f) if keeps else unused((1, 1), vec37f)
-    paths = unused(1, vec21f)
-    rejected = zeros(1, ti.i32)
-
-    result = Result(np.zeros((pixels, 3)))
-    result.gradient = np.zeros(max(scene.values.size, 1)) if mode == path.REVERSE else None
-    result.tangent = np.zeros((pixels, 3)) if mode == path.FORWARD else None
-    moments = np.zeros((pixels, 3))
-    spread = Spread(spp, result.gradient) if variance and mode == path.REVERSE else None
+    arguments = Arguments(
+        image=output(items, vec3f),
+        adjoint=passed(_per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f),
+        tangent=output(items, vec3f) if forward or records else unused(1, vec3f),
+        moment=output(items, vec3f) if forward else unused(1, vec3f),
+        gradient=output(length, of_gradient) if differentiates else unused(1, of_gradient),
+        param_tangents=passed(np.asarray(param_tangents, np.float32)) if forward else unused(1),
+        cache=scratch((workers, plan.cached), vec37f) if keeps else unused((1, 1), vec37f),
+        paths=unused(1, vec21f),
+        rejected=output(1, ti.i32),
+    )
+    units = _units(image_adjoint, spp) if integers else 1.0
+    sums = Sums(pixels, spp, arguments, forward=forward, second=records, variance=variance)
+    if mode == path.REVERSE:
+        sums.of_gradient(max(scene.values.size, 1), replicas, size, units, integers)
 
     launch = prepare_launch(scene, seed, max_depth)
-    launch.replicas, launch.size = replicas, size
-    launch.units = units = _units(image_adjoint, spp) if integers else 1.0
+    launch.replicas, launch.size, launch.units = replicas, size, units
     launch.rare = 0.0 if mode == path.PRIMAL else least_share(scene, names)
     launch.begin, launch.end = (0, 2) if hits is None else hits.sweeps
     launch.second, launch.pixels = UNLIMITED if hits is None else first_half(spp), pixels
-    second = np.zeros((pixels, 3))
     number = pixels * spp
     with progress_bar(progress, total=number, desc=label, unit="path", unit_scale=True, delay=0.5) as bar:
         for first_pixel in range(0, pixels, chunk):
@@ -182,58 +189,111 @@ def integrate(
             while done < spp:
                 splits_now = min(splits, spp - done)
                 samples_now = min(samples, (spp - done) // splits_now)
-                items = count * splits_now
-                share_out(launch, items, workers, plan)
+                share_out(launch, count * splits_now, workers, plan)
                 launch.splits, launch.samples = splits_now, samples_now
                 launch.first_pixel, launch.first_sample = first_pixel, first_sample + done
                 if hits is not None:
-                    many = items * samples_now
-                    cache, paths = hits.of_launch(first_pixel, launch.first_sample, launch.workers, many)
-                launch.capacity = cache.shape[1]
-                path.trace_paths(
-                    features, mode, launch, *arrays,
-                    image, adjoint, tangent, moment, gradient, tangents, cache, paths, rejected,
-                )  # fmt: skip
-                drawn = slice(first_pixel, first_pixel + count)
-                result.image[drawn] += _summed(image, count, splits_now)
-                if records:
-                    second[drawn] += _summed(tangent, count, splits_now)
-                if mode == path.FORWARD:
-                    result.tangent[drawn] += _summed(tangent, count, splits_now)
-                    moments[drawn] += _summed(moment, count, splits_now)
-                if differentiates:
-                    sums = gradient.to_numpy()
-                    if integers and sums[-1] > 0:
-                        raise ParameterError(
-                            "deterministic: a contribution to the gradient is too large to be added as an "
-                            "integer; scale the scene's radiances down, or leave it out"
-                        )
-                    sums = sums[: replicas * size].reshape(replicas, size)
-                    total = sums.sum(axis=0, dtype=np.int64 if integers else np.float64)
-                    result.gradient[:size] += total / units
-                    clear(gradient)
-                    if spread is not None and (splits_now, samples_now) == (splits, samples):
-                        spread.add(sums / units, splits * samples)
+                    many = count * splits_now * samples_now
+                    kept = hits.of_launch(first_pixel, launch.first_sample, launch.workers, many)
+                    arguments.cache, arguments.paths = kept
+                launch.capacity = arguments.cache.shape[1]
+                path.trace_paths(features, mode, launch, *arrays, *vars(arguments).values())
+                whole = (splits_now, samples_now) == (splits, samples)
+                sums.add(first_pixel, count, splits_now, splits * samples if whole else None)
                 done += samples_now * splits_now
                 bar.update(count * samples_now * splits_now)
-            if spread is not None:
-                spread.close()
-    if records:
-        half = first_half(spp)
-        halves = result.image / half, second / (spp - half)
-        result.halves = tuple(picture.reshape(height, width, 3) for picture in halves)
-        result.image += second
-    result.image = (result.image / spp).reshape(height, width, 3)
-    if mode == path.FORWARD:
-        result.tangent = (result.tangent / spp).reshape(height, width, 3)
-        if variance:
-            spread_of = np.maximum(moments / spp - (result.tangent**2).reshape(-1, 3), 0)
-            result.variance = (spread_of / (spp - 1)).reshape(height, width, 3)
-    if mode == path.REVERSE:
-        result.gradient = result.gradient[: scene.values.size]
-        result.variance = None if spread is None else spread.variance[: scene.values.size]
-    result.rejected = int(rejected.to_numpy()[0])
-    return result
+            sums.close_pixels()
+    return sums.result(scene)
+
+
+@dataclass
+class Arguments:
+    """The arrays that `kernels.path.trace_paths` takes beside the scene's, in its order."""
+
+    image: object
+    adjoint: object
+    tangent: object
+    moment: object
+    gradient: object
+    param_tangents: object
+    cache: object
+    paths: object
+    rejected: object
+
+
+class Sums:
+    """What launches have written, added up in float64.
+
+    forward: the tangents too, and their squares. second: the second half's image is in the tangents' place.
+    variance: of tangents or gradient too.
+    """
+
+    def __init__(self, pixels, spp, arguments, forward, second, variance):
+        self._spp, self._arguments, self._variance = spp, arguments, variance
+        self._image = np.zeros((pixels, 3))
+        self._tangent = np.zeros((pixels, 3)) if forward else None
+        self._moment = np.zeros((pixels, 3)) if forward else None
+        self._second = np.zeros((pixels, 3)) if second else None
+        self._gradient = self._spread = None
+
+    def of_gradient(self, parameters, replicas, size, units, integers):
+        """Reverse mode: all `parameters` numbers, of which launches write the first `size`, `replicas` times,
+        in 1 / `units`."""
+        self._gradient = np.zeros(parameters)
+        self._replicas, self._size, self._units, self._integers = replicas, size, units, integers
+        self._spread = Spread(self._spp, self._gradient) if self._variance else None
+
+    def add(self, first_pixel, pixels, splits, batch):
+        """A launch's sums, of so many pixels in `splits` parts each. batch: samples of each pixel, where
+        launches of so many are compared."""
+        drawn, arguments = slice(first_pixel, first_pixel + pixels), self._arguments
+        self._image[drawn] += _summed(arguments.image, pixels, splits)
+        if self._second is not None:
+            self._second[drawn] += _summed(arguments.tangent, pixels, splits)
+        elif self._tangent is not None:
+            self._tangent[drawn] += _summed(arguments.tangent, pixels, splits)
+            self._moment[drawn] += _summed(arguments.moment, pixels, splits)
+        elif self._gradient is not None:
+            self._add_gradient(batch)
+
+    def _add_gradient(self, batch):
+        found = fetch(self._arguments.gradient)
+        if self._integers and found[-1] > 0:
+            raise ParameterError(
+                "deterministic: a contribution to the gradient is too large to be added as an "
+                "integer; scale the scene's radiances down, or leave it out"
+            )
+        replicas = found[: self._replicas * self._size].reshape(self._replicas, self._size)
+        total = replicas.sum(axis=0, dtype=np.int64 if self._integers else np.float64)
+        self._gradient[: self._size] += total / self._units
+        if self._spread is not None and batch is not None:
+            self._spread.add(replicas / self._units, batch)
+        clear(self._arguments.gradient)
+
+    def close_pixels(self):
+        """All samples of some of the pixels are in."""
+        if self._spread is not None:
+            self._spread.close()
+
+    def result(self, scene):
+        """The `Result`, for the scene's film and parameters."""
+        spp, shape, parameters = self._spp, scene.image_shape, scene.values.size
+        result = Result(self._image, rejected=int(fetch(self._arguments.rejected)[0]))
+        if self._second is not None:
+            half = first_half(spp)
+            halves = self._image / half, self._second / (spp - half)
+            result.halves = tuple(picture.reshape(shape) for picture in halves)
+            result.image = self._image + self._second
+        result.image = (result.image / spp).reshape(shape)
+        if self._tangent is not None:
+            result.tangent = (self._tangent / spp).reshape(shape)
+            if self._variance:
+                spread = np.maximum(self._moment / spp - (self._tangent / spp) ** 2, 0)
+                result.variance = (spread / (spp - 1)).reshape(shape)
+        if self._gradient is not None:
+            result.gradient = self._gradient[:parameters]
+            result.variance = None if self._spread is None else self._spread.variance[:parameters]
+        return result
 
 
 class Hits:
@@ -339,6 +399,8 @@ def cut(plan, scene, mode, spp, size):
     splits = min(wanted, math.ceil(plan.items / chunk))
     workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
     replicas = plan.sums // size
+    if mode == path.REVERSE and replicas >= plan.fewest:
+        workers = min(workers, replicas)  # rather fewer than that they share a copy, which takes atomics
     replicas = workers if replicas >= workers else max(1, min(replicas, plan.copies))
     replicas = replicas if mode == path.REVERSE else 1
     return chunk, splits, wanted // splits, workers, replicas
@@ -359,18 +421,25 @@ def device_bytes(scene, mode, spp):
 
 
 def prepare_launch(scene, seed, max_depth):
-    """A `Launch` with what does not change from launch to launch."""
-    film = scene.film
-    return path.Launch(
-        seed=int(np.uint32(seed).view(np.int32)),
-        crop_x=film.crop_offset[0],
-        crop_y=film.crop_offset[1],
-        width=film.crop_size[0],
-        film_width=film.width,
-        max_depth=UNLIMITED if max_depth < 0 else max_depth,
-        rr_depth=min(scene.model.integrator.rr_depth, UNLIMITED),
-        environment=scene.layout.environment,
-    )
+    """A `Launch` with what does not change from launch to launch; it serves until the next one is asked for,
+    as there is only one: Taichi 1.7.4 takes half a millisecond to make it, and a class each time."""
+    film, launch = scene.film, _launch()
+    launch.entries.update(dict.fromkeys(launch.entries, 0))
+    launch.seed = int(np.uint32(seed).view(np.int32))
+    launch.crop_x, launch.crop_y = film.crop_offset
+    launch.width, launch.film_width = film.crop_size[0], film.width
+    launch.max_depth = UNLIMITED if max_depth < 0 else max_depth
+    found = not VISIBLE.isdisjoint(scene.layout.features.emitters)
+    launch.reach = launch.max_depth - (0 if found else 1)
+    launch.rr_depth = min(scene.model.integrator.rr_depth, UNLIMITED)
+    launch.environment = scene.layout.environment
+    launch.rare, launch.units = 0.0, 1.0
+    return launch
+
+
+@functools.cache
+def _launch():
+    return path.Launch()
 
 
 def whole_blocks(workers, block):
@@ -408,5 +477,5 @@ def _units(image_adjoint, spp):
 
 def _summed(device, pixels, splits):
     """The sums of one launch's pixels in float64, always added in the same order: (pixels, 3)."""
-    items = device.to_numpy()[: pixels * splits]
+    items = fetch(device)[: pixels * splits]
     return items.reshape(pixels, splits, 3).sum(axis=1, dtype=np.float64)

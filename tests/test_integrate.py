@@ -43,10 +43,10 @@ ON_CPU = dict(block=1, stride=512, cached=4)
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan(paths=100, workers=7, items=1, **ON_CPU, sums=2**20, copies=4),  # many launches
-        Plan(paths=2**19, workers=64, items=2**12, **ON_CPU, sums=2**20, copies=4),  # splits
-        Plan(paths=2**10, workers=64, items=1, **ON_CPU, sums=40, copies=2),  # atomics
-        Plan(paths=1000, workers=3, items=700, **ON_CPU, sums=2**20, copies=4),  # remainders
+        Plan(paths=100, workers=7, fewest=7, items=1, **ON_CPU, sums=2**20, copies=4),  # many launches
+        Plan(paths=2**19, workers=64, fewest=64, items=2**12, **ON_CPU, sums=2**20, copies=4),  # splits
+        Plan(paths=2**10, workers=64, fewest=64, items=1, **ON_CPU, sums=40, copies=2),  # atomics
+        Plan(paths=1000, workers=3, fewest=3, items=700, **ON_CPU, sums=2**20, copies=4),  # remainders
     ],
 )
 def test_how_work_is_cut_does_not_matter(plan, monkeypatch):
