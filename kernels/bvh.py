@@ -15,6 +15,7 @@ A leaf's code says which of the two tests its packet needs.
 
 import taichi as ti
 
+from prb.kernels.frame import larger, smaller
 from prb.kernels.view import DISK_LIMIT, SUM_LIMIT, U_ROW, V_ROW, W_ROW, WIDTH
 
 MISS = 1e30  # farther than anything
@@ -24,17 +25,6 @@ KIND_BITS = 2
 AXIS_ROW = 4  # of a round primitive, after centre and radius: the unit axis (a sphere's is 0), half length
 PARALLEL = 1e-12  # squared sine of the angle between a ray and an axis that it is taken to be parallel to
 ROUNDING = 1.0000004  # 1 + 2 gamma(3): slabs are tested conservatively (Ize, JCGT 2(2), 2013)
-
-
-@ti.func
-def larger(a, b):
-    # A select is one instruction; ti.max is three, for it also looks for NaN. Here NaN survives as b.
-    return ti.select(a > b, a, b)
-
-
-@ti.func
-def smaller(a, b):
-    return ti.select(a < b, a, b)
 
 
 @ti.func

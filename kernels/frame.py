@@ -7,6 +7,17 @@ vec3 = ti.types.vector(3, ti.f32)
 
 
 @ti.func
+def larger(a, b):
+    # A select is one instruction; ti.max is three, for it also looks for NaN. Here NaN survives as b.
+    return ti.select(a > b, a, b)
+
+
+@ti.func
+def smaller(a, b):
+    return ti.select(a < b, a, b)
+
+
+@ti.func
 def tangents(n):
     """Two unit vectors that with the unit vector n make a right-handed orthonormal frame.
 

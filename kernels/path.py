@@ -25,7 +25,8 @@ takes one sweep: beta's tangent goes along with the path,
     dL = sum_k dbeta_k E_k + beta_k dE_k       dbeta_{k+1} = (dbeta_k f_k + beta_k df_k) / p_k
 
 The two sweeps may be two launches, so that pictures can be looked at in between: the first then keeps a
-`paths` entry for each path. Vertices are kept as long as there is room; behind them sweep 1 traces again.
+`paths` entry for each path. Vertices are kept where there is room for all of a path's; others sweep 1 traces
+again.
 
 L is kept as the unevaluated sum of two floats (Knuth's two-sum), because R = L - (what came before) loses
 the digits that a division by a small f_i would need.
@@ -40,7 +41,7 @@ from prb.kernels.camera import sample_ray
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.texture import at_uv
-from prb.kernels.vertex import Ray, advance, keep, keep_ray, keep_sums, nothing, recall, recall_path
+from prb.kernels.vertex import VERTEX, Ray, advance, keep, keep_path, nothing, recall, recall_path
 from prb.kernels.view import (
     WIDTH,
     SceneView,
@@ -52,9 +53,8 @@ from prb.kernels.view import (
     vec4i,
     vec6f,
     vec8i,
+    vec10f,
     vec12f,
-    vec21f,
-    vec37f,
     wide_f32,
     wide_i32,
 )
@@ -96,7 +96,7 @@ class Launch:
     size: ti.i32  # of each: parameters from there on are not wanted
     begin: ti.i32  # sweeps [begin, end) of reverse mode; where that is one of them, the paths are kept
     end: ti.i32
-    capacity: ti.i32  # vertices that each worker can keep
+    capacity: ti.i32  # numbers that each worker can keep
     second: ti.i32  # samples from there on are the second half, with an image and an image_adjoint of its own
     pixels: ti.i32  # of each
 
@@ -186,8 +186,8 @@ def trace_paths(
     image_moment: ti.types.ndarray(vec3f, ndim=1),
     gradient: ti.types.ndarray(ndim=1),
     param_tangents: ti.types.ndarray(ti.f32, ndim=1),
-    cache: ti.types.ndarray(vec37f, ndim=2),
-    paths: ti.types.ndarray(vec21f, ndim=1),
+    cache: ti.types.ndarray(ti.f32, ndim=2),
+    paths: ti.types.ndarray(vec10f, ndim=1),
     rejected: ti.types.ndarray(ti.i32, ndim=1),
 ):
     """Trace one launch. Writes image, the sum of each work item's samples, and by mode adds to gradient or
@@ -198,8 +198,8 @@ def trace_paths(
     image_adjoint: one per pixel of the crop window, dL, the derivative of the objective with respect to one
     sample's radiance; then those of the second half. gradient: `replicas` copies of the
     parameters' adjoint, floats, or integers in units of 1 / launch.units. cache: (workers, launch.capacity)
-    vertices. paths: one for each path, where sweeps are launches of their own. rejected: [0] counts paths
-    with a contribution that is not finite; they add nothing.
+    numbers, vertices one behind the other. paths: one for each path, where sweeps are launches of their
+    own. rejected: [0] counts paths with a contribution that is not finite; they add nothing.
     """
     ti.loop_config(block_dim=ti.static(features.block))
     for index in range(launch.workers * ti.static(features.stride)):
@@ -218,7 +218,7 @@ def trace_paths(
         lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
         stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
         room = ti.Vector([(worker % launch.replicas) * launch.size, launch.size])
-        kept = 0  # vertices in this worker's row of the cache
+        kept = 0  # where this worker's row of the cache is free
         for item in range(worker * launch.share, ti.min((worker + 1) * launch.share, launch.items)):
             pixel = launch.first_pixel + item // launch.splits
             column, row, film_pixel = place(launch, pixel)
@@ -235,19 +235,20 @@ def trace_paths(
                 dL = vec3(0.0, 0.0, 0.0)
                 u_film = uniform4(film_pixel, sample, 0, launch.seed)
                 o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u_film)
-                ray = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
-                resume = ray  # where the first vertex comes from that was not kept
+                primary = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
                 tangent = vec3(0.0, 0.0, 0.0)  # of L
-                first = kept
+                first = kept  # where the path's vertices begin in the row; -1: they are not kept
                 begin, end = 0, 1
                 if ti.static(mode == REVERSE):
                     begin, end = launch.begin, launch.end
                     if end == 2:
                         dL = image_adjoint[pixel + ti.select(sample >= launch.second, launch.pixels, 0)]
                     if begin == 1:
-                        L, L_low, Z, resume, first = recall_path(paths[item * launch.samples + s])
+                        L, L_low, Z, first = recall_path(paths[item * launch.samples + s])
                 for sweep in range(begin, end):
                     # ------------------------------------------------------------- loop state
+                    ray = primary
+                    at_row = first
                     beta = vec3(1.0, 1.0, 1.0)  # product of the non-zero factors f / p
                     zeros = ti.Vector([0, 0, 0])  # number of factors that were zero
                     dbeta = vec3(0.0, 0.0, 0.0)  # tangent of the product of all factors
@@ -265,15 +266,9 @@ def trace_paths(
                         direct = vec3(0.0, 0.0, 0.0)
                         f = vec3(0.0, 0.0, 0.0)
                         f_light = vec3(0.0, 0.0, 0.0)
-                        if ti.static(mode == REVERSE) and sweep == 1 and first + depth < launch.capacity:
-                            vertex, emitted, direct, f_light, f = recall(cache[worker, first + depth])
+                        if ti.static(mode == REVERSE) and sweep == 1 and first >= 0:
+                            vertex, emitted, direct, f_light, f, at_row = recall(cache, worker, at_row)
                         else:
-                            if ti.static(mode == REVERSE):
-                                if first + depth == launch.capacity:
-                                    if sweep == 0:
-                                        resume = ray
-                                    else:
-                                        ray = resume
                             vertex, ray = advance(
                                 features, scene, stack, launch, ray, film_pixel, sample, depth
                             )
@@ -286,8 +281,13 @@ def trace_paths(
                                     direct = emission.radiance(features, scene, vertex.light, at_light)
                                 f_light, f = material.eval(features, scene, vertex)
                             if ti.static(mode == REVERSE):
-                                if sweep == 0 and first + depth < launch.capacity:
-                                    keep(cache[worker, first + depth], vertex, emitted, direct, f_light, f)
+                                if sweep == 0 and first >= 0:
+                                    if at_row + VERTEX > launch.capacity:
+                                        first = -1
+                                    else:
+                                        at_row = keep(
+                                            cache, worker, at_row, vertex, emitted, direct, f_light, f
+                                        )
                         depth += 1
                         at, at_light = material.place(vertex), at_uv(vertex.uv_light)
 
@@ -361,15 +361,8 @@ def trace_paths(
                             rejected[0] += 1
                         if ti.static(mode == REVERSE):
                             if end == 1:
-                                at_path = item * launch.samples + s
-                                sums = keep_sums(L, L_low, Z, first)
-                                for k in ti.static(range(sums.n)):
-                                    paths[at_path][k] = sums[k]
-                                if first + depth > launch.capacity:
-                                    rest = keep_ray(resume)
-                                    for k in ti.static(range(rest.n)):
-                                        paths[at_path][sums.n + k] = rest[k]
-                                kept += depth
+                                paths[item * launch.samples + s] = keep_path(L, L_low, Z, first)
+                                kept = ti.select(first >= 0, at_row, kept)
             image[item] = radiance + radiance_low
             if launch.end == 1:
                 image_tangent[item] = radiance_second

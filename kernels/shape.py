@@ -5,7 +5,7 @@ from taichi.math import pi
 
 from prb.kernels.frame import max_abs, tangents, vec2, vec3
 from prb.kernels.view import CYLINDER, DISK, SPHERE
-from prb.kernels.warp import turn_of
+from prb.kernels.warp import polar_of, turn_of
 
 # A computed position is off its surface by a few roundings of the coordinates it is made from, so a ray
 # leaves from EPSILON times their size above it; larger steps bias what happens at grazing angles.
@@ -50,8 +50,8 @@ def sphere_uv(scene: ti.template(), slot, outward):
     g = scene.prims[slot]
     z, x = row3(g, 4), row3(g, 7)
     local = vec3(outward.dot(x), outward.dot(z.cross(x) * g[11]), outward.dot(z))
-    polar = turn_of(local.z, ti.sqrt(local.x * local.x + local.y * local.y))
-    return vec2(angle_uv(local.x, local.y), 2.0 * polar)
+    beside = (local.x * local.x + local.y * local.y) / (1.0 + ti.abs(local.z))
+    return vec2(angle_uv(local.x, local.y), polar_of(local.z, beside))
 
 
 @ti.func

@@ -7,7 +7,8 @@ interpolated bilinearly between texel centres, which lie at (i + 1/2) / n; v run
 
 import taichi as ti
 
-from prb.kernels.frame import vec2, vec3
+from prb.kernels.frame import larger, smaller, vec2, vec3
+from prb.kernels.warp import BELOW_1
 
 CONSTANT, BITMAP, CHECKERBOARD, VERTEX_ATTRIBUTE, FACE_ATTRIBUTE = 0, 1, 2, 3, 4
 
@@ -71,16 +72,20 @@ def mirrored(i, n):
 def neighbours(u, n, mode, nearest):
     """(i, k, f): the texels before and behind a texture coordinate, and how far the second has its part."""
     repeats = mode == REPEAT
-    u = ti.select(repeats, u - ti.floor(u), u)
-    x = ti.max(-1e6, ti.min(u * ti.f32(n) - ti.select(nearest, 0.0, 0.5), 1e6))  # beyond, int arithmetic ends
+    u = ti.select(repeats, smaller(u - ti.floor(u), BELOW_1), u)
+    x = u * ti.f32(n) - ti.select(nearest, 0.0, 0.5)
+    if mode == CLAMP:
+        x = smaller(x, ti.f32(n - 1))
+        x = larger(x, 0.0)
+    x = larger(-1e6, smaller(x, 1e6))  # beyond, int arithmetic ends
     below = ti.floor(x)
     i = ti.i32(below)
     k = i + 1
     if mode == MIRROR:
         i, k = mirrored(i, n), mirrored(k, n)
-    # the others are off by one at most, or clamped
-    i = ti.select(i < 0, ti.select(repeats, n - 1, 0), ti.select(i >= n, ti.select(repeats, 0, n - 1), i))
-    k = ti.select(k < 0, 0, ti.select(k >= n, ti.select(repeats, 0, n - 1), k))
+    # the others are off by one at most
+    i = ti.select(i < 0, n - 1, i)
+    k = ti.select(k >= n, ti.select(repeats, 0, n - 1), k)
     return i, k, ti.select(nearest, 0.0, x - below)
 
 

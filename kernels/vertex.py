@@ -7,11 +7,12 @@ adds, and its derivative, follow from the `Vertex` alone (kernels/path.py).
 import taichi as ti
 
 from prb.kernels import bvh, light, material
-from prb.kernels.frame import read3, to_local, to_world, vec2, vec3
+from prb.kernels.frame import to_local, to_world, vec2, vec3
 from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, leave
+from prb.kernels.view import vec10f
 
-EMISSION, SURFACE, LIGHT = 8, 12, 25  # where these parts of a vertex begin in a row of the cache
+VERTEX = 33  # numbers of a kept vertex at most
 CERTAIN = 1e30  # density of a direction that only one technique can find
 
 
@@ -77,79 +78,92 @@ def bits(i):
 
 
 @ti.func
-def write(row: ti.template(), at: ti.template(), numbers):
-    """Numbers from place `at` of a row on."""
+def write(cache: ti.template(), worker, at, numbers):
+    """Put numbers into the worker's row of the cache from place `at` on. Returns the place behind them."""
     for k in ti.static(range(numbers.n)):
-        row[at + k] = numbers[k]
+        cache[worker, at + k] = numbers[k]
+    return at + numbers.n
 
 
 @ti.func
-def keep(row: ti.template(), v, emitted, direct, f_light, f):
-    """Write a vertex to a row of the cache: only what it has, for memory is what this waits for."""
-    write(row, 0, ti.Vector([bits(v.emitter), bits(v.material), bits(v.light), v.uv.x, v.uv.y,
-                             bits(v.slot), v.u, v.v]))  # fmt: skip
+def keep(cache: ti.template(), worker, at, v, emitted, direct, f_light, f):
+    """Write a vertex to the cache: what it has of its parts, one behind the other, for memory is what this
+    waits for. Returns the place behind it."""
+    at = write(cache, worker, at, ti.Vector([bits(v.emitter), bits(v.material), bits(v.light), v.uv.x, v.uv.y,
+                                             bits(v.slot), v.u, v.v]))  # fmt: skip
     if v.emitter >= 0:
-        write(row, EMISSION, ti.Vector([v.emission_weight, emitted.x, emitted.y, emitted.z]))
+        emission = ti.Vector([v.emission_weight, emitted.x, emitted.y, emitted.z])
+        at = write(cache, worker, at, emission)
     if v.material >= 0:
-        write(row, SURFACE, ti.Vector([v.wi.x, v.wi.y, v.wi.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
-                                       bits(v.lobe), v.eta, f.x, f.y, f.z]))  # fmt: skip
+        surface = ti.Vector([v.wi.x, v.wi.y, v.wi.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
+                             bits(v.lobe), v.eta, f.x, f.y, f.z])  # fmt: skip
+        at = write(cache, worker, at, surface)
     if v.light >= 0:
-        write(row, LIGHT, ti.Vector([v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z, v.uv_light.x,
-                                     v.uv_light.y, direct.x, direct.y, direct.z, f_light.x, f_light.y,
-                                     f_light.z]))  # fmt: skip
+        light = ti.Vector([v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z,
+                           v.uv_light.x, v.uv_light.y, direct.x, direct.y, direct.z,
+                           f_light.x, f_light.y, f_light.z])  # fmt: skip
+        at = write(cache, worker, at, light)
+    return at
 
 
 @ti.func
-def recall(row: ti.template()):
-    """The (vertex, emitted, direct, f_light, f) that `keep` has written."""
+def integer(cache: ti.template(), worker, at):
+    return ti.bit_cast(cache[worker, at], ti.i32)
+
+
+@ti.func
+def three(cache: ti.template(), worker, at):
+    return vec3(cache[worker, at], cache[worker, at + 1], cache[worker, at + 2])
+
+
+@ti.func
+def recall(cache: ti.template(), worker, at):
+    """What `keep` has written at that place: (vertex, emitted, direct, f_light, f, the place behind it)."""
     v = nothing()
     emitted, direct = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     f_light, f = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
-    v.emitter, v.material = ti.bit_cast(row[0], ti.i32), ti.bit_cast(row[1], ti.i32)
-    v.light = ti.bit_cast(row[2], ti.i32)
-    v.uv = vec2(row[3], row[4])
-    v.slot = ti.bit_cast(row[5], ti.i32)
-    v.u, v.v = row[6], row[7]
+    v.emitter = integer(cache, worker, at)
+    v.material = integer(cache, worker, at + 1)
+    v.light = integer(cache, worker, at + 2)
+    v.uv = vec2(cache[worker, at + 3], cache[worker, at + 4])
+    v.slot = integer(cache, worker, at + 5)
+    v.u = cache[worker, at + 6]
+    v.v = cache[worker, at + 7]
+    at += 8
     if v.emitter >= 0:
-        v.emission_weight = row[EMISSION]
-        emitted = read3(row, EMISSION + 1)
+        v.emission_weight = cache[worker, at]
+        emitted = three(cache, worker, at + 1)
+        at += 4
     if v.material >= 0:
-        v.wi, v.wo = read3(row, SURFACE), read3(row, SURFACE + 3)
-        v.pdf, v.u_roulette = row[SURFACE + 6], row[SURFACE + 7]
-        v.lobe, v.eta = ti.bit_cast(row[SURFACE + 8], ti.i32), row[SURFACE + 9]
-        f = read3(row, SURFACE + 10)
+        v.wi = three(cache, worker, at)
+        v.wo = three(cache, worker, at + 3)
+        v.pdf = cache[worker, at + 6]
+        v.u_roulette = cache[worker, at + 7]
+        v.lobe = integer(cache, worker, at + 8)
+        v.eta = cache[worker, at + 9]
+        f = three(cache, worker, at + 10)
+        at += 13
     if v.light >= 0:
-        v.light_weight = row[LIGHT]
-        v.wo_light = read3(row, LIGHT + 1)
-        v.uv_light = vec2(row[LIGHT + 4], row[LIGHT + 5])
-        direct, f_light = read3(row, LIGHT + 6), read3(row, LIGHT + 9)
-    return v, emitted, direct, f_light, f
+        v.light_weight = cache[worker, at]
+        v.wo_light = three(cache, worker, at + 1)
+        v.uv_light = vec2(cache[worker, at + 4], cache[worker, at + 5])
+        direct = three(cache, worker, at + 6)
+        f_light = three(cache, worker, at + 9)
+        at += 12
+    return v, emitted, direct, f_light, f, at
 
 
 @ti.func
-def keep_sums(L, L_low, Z, first):
-    """What sweep 1 needs of a path: its sums, and where its vertices begin."""
-    return ti.Vector([L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, bits(first)])
-
-
-@ti.func
-def keep_ray(ray):
-    """The ray behind the last vertex that was kept, where there is one."""
-    return ti.Vector(
-        [
-            ray.o.x, ray.o.y, ray.o.z, ray.d.x, ray.d.y, ray.d.z, ray.t_max,
-            ray.previous.x, ray.previous.y, ray.previous.z, ray.pdf,
-        ]
-    )  # fmt: skip
+def keep_path(L, L_low, Z, first):
+    """What sweep 1 needs of a path: its sums, and where its vertices begin (-1: they are not kept)."""
+    return vec10f(L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, bits(first))
 
 
 @ti.func
 def recall_path(r):
-    """The (L, L_low, Z, ray, first) that `keep_sums` and `keep_ray` made one vector of."""
+    """The (L, L_low, Z, first) that `keep_path` made a vector of."""
     L, L_low, Z = vec3(r[0], r[1], r[2]), vec3(r[3], r[4], r[5]), vec3(r[6], r[7], r[8])
-    o, d, previous = vec3(r[10], r[11], r[12]), vec3(r[13], r[14], r[15]), vec3(r[17], r[18], r[19])
-    ray = Ray(o=o, d=d, t_max=r[16], previous=previous, pdf=r[20])
-    return L, L_low, Z, ray, ti.bit_cast(r[9], ti.i32)
+    return L, L_low, Z, ti.bit_cast(r[9], ti.i32)
 
 
 @ti.func

@@ -17,11 +17,10 @@ vec3i = ti.types.vector(3, ti.i32)
 vec4i = ti.types.vector(4, ti.i32)
 vec6f = ti.types.vector(6, ti.f32)
 vec8f = ti.types.vector(8, ti.f32)
+vec10f = ti.types.vector(10, ti.f32)
 vec12f = ti.types.vector(12, ti.f32)
 vec16f = ti.types.vector(16, ti.f32)
 vec8i = ti.types.vector(8, ti.i32)
-vec21f = ti.types.vector(21, ti.f32)
-vec37f = ti.types.vector(37, ti.f32)
 
 # Planes of a packet (rows of `packets`), each for WIDTH primitives. Barycentric coordinates u, v and the
 # signed plane distance w of a point p are affine: u = u_row . p + u_offset, and so on.

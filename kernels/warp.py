@@ -3,6 +3,10 @@
 import taichi as ti
 from taichi.math import pi
 
+from prb.kernels.frame import larger, smaller
+
+BELOW_1 = 0.99999994  # the largest float32 below 1
+
 
 @ti.func
 def sin_cos_octant(x):
@@ -36,19 +40,32 @@ def turn_of(x, y):
     error is 2e-8.
     """
     a, b = ti.abs(x), ti.abs(y)
-    wide = a > b
-    high = ti.select(wide, a, b)
-    q = ti.select(wide, b, a) / ti.select(high > 0, high, 1.0)
+    q = smaller(a, b) / larger(larger(a, b), 1e-30)
     z = q * q
     z2 = z * z
     near = (1.0 - 0.3333314528 * z) + (0.1999355085 - 0.1420889944 * z) * z2
     far = (0.1065626393 - 0.0752896400 * z) + (0.0429096138 - 0.0161657367 * z) * z2
     z4 = z2 * z2
     turn = q * (near + (far + 0.0028662257 * z4) * z4) * (0.5 / pi)
-    turn = ti.select(wide, turn, 0.25 - turn)
+    turn = ti.select(a > b, turn, 0.25 - turn)
     turn = ti.select(x < 0, 0.5 - turn, turn)
     turn = ti.select(y < 0, 1.0 - turn, turn)
-    return ti.select(turn < 1.0, turn, 0.0)
+    return smaller(turn, BELOW_1)
+
+
+@ti.func
+def polar_of(cosine, beside):
+    """The angle with that cosine as a part of the half turn, in [0, 1].
+
+    beside: 1 - |cosine|, from something that does not cancel. The polynomial is 4.4.46 of Abramowitz and
+    Stegun; its error is 2e-8.
+    """
+    a = ti.abs(cosine)
+    a2 = a * a
+    near = (1.5707963050 - 0.2145988016 * a) + (0.0889789874 - 0.0501743046 * a) * a2
+    far = (0.0308918810 - 0.0170881256 * a) + (0.0066700901 - 0.0012624911 * a) * a2
+    part = ti.sqrt(beside) * (near + far * (a2 * a2)) * (1.0 / pi)
+    return ti.select(cosine < 0, 1.0 - part, part)
 
 
 @ti.func

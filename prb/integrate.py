@@ -13,12 +13,13 @@ from prb.device import clear, empty, fetch, output, passed, scratch, unused
 from prb.errors import ParameterError
 from prb.kernels import material, path
 from prb.kernels.emitter import ENVIRONMENTS
-from prb.kernels.view import vec3f, vec21f, vec37f
+from prb.kernels.vertex import VERTEX as NUMBERS
+from prb.kernels.view import vec3f, vec10f
 from prb.params import slots
 from prb.progress import bar as progress_bar
 
 UNLIMITED = 2**30
-VERTEX, PATH = 148, 84  # bytes of a kept vertex, and of a kept path without its vertices
+VERTEX, PATH = 4 * NUMBERS, 40  # bytes of a kept vertex at most, and of a kept path without its vertices
 BATCHES = 8  # that a variance comes from, at least where there are as many samples
 MAX_SPP = 2**30
 VISIBLE = {"area", *ENVIRONMENTS}  # lights that a ray can find
@@ -167,8 +168,8 @@ def integrate(
         moment=output(items, vec3f) if forward else unused(1, vec3f),
         gradient=output(length, of_gradient) if differentiates else unused(1, of_gradient),
         param_tangents=passed(np.asarray(param_tangents, np.float32)) if forward else unused(1),
-        cache=scratch((workers, plan.cached), vec37f) if keeps else unused((1, 1), vec37f),
-        paths=unused(1, vec21f),
+        cache=scratch((workers, NUMBERS * plan.cached), ti.f32) if keeps else unused((1, 1)),
+        paths=unused(1, vec10f),
         rejected=output(1, ti.i32),
     )
     units = _units(image_adjoint, spp) if integers else 1.0
@@ -332,14 +333,14 @@ class Hits:
         """The arrays (cache, paths) of one launch."""
         key = first_pixel, first_sample
         if key not in self._launches:
-            row = max(1, int(self._vertices * paths / workers))
-            self._launches[key] = empty((workers, row), vec37f), empty(paths, vec21f)
+            row = min(int(NUMBERS * self._vertices * paths / workers), (2**31 - 1) // workers)
+            self._launches[key] = empty((workers, max(row, 1))), empty(paths, vec10f)
         return self._launches[key]
 
     def nbytes(self):
         """Bytes that are allocated."""
         return sum(
-            VERTEX * int(np.prod(cache.shape)) + PATH * paths.shape[0]
+            4 * int(np.prod(cache.shape)) + PATH * paths.shape[0]
             for cache, paths in self._launches.values()
         )
 

@@ -24,9 +24,9 @@ import taichi as ti
 
 from prb.kernels.emitter.point import local
 from prb.kernels.emitter.sample import INFINITY, LightSample
-from prb.kernels.frame import vec2, vec3
+from prb.kernels.frame import larger, smaller, vec2, vec3
 from prb.kernels.parameter import Parameter
-from prb.kernels.warp import circle, turn_of
+from prb.kernels.warp import BELOW_1, circle, polar_of, turn_of
 
 PARAMETER = Parameter("data", default=1.0)
 SPAN = 8  # intervals for each number of a guide
@@ -59,13 +59,13 @@ def search(table: ti.template(), first, guide, count, u):
 @ti.func
 def linear(u, a, b):
     """u to a density on [0, 1] that goes from a to b > 0 (pbrt-v4, section 2.3.2)."""
-    return ti.min(u * (a + b) / (a + ti.sqrt((1.0 - u) * a * a + u * b * b)), 1.0)
+    return smaller(u * (a + b) / (a + ti.sqrt((1.0 - u) * a * a + u * b * b)), 1.0)
 
 
 @ti.func
 def part(u, low, high):
     """Where in the interval from low to high u lies, in [0, 1)."""
-    return ti.max(0.0, ti.min((u - low) / ti.select(high > low, high - low, 1.0), 0.99999994))
+    return larger(0.0, smaller((u - low) / ti.select(high > low, high - low, 1.0), BELOW_1))
 
 
 @ti.func
@@ -102,7 +102,7 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
     c0, c1 = scene.env_marginal[halves + h], scene.env_marginal[halves + h + 1]
     sin2 = s0 + y * (s1 - s0)
     cos2 = c0 + y * (c1 - c0)
-    rows = 4.0 * turn_of(ti.sqrt(cos2), ti.sqrt(sin2)) * ti.f32(h - 1)
+    rows = polar_of(cos2 - sin2, 2.0 * smaller(cos2, sin2)) * ti.f32(h - 1)
     turn = (ti.f32(i) + x + 0.5) / ti.f32(w)
     turn = turn - ti.floor(turn)
     r = 2.0 * ti.sqrt(sin2 * cos2)
@@ -129,26 +129,27 @@ def environment(features: ti.template(), scene: ti.template(), index, d, weighed
     row = scene.emitters[index][3]
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     v = local(scene, row, d)
-    rows = 2.0 * turn_of(v.y, ti.sqrt(v.x * v.x + v.z * v.z)) * ti.f32(h - 1)
+    beside = (v.x * v.x + v.z * v.z) / (1.0 + ti.abs(v.y))
+    rows = polar_of(v.y, beside) * ti.f32(h - 1)
     turn = turn_of(-v.z, v.x)
     pdf = 0.0
     if weighed:
-        pdf = density(scene, v, turn, rows, w, h)
+        pdf = density(scene, v.y > 0, 0.5 * beside, turn, rows, w, h)
     return pdf, vec2(turn, (rows + 0.5) / ti.f32(h))
 
 
 @ti.func
-def density(scene: ti.template(), v, turn, rows, w, h):
-    """Of `sample` in solid angle, at the local direction v with that azimuth, in rows from the pole."""
-    across2 = v.x * v.x + v.z * v.z
+def density(scene: ti.template(), upper, near2, turn, rows, w, h):
+    """Of `sample` in solid angle, at a direction with that azimuth, in rows from the upper pole.
+
+    near2: sin^2 of half the angle to the nearer pole, which is the upper one or not.
+    """
     j = ti.max(0, ti.min(ti.i32(rows), h - 2))
     # how far the cosine is from the row's first to its second: by sin^2 or cos^2 of half the angle, of which
     # the smaller one does not cancel
-    upper = v.y > 0
-    x2 = 0.5 * across2 / (1.0 + ti.abs(v.y))
     row2 = h + 1 + guides(h - 1) + ti.select(upper, 0, h) + j
     x0, x1 = scene.env_marginal[row2], scene.env_marginal[row2 + 1]
-    y = ti.max(0.0, ti.min((x2 - x0) / (x1 - x0), 1.0))
+    y = larger(0.0, smaller((near2 - x0) / (x1 - x0), 1.0))
     columns = turn * ti.f32(w) - 0.5
     x = columns - ti.floor(columns)
     i = ti.i32(ti.floor(columns))
