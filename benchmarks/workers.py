@@ -32,15 +32,18 @@ def digest(gradient):
 
 
 class Prb:
-    """prb's side: `gradient` is the gradient pass alone."""
+    """prb's side: `gradient` is the gradient pass alone, `value_and_grad` picture and gradient together.
 
-    def __init__(self, scene, parameters=None, method="replay"):
+    hit_budget: bytes, for the latter; None: prb's default.
+    """
+
+    def __init__(self, scene, parameters=None, method="replay", hit_budget=None):
         import prb
         from prb.adjoint import METHODS
 
         self.prb = prb
         self.scene = prb.load_dict(scene)
-        self.method = METHODS[method]()
+        self.method, self.hit_budget = METHODS[method](), hit_budget
         self.names = parameters
         self.weight = np.full(self.scene.image_shape, 1 / np.prod(self.scene.image_shape))
 
@@ -52,6 +55,14 @@ class Prb:
     def gradient(self, spp, seed):
         options = dict(spp=spp, seed=seed, adjoint=self.method)
         return self.prb.render_backward(self.scene, self.weight, self.names, **options)
+
+    def value_and_grad(self, spp, seed):
+        budget = {} if self.hit_budget is None else {"hit_budget": self.hit_budget}
+
+        def loss(image):
+            return image.mean(), self.weight
+
+        return self.prb.value_and_grad(self.scene, self.names, loss, spp=spp, seed=seed, **budget).grads
 
 
 class Mitsuba:
@@ -204,7 +215,7 @@ class RecoverMitsuba(Mitsuba):
 
 
 SIDES = {
-    "replay": lambda scene, names: Prb(scene, names, "replay"),
+    "replay": Prb,
     "tape": lambda scene, names: Prb(scene, names, "tape"),
     "mitsuba-prb": lambda scene, names: Mitsuba(scene, names, "prb"),
     "mitsuba-path": lambda scene, names: Mitsuba(scene, names, "path"),  # plain reverse mode

@@ -41,6 +41,9 @@ def add_parser(commands, common):
     parser.add_argument("--spp-grad", type=int, metavar="N",
                         help="samples of the gradient, apart from those of the picture (default: both halves "
                              "of --spp serve both)")  # fmt: skip
+    parser.add_argument("--hit-budget", type=float, metavar="MiB",
+                        help="memory for the hits that the gradient takes over from the picture; where it is "
+                             "too little, rays are traced again (default: 256)")  # fmt: skip
     parser.add_argument("--views-per-iteration", type=int, metavar="N",
                         help="sensors that an iteration takes, at random (default: all)")  # fmt: skip
     parser.add_argument("--every", type=int, default=10, metavar="N",
@@ -85,6 +88,8 @@ def run(scene, args, *, read_target, progress):
         ]
     params.update(start)
     shown = dict(seed=args.seed, **options)
+    if args.hit_budget is not None:
+        options["hit_budget"] = args.hit_budget * 2**20
     step = frame_step(args.iterations)
     frame = dict(spp=min(args.spp or views[0].sensor.sample_count, 16), **shown)
 
