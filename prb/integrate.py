@@ -332,6 +332,8 @@ class Hits:
     def of_launch(self, first_pixel, first_sample, workers, paths):
         """The arrays (cache, paths) of one launch."""
         key = first_pixel, first_sample
+        if key in self._launches and self._launches[key][0].shape[0] != workers:
+            del self._launches[key]  # other parameters are wanted, which takes other workers
         if key not in self._launches:
             row = min(int(NUMBERS * self._vertices * paths / workers), (2**31 - 1) // workers)
             self._launches[key] = empty((workers, max(row, 1))), empty(paths, vec10f)

@@ -8,12 +8,15 @@ import pytest
 import prb
 from prb import integrate as launches
 from prb import losses
+from prb.kernels import path
 
 RADIANCE = "light.emitter.radiance.value"
 
 
-def lit_scene(size=4):
-    """A grey wall by an area light: the picture is noisy, and linear in the radiance."""
+def lit_scene(size=4, texels=None):
+    """A grey or papered wall by an area light: the picture is noisy, and linear in the radiance."""
+    grey = {"type": "rgb", "value": [0.5, 0.5, 0.5]}
+    paper = {"type": "bitmap", "data": texels, "raw": True}
     return prb.load_dict({
         "type": "scene",
         "integrator": {"type": "path", "max_depth": 3},
@@ -23,7 +26,7 @@ def lit_scene(size=4):
             "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": "box"}},
         },
         "wall": {"type": "rectangle", "to_world": [{"scale": 3}],
-                 "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": [0.5, 0.5, 0.5]}}},
+                 "bsdf": {"type": "diffuse", "reflectance": grey if texels is None else paper}},
         "light": {"type": "rectangle",
                   "to_world": [{"scale": 0.7}, {"rotate": {"axis": [0, 1, 0], "angle": 180}},
                                {"translate": [0.5, 0, 0.6]}],
@@ -72,6 +75,24 @@ def test_gradient_does_not_depend_on_what_is_kept(spp, monkeypatch):
         np.testing.assert_allclose(found.image, expected.image, rtol=1e-5, atol=1e-6)
         for name, gradient in expected.grads.items():
             np.testing.assert_allclose(found.grads[name], gradient, rtol=1e-4, err_msg=name)
+
+
+def test_hits_for_few_and_for_many_parameters_take_turns():
+    """Many parameters are left to fewer workers, whose rows are longer."""
+    texels = np.random.default_rng(1).uniform(0.1, 0.9, (64, 64, 3)).astype(np.float32)
+    scene, size = lit_scene(16, texels), 16
+    loss = losses.l2(np.zeros((size, size, 3)))
+    few, many = sorted((RADIANCE, "wall.bsdf.reflectance.data"), key=lambda n: launches.wanted(scene, [n]))
+    workers = [launches.cut(launches.CPU, scene, path.REVERSE, 4, launches.wanted(scene, [n]))[3]
+               for n in (few, many)]  # fmt: skip
+    assert workers[0] > workers[1]
+
+    def found(scene, name):
+        return prb.value_and_grad(scene, name, loss, spp=4, seed=3).grads[name]
+
+    expected = {name: found(lit_scene(16, texels), name) for name in (few, many)}
+    for name in (few, many, few, many, many):
+        np.testing.assert_allclose(found(scene, name), expected[name], rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("budget", [-1, "much", float("nan"), True])
