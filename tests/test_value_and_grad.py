@@ -86,6 +86,10 @@ def test_hits_for_few_and_for_many_parameters_take_turns():
     workers = [launches.cut(launches.CPU, scene, path.REVERSE, 4, launches.wanted(scene, [n]))[3]
                for n in (few, many)]  # fmt: skip
     assert workers[0] > workers[1]
+    hits = launches.Hits.of(scene, 4, 3, 2**20)
+    for n in (*workers, *workers):
+        cache, paths = hits.of_launch(0, 0, n, size * size * 4)
+        assert cache.shape[0] == n and paths.shape == (size * size * 4,)
 
     def found(scene, name):
         return prb.value_and_grad(scene, name, loss, spp=4, seed=3).grads[name]
