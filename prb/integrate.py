@@ -265,8 +265,11 @@ class Sums:
                 "integer; scale the scene's radiances down, or leave it out"
             )
         replicas = found[: self._replicas * self._size].reshape(self._replicas, self._size)
-        total = replicas.sum(axis=0, dtype=np.int64 if self._integers else np.float64)
-        self._gradient[: self._size] += total / self._units
+        gradient = self._gradient[: self._size]
+        if self._replicas == 1 and not self._integers:
+            gradient += replicas[0]  # many parameters: what follows would copy them three times
+        else:
+            gradient += replicas.sum(axis=0, dtype=np.int64 if self._integers else np.float64) / self._units
         if self._spread is not None and batch is not None:
             self._spread.add(replicas / self._units, batch)
         clear(self._arguments.gradient)
