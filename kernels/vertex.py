@@ -12,7 +12,8 @@ from prb.kernels.rng import uniform4
 from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, leave
 from prb.kernels.view import vec10f
 
-VERTEX = 33  # numbers of a kept vertex at most
+BASE, EMISSION, SURFACE, LIGHT = 8, 4, 13, 12  # numbers of the parts of a kept vertex
+VERTEX = BASE + EMISSION + SURFACE + LIGHT  # at most
 CERTAIN = 1e30  # density of a direction that only one technique can find
 
 
@@ -89,19 +90,21 @@ def write(cache: ti.template(), worker, at, numbers):
 def keep(cache: ti.template(), worker, at, v, emitted, direct, f_light, f):
     """Write a vertex to the cache: what it has of its parts, one behind the other, for memory is what this
     waits for. Returns the place behind it."""
-    at = write(cache, worker, at, ti.Vector([bits(v.emitter), bits(v.material), bits(v.light), v.uv.x, v.uv.y,
-                                             bits(v.slot), v.u, v.v]))  # fmt: skip
+    base = ti.Vector([bits(v.emitter), bits(v.material), bits(v.light), v.uv.x, v.uv.y,
+                      bits(v.slot), v.u, v.v])  # fmt: skip
+    emission = ti.Vector([v.emission_weight, emitted.x, emitted.y, emitted.z])
+    surface = ti.Vector([v.wi.x, v.wi.y, v.wi.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
+                         bits(v.lobe), v.eta, f.x, f.y, f.z])  # fmt: skip
+    light = ti.Vector([v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z,
+                       v.uv_light.x, v.uv_light.y, direct.x, direct.y, direct.z,
+                       f_light.x, f_light.y, f_light.z])  # fmt: skip
+    ti.static_assert(base.n == BASE and emission.n == EMISSION and surface.n == SURFACE and light.n == LIGHT)
+    at = write(cache, worker, at, base)
     if v.emitter >= 0:
-        emission = ti.Vector([v.emission_weight, emitted.x, emitted.y, emitted.z])
         at = write(cache, worker, at, emission)
     if v.material >= 0:
-        surface = ti.Vector([v.wi.x, v.wi.y, v.wi.z, v.wo.x, v.wo.y, v.wo.z, v.pdf, v.u_roulette,
-                             bits(v.lobe), v.eta, f.x, f.y, f.z])  # fmt: skip
         at = write(cache, worker, at, surface)
     if v.light >= 0:
-        light = ti.Vector([v.light_weight, v.wo_light.x, v.wo_light.y, v.wo_light.z,
-                           v.uv_light.x, v.uv_light.y, direct.x, direct.y, direct.z,
-                           f_light.x, f_light.y, f_light.z])  # fmt: skip
         at = write(cache, worker, at, light)
     return at
 
@@ -129,11 +132,11 @@ def recall(cache: ti.template(), worker, at):
     v.slot = integer(cache, worker, at + 5)
     v.u = cache[worker, at + 6]
     v.v = cache[worker, at + 7]
-    at += 8
+    at += BASE
     if v.emitter >= 0:
         v.emission_weight = cache[worker, at]
         emitted = three(cache, worker, at + 1)
-        at += 4
+        at += EMISSION
     if v.material >= 0:
         v.wi = three(cache, worker, at)
         v.wo = three(cache, worker, at + 3)
@@ -142,14 +145,14 @@ def recall(cache: ti.template(), worker, at):
         v.lobe = integer(cache, worker, at + 8)
         v.eta = cache[worker, at + 9]
         f = three(cache, worker, at + 10)
-        at += 13
+        at += SURFACE
     if v.light >= 0:
         v.light_weight = cache[worker, at]
         v.wo_light = three(cache, worker, at + 1)
         v.uv_light = vec2(cache[worker, at + 4], cache[worker, at + 5])
         direct = three(cache, worker, at + 6)
         f_light = three(cache, worker, at + 9)
-        at += 12
+        at += LIGHT
     return v, emitted, direct, f_light, f, at
 
 

@@ -34,7 +34,7 @@ def value_and_grad(
         for a loss that is quadratic in the picture, as `l2` is; the value has that of its picture's noise.
         `prb.torch.loss` makes such a function of one of PyTorch's.
     spp: 2 at least. sensor, seed, max_depth: as for `prb.render`. hit_budget: bytes that hits may take which
-        are kept from the picture for the gradient, 40 for each path and 32 to 132 for each of its vertices;
+        are kept from the picture for the gradient, 40 for each path and 32 to 148 for each of its vertices;
         past it, rays are traced again.
 
     Returns a `ValueAndGrad`. Raises ParameterError and ImageError, also for a loss that is not finite or
