@@ -1,6 +1,6 @@
 """From a SceneModel to the flat arrays that `kernels.view.SceneView` describes. NumPy only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Layout:
     and the directions of lights.
     normals: for each mesh with vertex normals (offset in params, faces, first row of `normals`), directions:
     for each distant light (offset in params, row of `emitter_data`): arrays that follow the parameters.
+    followed: offset -> the vertex normals that are in `normals`.
     """
 
     arrays: dict[str, np.ndarray]
@@ -38,13 +39,18 @@ class Layout:
     turning: frozenset[str]
     normals: list
     directions: list
+    followed: dict = field(default_factory=dict)
 
     def derive(self, values):
         """Let `normals` and `emitter_data` follow the parameters. Returns the names of what has changed."""
         changed = set()
         for offset, faces, first in self.normals:
             count = faces.max() + 1
-            n = values[offset : offset + 3 * count].reshape(-1, 3)[faces].reshape(-1, 3)
+            own = values[offset : offset + 3 * count]
+            if np.array_equal(own, self.followed.get(offset)):
+                continue
+            self.followed[offset] = own.copy()
+            n = own.reshape(-1, 3)[faces].reshape(-1, 3)
             rows = self.arrays["normals"][first : first + len(n)]
             if not np.array_equal(rows, n):
                 rows[...] = n
