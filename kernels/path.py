@@ -233,9 +233,6 @@ def trace_paths(
                 L_low = vec3(0.0, 0.0, 0.0)
                 Z = vec3(0.0, 0.0, 0.0)
                 dL = vec3(0.0, 0.0, 0.0)
-                u_film = uniform4(film_pixel, sample, 0, launch.seed)
-                o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u_film)
-                primary = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
                 tangent = vec3(0.0, 0.0, 0.0)  # of L
                 first = kept  # where the path's vertices begin in the row; -1: they are not kept
                 begin, end = 0, 1
@@ -245,6 +242,11 @@ def trace_paths(
                         dL = image_adjoint[pixel + ti.select(sample >= launch.second, launch.pixels, 0)]
                     if begin == 1:
                         L, L_low, Z, first = recall_path(paths[item * launch.samples + s])
+                primary = Ray(t_max=0.0, pdf=0.0)
+                if begin == 0 or first < 0:
+                    u_film = uniform4(film_pixel, sample, 0, launch.seed)
+                    o, d, t_max = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u_film)
+                    primary = Ray(o=o, d=d, t_max=t_max, previous=o, pdf=0.0)
                 for sweep in range(begin, end):
                     # ------------------------------------------------------------- loop state
                     ray = primary

@@ -198,6 +198,7 @@ def integrate(
                     kept = hits.of_launch(first_pixel, launch.first_sample, launch.workers, many)
                     arguments.cache, arguments.paths = kept
                 launch.capacity = arguments.cache.shape[1]
+                sums.before_launch()
                 path.trace_paths(features, mode, launch, *arrays, *vars(arguments).values())
                 whole = (splits_now, samples_now) == (splits, samples)
                 sums.add(first_pixel, count, splits_now, splits * samples if whole else None)
@@ -236,6 +237,7 @@ class Sums:
         self._moment = np.zeros((pixels, 3)) if forward else None
         self._second = np.zeros((pixels, 3)) if second else None
         self._gradient = self._spread = None
+        self._launched = False
 
     def of_gradient(self, parameters, replicas, size, units, integers):
         """Reverse mode: all `parameters` numbers, of which launches write the first `size`, `replicas` times,
@@ -243,6 +245,12 @@ class Sums:
         self._gradient = np.zeros(parameters)
         self._replicas, self._size, self._units, self._integers = replicas, size, units, integers
         self._spread = Spread(self._spp, self._gradient) if self._variance else None
+
+    def before_launch(self):
+        """Empty what the last one has added to."""
+        if self._launched and self._gradient is not None and self._second is None:
+            clear(self._arguments.gradient)
+        self._launched = True
 
     def add(self, first_pixel, pixels, splits, batch):
         """A launch's sums, of so many pixels in `splits` parts each. batch: samples of each pixel, where
@@ -272,7 +280,6 @@ class Sums:
             gradient += replicas.sum(axis=0, dtype=np.int64 if self._integers else np.float64) / self._units
         if self._spread is not None and batch is not None:
             self._spread.add(replicas / self._units, batch)
-        clear(self._arguments.gradient)
 
     def close_pixels(self):
         """All samples of some of the pixels are in."""
@@ -405,8 +412,8 @@ def cut(plan, scene, mode, spp, size):
     splits = min(wanted, math.ceil(plan.items / chunk))
     workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
     replicas = plan.sums // size
-    if mode == path.REVERSE and replicas >= plan.fewest:
-        workers = min(workers, replicas)  # rather fewer than that they share a copy, which takes atomics
+    if mode == path.REVERSE and plan.fewest <= replicas < workers:
+        workers = min(workers, plan.fewest)  # rather fewer than that they share a copy, which takes atomics
     replicas = workers if replicas >= workers else max(1, min(replicas, plan.copies))
     replicas = replicas if mode == path.REVERSE else 1
     return chunk, splits, wanted // splits, workers, replicas
