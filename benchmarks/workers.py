@@ -43,7 +43,9 @@ class Prb:
 
         self.prb = prb
         self.scene = prb.load_dict(scene)
-        self.method, self.hit_budget = METHODS[method](), hit_budget
+        self.method = METHODS[method]()
+        self.budget = {} if hit_budget is None else {"hit_budget": hit_budget}
+        self.losses = [lambda image: (image.mean(), self.weight)]  # of each sensor
         self.names = parameters
         self.weight = np.full(self.scene.image_shape, 1 / np.prod(self.scene.image_shape))
 
@@ -56,13 +58,9 @@ class Prb:
         options = dict(spp=spp, seed=seed, adjoint=self.method)
         return self.prb.render_backward(self.scene, self.weight, self.names, **options)
 
-    def value_and_grad(self, spp, seed):
-        budget = {} if self.hit_budget is None else {"hit_budget": self.hit_budget}
-
-        def loss(image):
-            return image.mean(), self.weight
-
-        return self.prb.value_and_grad(self.scene, self.names, loss, spp=spp, seed=seed, **budget).grads
+    def value_and_grad(self, spp, seed, view=0):
+        options = dict(sensor=view, spp=spp, seed=seed, **self.budget)
+        return self.prb.value_and_grad(self.scene, self.names, self.losses[view], **options).grads
 
 
 class Mitsuba:
@@ -151,10 +149,6 @@ class RecoverPrb(Prb):
         self.opt.step(gradients)
         self.params.update(self.opt)
         return {}
-
-    def value_and_grad(self, spp, seed, view=0):
-        options = dict(sensor=view, spp=spp, seed=seed)
-        return self.prb.value_and_grad(self.scene, self.names, self.losses[view], **options).grads
 
     def error(self, *_):
         """Mean squared error of each parameter."""

@@ -44,8 +44,8 @@ _SCENE_ARRAYS = (
     "shapes", "materials", "bsdfs", "bsdf_data", "textures", "to_uv", "emitters", "emitter_data", "lights",
     "light_pdf", "env_marginal", "env_conditional", "params",
 )  # fmt: skip
-_scratch = {}  # one array by (generation, shape, element)
 _SENSOR_ARRAYS = ("camera", "inverse_cdf", "quantiles")
+_scratch = {}  # one array by (generation, shape, element)
 
 
 def upload(array, element=None):
@@ -80,15 +80,14 @@ def zeros(shape, element=ti.f32):
     return device
 
 
-def output(shape, element=ti.f32):
+def output(length, element=ti.f32):
     """Zeros for a kernel to add to and `fetch` to read: NumPy's own where kernels take those as they are, for
     Taichi takes a tenth of a millisecond to make an array of its own, and one more to copy it."""
     if not runtime.on_cpu():
-        return zeros(shape, element)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return zeros(length, element)
     if isinstance(element, VectorType):
-        return np.zeros((*shape, element.n), to_numpy_type(element.dtype))
-    return np.zeros(shape, to_numpy_type(element))
+        return np.zeros((length, element.n), to_numpy_type(element.dtype))
+    return np.zeros(length, to_numpy_type(element))
 
 
 def fetch(array):

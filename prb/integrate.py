@@ -29,11 +29,12 @@ VISIBLE = {"area", *ENVIRONMENTS}  # lights that a ray can find
 class Plan:
     """How launches are cut on one kind of device.
 
-    paths: of one launch, about. workers: concurrent threads' worth of state. items: work items wanted at
-    least, so that a small image still fills the device. block: workers of a thread block. stride:
-    see `kernels.view.Features`. cached: vertices of a path that reverse mode keeps for its second sweep, a
-    constant so that memory does not grow with depth. sums: floats in the replicated gradient buffers, about;
-    copies: of them at most where not each worker has its own, as they take time to add up.
+    paths: of one launch, about. workers: concurrent threads' worth of state; fewest: that still keep the
+    device busy. items: work items wanted at least, so that a small image still fills the device. block:
+    workers of a thread block. stride: see `kernels.view.Features`. cached: vertices of a path that reverse
+    mode keeps for its second sweep, a constant so that memory does not grow with depth. sums: floats in the
+    replicated gradient buffers, about; copies: of them at most where not each worker has its own, as they
+    take time to add up.
     """
 
     paths: int
@@ -174,7 +175,7 @@ def integrate(
     )
     units = _units(image_adjoint, spp) if integers else 1.0
     sums = Sums(pixels, spp, arguments, forward=forward, second=records, variance=variance)
-    if mode == path.REVERSE:
+    if differentiates:
         sums.of_gradient(max(scene.values.size, 1), replicas, size, units, integers)
 
     launch = prepare_launch(scene, seed, max_depth)
@@ -248,7 +249,7 @@ class Sums:
 
     def before_launch(self):
         """Empty what the last one has added to."""
-        if self._launched and self._gradient is not None and self._second is None:
+        if self._launched and self._gradient is not None:
             clear(self._arguments.gradient)
         self._launched = True
 

@@ -23,9 +23,9 @@ class Layout:
     environment: entry of `lights` of the environment, or -1. lights: makes the light tables anew.
     weights: names of the textures that are weights of blends and masks; turning: names of the vertex normals
     and the directions of lights.
-    normals: for each mesh with vertex normals (offset in params, faces, first row of `normals`), directions:
+    normals: for each mesh with vertex normals (slice of params, faces, first row of `normals`), directions:
     for each distant light (offset in params, row of `emitter_data`): arrays that follow the parameters.
-    followed: offset -> the vertex normals that are in `normals`.
+    followed: first row -> the vertex normals that are in `normals` from there on.
     """
 
     arrays: dict[str, np.ndarray]
@@ -44,17 +44,14 @@ class Layout:
     def derive(self, values):
         """Let `normals` and `emitter_data` follow the parameters. Returns the names of what has changed."""
         changed = set()
-        for offset, faces, first in self.normals:
-            count = faces.max() + 1
-            own = values[offset : offset + 3 * count]
-            if np.array_equal(own, self.followed.get(offset)):
+        for place, faces, first in self.normals:
+            own = values[place]
+            if np.array_equal(own, self.followed.get(first)):
                 continue
-            self.followed[offset] = own.copy()
+            self.followed[first] = own.copy()
             n = own.reshape(-1, 3)[faces].reshape(-1, 3)
-            rows = self.arrays["normals"][first : first + len(n)]
-            if not np.array_equal(rows, n):
-                rows[...] = n
-                changed.add("normals")
+            self.arrays["normals"][first : first + len(n)] = n
+            changed.add("normals")
         for offset, row in self.directions:
             v = values[offset : offset + 3].astype(float)
             direction = (v / np.linalg.norm(v)).astype(np.float32)
@@ -137,7 +134,7 @@ def lay_out(model, *, progress=False):
     ids = _vertex_numbers(model, prims) if numbered else None
     starts = np.cumsum([0] + [len(p.kind) for p in prims])
     normals_of = [
-        (offset, shape.faces, int(first_normal[start]))
+        (slice(offset, offset + 3 * (shape.faces.max() + 1)), shape.faces, int(first_normal[start]))
         for shape, offset, start in zip(model.shapes, normals_at, starts[:-1], strict=True)
         if offset >= 0
     ]
