@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 import prb
-from prb.bench_report import slope
-from prb.render import backward, split
+from prb.api import backward, split
+from prb.bench.report import slope
 
 FIRST = 4  # power of two
 REFERENCE_SEEDS = 1000  # and on: none that the errors use

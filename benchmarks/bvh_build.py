@@ -10,8 +10,8 @@ import time
 import numpy as np
 
 import scenes
-from prb import bvh
-from prb.scene.ply import read_ply
+from prb.device import bvh
+from prb.scene.meshes.ply import read_ply
 
 
 def grid(n):

@@ -4,7 +4,7 @@ import colorsys
 import json
 from pathlib import Path
 
-from prb.load import bundled_scenes
+from prb.scene.files import bundled_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "mitsuba"

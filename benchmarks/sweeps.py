@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prb.bench import Settings, bench
-from prb.bench_report import markdown, slope
+from prb.bench.report import markdown, slope
+from prb.bench.suite import Settings, bench
 from prb.errors import PrbError
 
 

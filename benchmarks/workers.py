@@ -39,7 +39,7 @@ class Prb:
 
     def __init__(self, scene, parameters=None, method="replay", hit_budget=None):
         import prb
-        from prb.adjoint import METHODS
+        from prb.estimators.methods import METHODS
 
         self.prb = prb
         self.scene = prb.load_dict(scene)
@@ -162,9 +162,7 @@ class RecoverMitsuba(Mitsuba):
         super().__init__(scene, parameters)
         mi = self.mi
         self.views = range(len(self.scene.sensors()))
-        self.targets = [
-            mi.render(self.scene, sensor=v, spp=reference, seed=10**6 + v) for v in self.views
-        ]
+        self.targets = [mi.render(self.scene, sensor=v, spp=reference, seed=10**6 + v) for v in self.views]
         self.weights = [1 / (t * t + 1e-2) if loss == "relative_l2" else 1.0 for t in self.targets]
         self.dr.eval(self.targets, self.weights)
         self.rates = rates
@@ -272,7 +270,7 @@ class Worker:
         return self._answer()
 
     def peak_mib(self):
-        from prb.bench import peak_mib
+        from prb.bench.suite import peak_mib
 
         return peak_mib(self.process.pid)
 
@@ -284,7 +282,7 @@ class Worker:
 
 def _with_matrices(d):
     """A scene dictionary with matrices for transforms, which both programs take."""
-    from prb.scene.transforms import parse_transform
+    from prb.scene.reading.transforms import parse_transform
 
     if isinstance(d, dict):
         return {

@@ -8,9 +8,8 @@ Lecocq and Stein, A Microfacet-Based Shadowing Function to Solve the Bump Termin
 Where the scene has neither, all of this compiles to nothing.
 """
 
-import taichi as ti
-
 from prb.kernels import texture
+from prb.kernels.backend import ti
 from prb.kernels.frame import to_local, vec3
 from prb.kernels.shape import shading_frame
 from prb.kernels.view import (

@@ -13,8 +13,7 @@ ray meets. Spheres are solved as in Haines et al., Precision Improvements for Ra
 A leaf's code says which of the two tests its packet needs.
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.frame import larger, smaller
 from prb.kernels.view import DISK_LIMIT, SUM_LIMIT, U_ROW, V_ROW, W_ROW, WIDTH
 

@@ -9,8 +9,7 @@ One description serves every camera, so that another one compiles nothing: where
 it goes are affine in the film position and in a point of the aperture.
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.frame import read3, vec2
 from prb.kernels.warp import square_to_disk
 

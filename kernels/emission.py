@@ -4,9 +4,8 @@ Which texture coordinates it is looked up at, and the factor that geometry adds,
 kernels/light.py.
 """
 
-import taichi as ti
-
 from prb.kernels import texture
+from prb.kernels.backend import ti
 
 TEXTURE, FACTOR = 1, 2  # columns of `emitters`
 

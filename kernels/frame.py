@@ -1,6 +1,6 @@
 """Orthonormal frames and small vector helpers. Local directions have the normal along +z."""
 
-import taichi as ti
+from prb.kernels.backend import ti
 
 vec2 = ti.types.vector(2, ti.f32)
 vec3 = ti.types.vector(3, ti.f32)

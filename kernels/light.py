@@ -4,9 +4,8 @@ One entry of `lights` is an emitting primitive or a light without a surface. An 
 alias table (Walker 1977).
 """
 
-import taichi as ti
-
 from prb.kernels import emitter
+from prb.kernels.backend import ti
 from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import vec2, vec3
 

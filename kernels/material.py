@@ -12,10 +12,9 @@ sampled direction comes from a delta lobe (`lobe` is then the leaf's number, els
 Every function runs over the models that the scene uses, so a kernel holds no others.
 """
 
-import taichi as ti
-
 from prb.kernels import bsdf as models
 from prb.kernels import bump, orientation, texture, traced
+from prb.kernels.backend import ti
 from prb.kernels.frame import vec3
 from prb.kernels.texture import Surface
 from prb.kernels.view import BACK, BOTH, FIRST_TEXTURE, FRONT, KIND, SIDE, WEIGHTS

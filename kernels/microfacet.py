@@ -10,10 +10,8 @@ Traced plain functions come first, then the samplers, which are device functions
 
 from functools import partial
 
-import taichi as ti
-from taichi.math import pi
-
 from prb.kernels import traced
+from prb.kernels.backend import pi, ti
 from prb.kernels.traced import Vec3, absolute, dot, exp, maximum, select, sqrt
 from prb.kernels.warp import circle
 

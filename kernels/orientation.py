@@ -13,8 +13,7 @@ the twist that their dp/du has. The direction to a distant light is -v / |v|.
 compiles to nothing unless `features.shading`.
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.emitter import KINDS
 from prb.kernels.frame import read3, to_local, to_world, vec2, vec3
 from prb.kernels.shape import shading_frame

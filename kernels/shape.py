@@ -1,8 +1,6 @@
 """From a hit primitive to the surface there: position, normals, texture coordinates, tangents."""
 
-import taichi as ti
-from taichi.math import pi
-
+from prb.kernels.backend import pi, ti
 from prb.kernels.frame import max_abs, tangents, vec2, vec3
 from prb.kernels.view import CYLINDER, DISK, SPHERE
 from prb.kernels.warp import polar_of, turn_of

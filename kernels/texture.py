@@ -5,8 +5,7 @@ them, `scatter` is its transpose; both also serve tangents, with another buffer.
 interpolated bilinearly between texel centres, which lie at (i + 1/2) / n; v runs down the rows.
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.frame import larger, smaller, vec2, vec3
 from prb.kernels.warp import BELOW_1
 

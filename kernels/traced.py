@@ -16,9 +16,7 @@ one link (`operand, linear map`) for each operand serves both modes.
 Griewank & Walther, Evaluating Derivatives (2008), chapter 3, is the textbook for both modes.
 """
 
-import taichi as ti
-from taichi.lang import impl
-from taichi.lang.expr import Expr
+from prb.kernels.backend import Expr, impl, ti
 
 
 def traced(function):

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.traced import traced
 
 WIDTH = 8  # children of a BVH node, and primitives of a packet; must be at most 8

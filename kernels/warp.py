@@ -1,8 +1,6 @@
 """Sampling routines: two uniform numbers on [0, 1) to a density. pbrt-v4, chapter A, has derivations."""
 
-import taichi as ti
-from taichi.math import pi
-
+from prb.kernels.backend import pi, ti
 from prb.kernels.frame import larger, smaller
 
 BELOW_1 = 0.99999994  # the largest float32 below 1

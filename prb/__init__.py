@@ -1,21 +1,19 @@
 """prb: a differentiable path tracer whose gradients come from path replay.
 
-    scene = prb.load_file("cornell-box")
-    image = prb.render(scene, spp=64)
-    grads = prb.render_backward(scene, grad_image, params=["albedo"])
+scene = prb.load_file("cornell-box")
+image = prb.render(scene, spp=64)
+grads = prb.render_backward(scene, grad_image, params=["albedo"])
 """
 
 import importlib
-import os
 
-os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")  # standard output belongs to the program
-os.environ.setdefault("TI_LOG_LEVEL", "error")
-
-from prb import losses, schedules  # noqa: E402
-from prb.adjoint import FiniteDifference, ReplayAdjoint, TapeAdjoint  # noqa: E402
-from prb.check import check  # noqa: E402
-from prb.device import Scene  # noqa: E402
-from prb.errors import (  # noqa: E402
+from prb import losses, schedules
+from prb.api import Estimate, load_dict, load_file, render, render_backward, render_forward
+from prb.checking.differences import check
+from prb.device.params import Params, traverse
+from prb.device.runtime import available_archs, init
+from prb.device.scene import Scene
+from prb.errors import (
     DeviceError,
     ImageError,
     MemoryLimitError,
@@ -25,13 +23,11 @@ from prb.errors import (  # noqa: E402
     PrbError,
     SceneError,
 )
-from prb.load import bundled_scenes, convert_file, load_dict, load_file  # noqa: E402
-from prb.optimize import Recovery, optimize  # noqa: E402
-from prb.optimizers import SGD, Adam  # noqa: E402
-from prb.params import Params, traverse  # noqa: E402
-from prb.render import Estimate, render, render_backward, render_forward  # noqa: E402
-from prb.runtime import available_archs, init  # noqa: E402
-from prb.value_and_grad import value_and_grad  # noqa: E402
+from prb.estimators.methods import FiniteDifference, ReplayAdjoint, TapeAdjoint
+from prb.loss_gradient import value_and_grad
+from prb.recover.loop import Recovery, optimize
+from prb.recover.optimizers import SGD, Adam
+from prb.scene.files import bundled_scenes, convert_file
 
 __all__ = [
     "Adam", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",

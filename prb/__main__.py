@@ -2,7 +2,7 @@
 
 import sys
 
-from prb.cli import main
+from prb.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

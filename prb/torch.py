@@ -10,13 +10,13 @@
 import contextlib
 from collections.abc import Mapping
 
+from prb.api import render as render_picture
+from prb.api import render_backward, render_forward, viewed
+from prb.device.camera import camera_buffer
+from prb.device.params import select, slots, traverse
 from prb.errors import MissingPackageError, ParameterError
-from prb.film import camera_buffer
-from prb.integrate import check_samples
-from prb.optimize import PATHS, random_seed
-from prb.params import select, slots, traverse
-from prb.render import render as render_picture
-from prb.render import render_backward, render_forward, viewed
+from prb.estimators.integrate import check_samples
+from prb.recover.loop import PATHS, random_seed
 
 try:
     import torch

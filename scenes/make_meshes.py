@@ -27,9 +27,9 @@ def knot(around: int = 448, across: int = 48) -> tuple[np.ndarray, np.ndarray]:
 
     phi = np.linspace(0, 2 * np.pi, across, endpoint=False)[None, :]
     radius = (0.44 + 0.08 * np.cos(6 * t)) * (1 + 0.09 * np.cos(6 * phi + 24 * t))
-    offset = (
-        np.cos(phi)[..., None] * out[:, None] + np.sin(phi)[..., None] * binormal[:, None]
-    ) * radius[..., None]
+    offset = (np.cos(phi)[..., None] * out[:, None] + np.sin(phi)[..., None] * binormal[:, None]) * radius[
+        ..., None
+    ]
     vertices = (curve[:, None] + offset).reshape(-1, 3)
     vertices[:, 1] -= vertices[:, 1].min()
 

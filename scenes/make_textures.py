@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prb.images import write_image
+from prb.io.images import write_image
 
 
 def tiles(size: int = 64) -> np.ndarray:

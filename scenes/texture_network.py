@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import prb
-from prb.images import to_srgb, write_image
+from prb.io.images import to_srgb, write_image
 
 TEXELS = "painting.reflectance.data"
 REFERENCE = 256  # samples per pixel of the pictures to match

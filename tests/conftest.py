@@ -27,7 +27,7 @@ def device():
 @pytest.fixture
 def prb_command(capsys):
     """The command line: a function of its arguments that returns (status, output, errors)."""
-    from prb.cli import main
+    from prb.cli.main import main
 
     def call(*arguments):
         try:

@@ -4,8 +4,7 @@ The only lobe is a delta, with coefficient specular_reflectance F(wi). eta, k: r
 of the index of refraction, relative to the outside. Born & Wolf, Principles of Optics, 14.2.
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.fresnel import conductor
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import select

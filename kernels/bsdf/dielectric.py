@@ -5,9 +5,8 @@ transmission carries (eta_i / eta_t)^2. Directions depend on eta, so there is no
 Born & Wolf, Principles of Optics, 1.5; Veach's thesis (1997), 5.2, for the factor.
 """
 
-import taichi as ti
-
 from prb.kernels import traced
+from prb.kernels.backend import ti
 from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import select

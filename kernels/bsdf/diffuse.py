@@ -4,9 +4,7 @@ Directions are local (normal along +z), unit, and point away from the surface. `
 cosine of the outgoing direction; densities are with respect to solid angle.
 """
 
-import taichi as ti
-from taichi.math import pi
-
+from prb.kernels.backend import pi, ti
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import select
 from prb.kernels.warp import square_to_cosine_hemisphere

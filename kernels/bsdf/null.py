@@ -1,7 +1,6 @@
 """No surface at all: light goes straight through. A delta lobe with coefficient 1, and nothing else."""
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.traced import Vec3, select
 
 PARAMETERS = ()

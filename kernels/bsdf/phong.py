@@ -15,10 +15,8 @@ Blinn, Models of Light Reflection for Computer Synthesized Pictures (SIGGRAPH 19
 
 from types import SimpleNamespace
 
-import taichi as ti
-from taichi.math import pi
-
 from prb.kernels import traced
+from prb.kernels.backend import pi, ti
 from prb.kernels.microfacet import half_vector, reflect
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import clamp, dot, maximum, power, select

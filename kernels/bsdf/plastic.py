@@ -11,10 +11,8 @@ Jakob, Mitsuba 0.5 manual (2014), section 8.2.6, has the model. What sampling kn
 their value at the point.
 """
 
-import taichi as ti
-from taichi.math import pi
-
 from prb.kernels import traced
+from prb.kernels.backend import pi, ti
 from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import clamp, maximum, minimum, select

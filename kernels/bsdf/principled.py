@@ -10,18 +10,16 @@ VARIANTS: `principled` and `principled_eta` give the index of refraction as `spe
 
 Directions are local (normal along +z, x along dp/du), unit, and point away from the surface. `eval` includes
 the cosine of the outgoing direction and, for transmission, the change of radiance 1 / eta^2. Densities are
-by solid angle. Sources: see kernels/principled_lobes.py.
+by solid angle. Sources: see kernels/bsdf/principled_lobes.py.
 """
 
 from types import SimpleNamespace
 
-import taichi as ti
-from taichi.math import pi
-
 from prb.kernels import microfacet, traced
-from prb.kernels import principled_lobes as lobes
+from prb.kernels.backend import pi, ti
+from prb.kernels.bsdf import principled_lobes as lobes
+from prb.kernels.bsdf.principled_lobes import RARE, number
 from prb.kernels.fresnel import dielectric, schlick_weight
-from prb.kernels.principled_lobes import RARE, number
 from prb.kernels.traced import absolute, clamp, dot, maximum, select, sqrt
 from prb.kernels.warp import square_to_cosine_hemisphere
 

@@ -7,18 +7,16 @@ vector of wi and the mirror image of wo, with a distribution of its own roughnes
 
 Directions are local (normal along +z, x along dp/du), unit, and point away from the surface. `eval` includes
 the cosine of the outgoing direction. Densities are by solid angle. Burley, Extending the Disney BRDF to a
-BSDF with Integrated Subsurface Scattering (SIGGRAPH 2015 course); see also kernels/principled_lobes.py.
+BSDF with Integrated Subsurface Scattering (SIGGRAPH 2015 course); see also kernels/bsdf/principled_lobes.py.
 """
 
 from types import SimpleNamespace
 
-import taichi as ti
-from taichi.math import pi
-
 from prb.kernels import microfacet, traced
-from prb.kernels import principled_lobes as lobes
+from prb.kernels.backend import pi, ti
+from prb.kernels.bsdf import principled_lobes as lobes
+from prb.kernels.bsdf.principled_lobes import number
 from prb.kernels.fresnel import dielectric, schlick_weight
-from prb.kernels.principled_lobes import number
 from prb.kernels.traced import Vec3, absolute, dot, maximum, select
 from prb.kernels.warp import square_to_cosine_hemisphere
 

@@ -7,9 +7,8 @@ Reflectance Model for Computer Graphics (1982); kernels/microfacet.py has D, G a
 
 from types import SimpleNamespace
 
-import taichi as ti
-
 from prb.kernels import traced
+from prb.kernels.backend import ti
 from prb.kernels.bsdf import conductor
 from prb.kernels.fresnel import conductor as fresnel
 from prb.kernels.microfacet import (

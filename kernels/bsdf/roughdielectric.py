@@ -13,9 +13,8 @@ Refraction through Rough Surfaces (EGSR 2007), eqs. 20 and 21, the second times 
 
 from types import SimpleNamespace
 
-import taichi as ti
-
 from prb.kernels import traced
+from prb.kernels.backend import ti
 from prb.kernels.bsdf.roughconductor import ANISOTROPIC, ISOTROPIC
 from prb.kernels.fresnel import dielectric
 from prb.kernels.microfacet import (

@@ -4,9 +4,8 @@ eta: index of the plate over that of its surroundings. With all internal reflect
 R = F + (1 - F)^2 F (1 + F^2 + F^4 + ...) = 2 F / (1 + F). Both lobes are deltas. pbrt-v4, 9.5.
 """
 
-import taichi as ti
-
 from prb.kernels import traced
+from prb.kernels.backend import ti
 from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import absolute, select

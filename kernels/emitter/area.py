@@ -4,9 +4,7 @@ Planar primitives and cylinders are sampled uniformly in area; spheres uniformly
 that they fill (pbrt-v4, section 6.2.4), or in area from inside.
 """
 
-import taichi as ti
-from taichi.math import pi
-
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import tangents, to_world, vec2
 from prb.kernels.parameter import Parameter

@@ -1,8 +1,6 @@
 """An environment that sends the same radiance from every direction, sampled uniformly."""
 
-import taichi as ti
-from taichi.math import pi
-
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter

@@ -1,7 +1,6 @@
 """Parallel light from outside the scene. emitter_data: the direction in which it travels, unit length, 0."""
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter

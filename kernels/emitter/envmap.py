@@ -7,7 +7,7 @@ as in Mitsuba 3.9.1. So the texture is looked up at u = azimuth / 2 pi and v = (
 Sampling. The four texels around a cell of this grid are the corners of a bilinear function of azimuth and
 of the cosine of the polar angle, whose integral over a cell is its solid angle times the corners' mean, so
 there is nothing special at the poles. A row of cells, a cell in it, and a point in the cell are drawn from
-that function. Its corners are the texels' luminance plus a constant; prb/lights.py makes the tables.
+that function. Its corners are the texels' luminance plus a constant; prb/device/lights.py makes the tables.
 
     env_marginal        distribution function over the h - 1 rows of cells, h numbers; a guide to it; sin^2
                         and cos^2 of half the polar angle of each row of texels, h numbers each
@@ -20,8 +20,7 @@ interval k / guides(n) lies. It is short, so that it stays in the cache.
     emitter_data        three rows: the world-to-local matrix, its rows followed by w, by h and by 0
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.emitter.point import local
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import larger, smaller, vec2, vec3

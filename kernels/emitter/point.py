@@ -1,7 +1,6 @@
 """A point that emits the same radiant intensity in all directions. emitter_data: its position, 0."""
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter

@@ -5,9 +5,7 @@ axis, as Mitsuba 3.9.1 has it. emitter_data, four rows: position, 0; and the wor
 rotation, its rows followed by cot(x_fov / 2), by cot(y_fov / 2), and by 0.
 """
 
-import taichi as ti
-from taichi.math import pi
-
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.point import local, towards
 from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter

@@ -1,7 +1,6 @@
 """What every emitter's `sample` returns."""
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.frame import vec2, vec3
 
 INFINITY = 1e18  # distance to a light outside the scene; its square is still a float32

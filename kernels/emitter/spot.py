@@ -5,8 +5,7 @@ by 1 / (cutoff - beam width), and by cot(cutoff), which is 0 where no texture is
 measured from the axis, in radians. The texture fills the square around the cone, x to the right in u.
 """
 
-import taichi as ti
-
+from prb.kernels.backend import ti
 from prb.kernels.emitter.point import local, towards
 from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter

@@ -10,7 +10,7 @@ import numpy as np
 
 from prb.kernels.bsdf import REGISTRY
 from prb.scene.model import Bsdf, SceneModel, Shape, Texture
-from prb.scene.reader import fail
+from prb.scene.reading.reader import fail
 
 IMAGES = ("bitmap", "checkerboard")  # what is looked up by texture coordinates
 FACTORS = ("texture", "scale")  # keys of emitters that are no radiometric quantities
@@ -27,7 +27,7 @@ class _Use(NamedTuple):
 
 def check(model: SceneModel) -> None:
     """Raise SceneError for what cannot be rendered; add warnings for what will look odd."""
-    from prb.leaves import flatten  # it imports this package
+    from prb.device.leaves import flatten  # it imports this package
 
     for bsdf in {id(s.bsdf): s.bsdf for s in model.shapes}.values():
         flatten(bsdf)
@@ -91,8 +91,10 @@ def _agree(model: SceneModel, texture: Texture, uses: list[_Use]) -> None:
     light = next((use for use in uses if use.emission), None)
     surface = next((use for use in uses if not use.emission), None)
     if light and surface and texture.kind not in IMAGES:  # they read a colour differently
-        fail(texture.name, f"is the colour of the light {light.place} and of {surface.place}; write it twice,"
-                           " once for each")
+        fail(
+            texture.name,
+            f"is the colour of the light {light.place} and of {surface.place}; write it twice, once for each",
+        )
     low, high = max(use.low for use in uses), min(use.high for use in uses)
     value = texture.value
     if value is not None and (value.min() < low or value.max() > high):

@@ -8,12 +8,12 @@ from typing import Any
 
 from prb.errors import SceneError
 from prb.scene.checks import check
-from prb.scene.materials import child_name
 from prb.scene.model import Integrator, SceneModel
-from prb.scene.plugins import MITSUBA_PLUGINS, PLUGINS
-from prb.scene.reader import Context, Node, Reader, describe, fail, kind_of, nearest
-from prb.scene.shapes import in_world
-from prb.scene.xml import Document, file_name, read_xml
+from prb.scene.plugins.materials import child_name
+from prb.scene.plugins.registry import MITSUBA_PLUGINS, PLUGINS
+from prb.scene.plugins.shapes import in_world
+from prb.scene.reading.reader import Context, Node, Reader, describe, fail, kind_of, nearest
+from prb.scene.reading.xml import Document, file_name, read_xml
 
 _MAX_NESTING = 64
 _ENVIRONMENTS = ("constant", "envmap")  # emitters all around the scene, of which there is one
@@ -29,8 +29,12 @@ def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneM
     if not isinstance(d, Mapping):
         fail("", f"expected a dictionary, got {describe(d)}")
     if kind_of(d) != "scene":
-        fail("type", 'missing; the top level needs "type": "scene"' if "type" not in d else
-             f"expected 'scene', got {describe(d['type'])}; put it into a dictionary of type 'scene'")
+        fail(
+            "type",
+            'missing; the top level needs "type": "scene"'
+            if "type" not in d
+            else f"expected 'scene', got {describe(d['type'])}; put it into a dictionary of type 'scene'",
+        )
     context = Context(PLUGINS, MITSUBA_PLUGINS, Path(base_dir or "."))
     for key in d:
         if not isinstance(key, str) or not key:
@@ -62,8 +66,9 @@ def is_xml(path: Path, data: bytes) -> bool:
     return path.suffix.lower() == ".xml" or start.lstrip(b" \t\r\n\0").startswith(b"<")
 
 
-def read_dict(path: str | Path, parameters: Mapping[str, Any] | None = None, *,
-              relative_to: str | Path) -> dict[str, Any]:
+def read_dict(
+    path: str | Path, parameters: Mapping[str, Any] | None = None, *, relative_to: str | Path
+) -> dict[str, Any]:
     """The dictionary of a scene file, with the names of its files as a scene in `relative_to` writes them."""
     path, folder = Path(path), Path(os.path.realpath(relative_to))
     data = path.read_bytes()
@@ -140,8 +145,9 @@ def _check_duplicates(value: Any, place: str) -> None:
             _check_duplicates(item, f"{place}[{i}]")
 
 
-def _index(context: Context, data: Mapping, path: str, name: str, parent: str | None,
-           inside: list[int]) -> None:
+def _index(
+    context: Context, data: Mapping, path: str, name: str, parent: str | None, inside: list[int]
+) -> None:
     """Note every plugin's dictionary with its path, its id and the name of its parameters.
 
     The name is Mitsuba's: an object's id or key at the top level, below it the role that it plays.
@@ -192,8 +198,11 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
         if "." in key:
             fail(key, "the key holds a '.', which separates the parts of a path; use '_'")
         if not isinstance(value, Mapping):
-            fail(key, f"expected an object of the scene, a dictionary with a type, got {describe(value)}"
-                 f"{nearest(key, ['type'])}")
+            fail(
+                key,
+                f"expected an object of the scene, a dictionary with a type, got {describe(value)}"
+                f"{nearest(key, ['type'])}",
+            )
         if kind_of(value) == "ref":
             fail(key, "a ref at the top level has no effect; remove it")
         reader = Reader(context.nodes[key], context)
@@ -201,15 +210,20 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
         if clash != key:
             fail(key, f"'{key}' is also the id of '{clash}'; rename one of them")
         if reader.category not in found or reader.type in ("rgb", "spectrum"):
-            reader.fail(f"{reader.type} ({reader.category}) does not belong at the top level;"
-                        " write it where it is used")
+            reader.fail(
+                f"{reader.type} ({reader.category}) does not belong at the top level;"
+                " write it where it is used"
+            )
         found[reader.category].append(reader)
     environments = [r for r in found["emitter"] if r.type in _ENVIRONMENTS]
     for several, what in ((found["integrator"], "integrator"), (environments, "environment light")):
         if len(several) > 1:
             several[1].fail(f"a scene holds one {what} and '{several[0].path}' is one; remove one of the two")
-    made = {category: [reader.make() for reader in readers]
-            for category, readers in found.items() if category != "texture"}  # read where they are used
+    made = {
+        category: [reader.make() for reader in readers]
+        for category, readers in found.items()
+        if category != "texture"
+    }  # read where they are used
     made["shape"] = in_world(made["shape"])
     _check_use(context, found)
     emitters = [e for e in made["emitter"] if e.kind != "area"]
@@ -235,5 +249,8 @@ def _check_use(context: Context, found: dict[str, list[Reader]]) -> None:
     for reader in (*found["bsdf"], *found["texture"]):
         if reader.path not in context.referenced:
             user = "shape" if reader.category == "bsdf" else "surface or light"
-            context.warn(reader.path, f"no {user} uses this {reader.type}; refer to it with"
-                         f' {{"type": "ref", "id": "{reader.name}"}}')
+            context.warn(
+                reader.path,
+                f"no {user} uses this {reader.type}; refer to it with"
+                f' {{"type": "ref", "id": "{reader.name}"}}',
+            )

@@ -1,0 +1,1 @@
+"""The estimators: the path loop and its modes, and the tape beside it."""

@@ -1,0 +1,435 @@
+"""`prb bench`: what a gradient costs in time and memory, over depth and over samples, method by method.
+
+Every point is measured in a process of its own, so that its peak memory is its own. The results go to a
+folder after each point, so an interrupted run keeps what it has and can go on.
+
+    python -m prb.bench.suite TASK JOB FILE    what such a process runs: JOB is JSON, its answer goes to FILE
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from prb.bench.report import FAILED, OK, OUT_OF_MEMORY, REFERENCE, markdown, pictures, slopes
+from prb.errors import MemoryLimitError, PrbError
+from prb.io.images import atomic
+from prb.io.progress import bar as progress_bar
+
+FORMAT = 1  # of results.json
+COMPILE_WINDOW = (32, 32)  # pixels: as many workers as a large film takes on a CPU, and hardly any memory
+NOTES = (
+    "Russian roulette is off: a path ends at the depth, or where it leaves the scene.",
+    "peak_mib is the resident peak of the point's process, base_mib that peak before the gradient, with the "
+    "scene loaded and the kernels compiled; device_mib is what the method allocates on the device.",
+    "Slopes are least squares in log-log, of the numbers as measured: nothing is subtracted from peak_mib.",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured. scene: a file or a bundled name. size: pixels, None: the scene's film.
+
+    params: patterns, None: all. runs: timed ones, after the first. full: depths x samples, else the depths
+    at the fewest samples and the samples at the smallest depth. memory_limit_mib: of the tape.
+    """
+
+    scene: str = "cornell-box"
+    methods: tuple[str, ...] = (REFERENCE, "tape")
+    depths: tuple[int, ...] = (4, 8, 16, 32, 64)
+    spps: tuple[int, ...] = (4, 16, 64)
+    size: tuple[int, int] | None = None
+    params: tuple[str, ...] | None = None
+    runs: int = 3
+    seed: int = 0
+    arch: str | None = None
+    full: bool = False
+    memory_limit_mib: float | None = None
+
+    def points(self):
+        """(depth, spp, method) in the order of measurement; replay first, as the others are compared with
+        it."""
+        depths, spps = sorted(set(self.depths)), sorted(set(self.spps))
+        cells = [(d, spps[0]) for d in depths] + [(depths[0], s) for s in spps[1:]]
+        if self.full:
+            cells = [(d, s) for s in spps for d in depths]
+        methods = sorted(set(self.methods), key=lambda m: (m != REFERENCE, self.methods.index(m)))
+        return [(d, s, m) for d, s in cells for m in methods]
+
+    def check(self):
+        """Raise PrbError for what can be told without the scene."""
+        from prb.estimators.integrate import check_samples
+        from prb.estimators.methods import METHODS
+
+        for name, values in (("method", self.methods), ("depths", self.depths), ("spps", self.spps)):
+            if not values:
+                raise PrbError(f"{name}: at least one is needed")
+        for method in self.methods:
+            if method not in METHODS:
+                raise PrbError(f"method: {method!r} is unknown; the methods are {', '.join(METHODS)}")
+        for depth in self.depths:
+            if depth < 1:
+                raise PrbError(f"depths: {depth} is out of range; depths to measure go from 1")
+            check_samples(1, self.seed, depth)
+        for spp in self.spps:
+            check_samples(spp, self.seed, 1)
+        limit = self.memory_limit_mib
+        if limit is not None and not 0 < limit < 2**43:
+            raise PrbError(f"memory_limit_mib: {limit:g} is out of range; it is a number above 0")
+        if self.runs < 1:
+            raise PrbError(f"runs: {self.runs} is out of range; it goes from 1")
+
+
+# The run: one point after the other.
+
+
+def bench(settings, folder, *, resume=False, progress=False, run=None):
+    """Measure all points; returns what results.json holds.
+
+    folder: for results.json, results.md, memory.png, time.png and gradients/. resume: go on with the
+    folder's run. run: what measures, a function (task, job) -> dict; by default `in_fresh_process`.
+    Raises PrbError for a user's mistake before anything is measured.
+    """
+    run, folder = run or in_fresh_process, Path(folder)
+    settings.check()
+    job = {**asdict(settings), "scene": str(settings.scene)}
+    facts = run("probe", job)
+    if "error" in facts:
+        raise PrbError(facts["error"])
+    for warning in facts.pop("warnings", ()):
+        warnings.warn(warning, stacklevel=2)
+    results = _begin(settings, folder, facts, resume)
+    if "fd" in settings.methods:
+        renders = 1 + 2 * results["scene"]["numbers"]
+        warnings.warn(f"central differences take {renders} renders for each gradient", stacklevel=2)
+    done = {(p["depth"], p["spp"], p["method"]): p for p in results["points"]}
+    points = settings.points()
+    left = [point for point in points if point not in done]
+    try:
+        with progress_bar(progress, total=len(points), initial=len(done), desc="bench", unit="point") as bar:
+            for method in dict.fromkeys(m for _, _, m in left):
+                bar.set_postfix_str(f"compiling {method}")
+                run("compile", {**job, "method": method})  # so that no point pays for a cold kernel cache
+            for depth, spp, method in left:
+                bar.set_postfix_str(f"{method}, depth {depth}, {spp} spp")
+                gradient = folder / "gradients" / f"{method}-depth{depth}-spp{spp}.npz"
+                gradient.unlink(missing_ok=True)
+                more = {"method": method, "depth": depth, "spp": spp, "gradient": str(gradient)}
+                row = {"method": method, "depth": depth, "spp": spp, **run("point", {**job, **more})}
+                reference = gradient.with_name(f"{REFERENCE}-depth{depth}-spp{spp}.npz")
+                row["difference"] = None if method == REFERENCE else _difference(gradient, reference)
+                done[depth, spp, method] = row
+                results["points"] = [done[p] for p in points if p in done]
+                _save(results, folder)
+                bar.update()
+    except KeyboardInterrupt:
+        _save(results, folder)
+        _write(folder / "results.md", markdown(results))
+        kept = f"{folder / 'results.json'} has {len(results['points'])} of {len(points)} points"
+        raise KeyboardInterrupt(f"interrupted; {kept}, --resume goes on") from None
+    _save(results, folder)
+    _write(folder / "results.md", markdown(results))
+    pictures(results, folder)
+    measured = [p for p in results["points"] if p["status"] == OK]
+    if measured and not any(p.get("largest_derivative") for p in measured):
+        warnings.warn("the gradient is zero everywhere; does light reach these parameters?", stacklevel=2)
+    return results
+
+
+def _begin(settings, folder, facts, resume):
+    """The results to add to: none yet, or those of the interrupted run. Raises PrbError."""
+    machine = {
+        "system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(),
+        "python": platform.python_version(), **facts.pop("machine", {}),
+    }  # fmt: skip
+    fresh = {
+        "format": FORMAT, "settings": _plain(settings), "scene": facts, "machine": machine, "notes": NOTES,
+        "points": [], "slopes": {},
+    }  # fmt: skip
+    fresh = json.loads(json.dumps(fresh))
+    path = folder / "results.json"
+    try:
+        (folder / "gradients").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder), tempfile.TemporaryFile(dir=folder / "gradients"):
+            pass
+        text = path.read_text(encoding="utf-8") if path.exists() else None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PrbError(f"{folder}: results cannot be written there: {reason}; choose another -o") from None
+    if text is None:
+        return fresh
+    if not resume:
+        raise PrbError(f"{path}: is there already; --resume goes on with it, or choose another -o")
+    try:
+        kept = json.loads(text)
+        if kept["format"] != FORMAT:
+            raise ValueError
+        points = [p for p in kept["points"] if p["status"] in (OK, OUT_OF_MEMORY)]
+        for p in points:
+            _ = p["depth"], p["spp"], p["method"]
+        changed = [
+            f"{key} {_brief(kept[part].get(key))}, now {_brief(value)}"
+            for part in ("settings", "scene", "machine")
+            for key, value in fresh[part].items()
+            if kept[part].get(key) != value
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PrbError(f"{path}: is not the results of a run; choose another -o") from None
+    if changed:
+        what = "was measured otherwise"
+        raise PrbError(f"{path}: {what} ({'; '.join(changed)}); use the same settings or another -o")
+    fresh["points"] = points
+    return fresh
+
+
+def _plain(settings):
+    """Settings for results.json: those that say which points there are, and how each is measured."""
+    plain = asdict(settings)
+    plain.update(
+        scene=str(settings.scene), methods=sorted(set(settings.methods)), depths=sorted(set(settings.depths)),
+        spps=sorted(set(settings.spps)),
+    )  # fmt: skip
+    return plain
+
+
+def _brief(value):
+    text = json.dumps(value)
+    return text if len(text) < 60 else text[:56] + " ..."
+
+
+def _processor():
+    """The processor's name."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+def _difference(path, reference):
+    """The largest relative difference of two gradients, None where one is missing.
+
+    Of each parameter, the largest difference over its largest number; a parameter whose derivatives are all
+    below 1e-9 of the largest is compared with that.
+    """
+    try:
+        with np.load(path) as a, np.load(reference) as b:
+            pairs = [(a[name], b[name]) for name in b.files]
+    except (OSError, ValueError, KeyError):
+        return None
+    scales = [max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)) for a, b in pairs]
+    largest = max(scales, default=0)
+    if largest == 0:
+        return 0.0
+    return max(
+        float(np.abs(a - b).max(initial=0) / max(scale, 1e-9 * largest))
+        for (a, b), scale in zip(pairs, scales, strict=True)
+    )
+
+
+def _save(results, folder):
+    results["slopes"] = {m: slopes(results, m) for m in results["settings"]["methods"]}
+    _write(folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+
+def _write(path, text):
+    try:
+        with atomic(path) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PrbError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
+
+
+# One point, in its own process.
+
+
+def in_fresh_process(task, job):
+    """Run a task of `main` in a process of its own; returns its answer, which an untimely end is too."""
+    with tempfile.TemporaryDirectory(prefix="prb-bench-") as folder:
+        answer = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "prb.bench.suite", task, json.dumps(job), str(answer)]
+        pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with subprocess.Popen(command, text=True, errors="replace", **pipes) as done:
+            try:
+                _, stderr = done.communicate()
+            except BaseException:  # subprocess.run would not wait for the end
+                done.kill()
+                done.wait()
+                raise
+        found = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
+    if done.returncode == 0 and found:
+        return found
+    if done.returncode == -getattr(signal, "SIGKILL", 9):  # how Linux ends who takes the last memory
+        reason = "killed by signal 9, as the system does when memory runs out"
+        return {**found, "status": OUT_OF_MEMORY, "reason": reason, "needed_mib": found.get("device_mib")}
+    lines = stderr.strip().splitlines() or [""]
+    how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
+    reason = " ".join(f"the process ended with {how} {lines[-1]}".split())
+    return {**found, "status": FAILED + reason, "error": reason}
+
+
+def main(task, job, path):
+    """What a fresh process does: a task, its answer as JSON in the file."""
+    with contextlib.suppress(OSError):  # where memory runs out this process is to go, not the one that waits
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    job, answer = json.loads(job), {}
+
+    def note(**more):
+        answer.update(more)
+        with atomic(path) as temporary:
+            Path(temporary).write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the scene has to say, the probe reports
+        try:
+            note(**{"probe": _probe, "compile": _compile_only, "point": _point}[task](job, note))
+        except MemoryLimitError as error:
+            needed = error.needed / 2**20
+            note(status=OUT_OF_MEMORY, reason=_line(error), error=_line(error), needed_mib=needed)
+        except PrbError as error:
+            note(status=FAILED + _line(error), error=_line(error))
+        except MemoryError:
+            note(status=OUT_OF_MEMORY, reason="the host's memory", needed_mib=answer.get("device_mib"))
+        except RuntimeError as error:  # how Taichi reports it
+            if "memory" not in str(error).lower():
+                raise
+            note(status=OUT_OF_MEMORY, reason=_line(error), needed_mib=answer.get("device_mib"))
+
+
+def _line(error):
+    return " ".join(str(error).split())
+
+
+def _prepared(job):
+    """(scene, names of the parameters, derivative of the mean with respect to the image)."""
+    import prb
+    from prb.device.params import select
+    from prb.estimators.integrate import UNLIMITED
+
+    if job["arch"] is not None:
+        prb.init(job["arch"])
+    scene = prb.load_file(job["scene"])
+    if job["size"] is not None:
+        scene.resize(*job["size"])
+    scene.model.integrator.rr_depth = UNLIMITED
+    weight = np.full(scene.image_shape, 1 / np.prod(scene.image_shape))
+    return scene, select(scene, job["params"]), weight
+
+
+def _probe(job, note):
+    """The facts of scene and device, or what is wrong with them."""
+    import taichi
+
+    import prb
+    from prb.device import runtime
+
+    scene, names, _ = _prepared(job)
+    height, width, _ = scene.image_shape
+    bundled = prb.bundled_scenes()
+    file = job["scene"] if os.path.isfile(job["scene"]) else bundled[job["scene"]]
+    facts = {
+        "name": scene.name, "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
+        "width": width, "height": height, "parameters": len(names),
+        "numbers": int(sum(np.size(prb.traverse(scene)[name]) for name in names)),
+        "scene_mib": scene.device_bytes() / 2**20, "warnings": list(map(str, scene.model.warnings)),
+    }  # fmt: skip
+    memory = runtime.host_memory()
+    machine = {
+        "arch": runtime.arch(), "memory_gib": memory and round(memory / 2**30),
+        "prb": prb.__version__, "taichi": ".".join(map(str, taichi.__version__)), "numpy": np.__version__,
+    }  # fmt: skip
+    return {**facts, "machine": machine}
+
+
+def _compile_only(job, note):
+    scene, _, weight = _prepared(job)
+    _compile(scene, _method(job), weight, job["seed"])
+    return {"status": OK}
+
+
+def _method(job):
+    from prb.estimators.methods import METHODS
+
+    limit = job["memory_limit_mib"]
+    options = {"memory_limit": int(limit * 2**20)} if limit and job["method"] == "tape" else {}
+    return METHODS[job["method"]](**options)
+
+
+def _compile(scene, method, weight, seed):
+    """One gradient of a few pixels, which brings the scene to the device and compiles every kernel."""
+    from prb.api import backward
+
+    film, size = scene.film, scene.film.crop_size
+    scene.device_arrays()  # of the whole film: a smaller window reads a part of them
+    film.crop_size = tuple(min(a, b) for a, b in zip(size, COMPILE_WINDOW, strict=True))
+    try:
+        window = weight[: film.crop_size[1], : film.crop_size[0]]
+        backward(scene, window, method, spp=1, seed=seed, max_depth=2, names=[])
+    finally:
+        film.crop_size = size
+
+
+def _point(job, note):
+    """One row: the cost of a gradient and, in a file, the gradient."""
+    from prb.api import backward, split
+
+    scene, names, weight = _prepared(job)
+    method = _method(job)
+    options = dict(spp=job["spp"], max_depth=job["depth"], seed=job["seed"], names=names)
+    start = time.perf_counter()
+    _compile(scene, method, weight, job["seed"])
+    compiled_s = time.perf_counter() - start
+    note(base_mib=peak_mib())
+    if hasattr(method, "device_bytes"):
+        needed = method.device_bytes(scene, spp=job["spp"], max_depth=job["depth"])
+        note(device_mib=needed / 2**20)  # noted now, for the case that it does not come back
+    seconds = []
+    for _ in range(1 + job["runs"]):
+        start = time.perf_counter()
+        result = backward(scene, weight, method, **options)
+        seconds.append(time.perf_counter() - start)
+    peak = peak_mib()
+    gradient = split(scene, result.gradient, names)
+    largest = max(float(np.abs(g).max(initial=0)) for g in gradient.values())
+    if not np.isfinite(largest):
+        raise PrbError("the gradient is not finite; scale the scene's radiances down")
+    with atomic(job["gradient"]) as temporary:
+        np.savez(temporary, **gradient)
+    return {
+        "status": OK, "median_s": statistics.median(seconds[1:]), "seconds": seconds[1:],
+        "first_s": compiled_s + seconds[0], "peak_mib": peak, "largest_derivative": largest,
+        "rejected": result.rejected,
+    }  # fmt: skip
+
+
+def peak_mib(pid="self"):
+    """Resident peak of a process in MiB, or None where that cannot be told.
+
+    Linux's ru_maxrss begins with what the parent had when it started this process; VmHWM does not.
+    """
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    if pid != "self":
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Gradients against finite differences, and what may be said of them."""

@@ -1,0 +1,1 @@
+"""A scene on the device: its arrays, their layout, and the parameters that change them."""

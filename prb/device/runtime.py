@@ -1,0 +1,124 @@
+"""Taichi's one initialisation: which device, which settings, and which generation of device memory."""
+
+import contextlib
+import io
+import os
+import subprocess
+from pathlib import Path
+
+from prb.errors import DeviceError
+from prb.kernels.backend import ti
+
+ARCHS = {"cpu": ti.cpu, "cuda": ti.cuda, "metal": ti.metal, "vulkan": ti.vulkan}
+_state = {"arch": None, "generation": 0}
+
+
+def available_archs():
+    """The names that `init` takes on this machine."""
+    return [name for name, arch in ARCHS.items() if name == "cpu" or ti.lang.misc.is_arch_supported(arch)]
+
+
+def init(arch=None, *, threads=None):
+    """Choose the device. The first render calls this with the default.
+
+    arch: "cpu", "cuda", "metal" or "vulkan". None: what the variable PRB_ARCH says, else CUDA or Metal
+        where there is one, else the CPU. Vulkan only when asked for, because a software device would
+        pass for a GPU.
+    threads: how many a CPU uses at most; None: as many as it has.
+
+    Scenes stay valid: their arrays are laid out anew on the new device by the next render.
+    Raises DeviceError for a name that is unknown or not available here, or a number of threads that makes
+    no sense.
+    """
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise DeviceError(f"threads: {threads!r} is out of range; it is a whole number from 1 on")
+    wanted = os.environ.get("PRB_ARCH") or None if arch is None else arch
+    names = available_archs()
+    if wanted is None:
+        wanted = next((name for name in ("cuda", "metal") if name in names), "cpu")
+    if wanted not in names:
+        place = "PRB_ARCH" if arch is None else "arch"
+        known = "not available here" if wanted in ARCHS else "unknown"
+        raise DeviceError(f"{place}: {wanted!r} is {known}; available: {', '.join(names)}")
+    if threads is not None and wanted != "cpu":
+        raise DeviceError(f"threads: {wanted!r} does not take it; only 'cpu' does")
+    try:
+        _init(ARCHS[wanted], **({} if threads is None else {"cpu_max_num_threads": threads}))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(f"arch: {wanted!r} did not start ({reason}); use another, such as cpu") from None
+    if ti.lang.impl.current_cfg().arch != ARCHS[wanted]:  # Taichi goes on with the CPU without a device
+        raise DeviceError(f"arch: {wanted!r} has no device here; use another, such as cpu")
+    _state["arch"] = wanted
+    _state["generation"] += 1
+
+
+def _init(arch, **options):
+    overriding = os.environ.pop("TI_ARCH", None)  # it would go before what the caller asked for
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
+            ti.init(
+                arch=arch,
+                fast_math=False,  # keeps the two-sum of kernels/estimators/path.py and tests for NaN alive
+                force_scalarize_matrix=True,
+                advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
+                offline_cache=True,
+                random_seed=0,
+                log_level=ti.ERROR,
+                verbose=False,
+                **options,
+            )
+    finally:
+        if overriding is not None:
+            os.environ["TI_ARCH"] = overriding
+
+
+def ensure():
+    """Initialise with the default unless that has happened; returns the generation."""
+    if _state["arch"] is None:
+        init()
+    return _state["generation"]
+
+
+def generation():
+    """How often the device has been initialised; arrays of an earlier generation are gone."""
+    return _state["generation"]
+
+
+def arch():
+    """The device in use, or None before the first `init`."""
+    return _state["arch"]
+
+
+def on_cpu():
+    return _state["arch"] == "cpu"
+
+
+def adds_integers():
+    """Whether threads of the device in use can add to one 64-bit integer. On Vulkan Taichi 1.7.4 drops what
+    they add without a word (seen on a software device); on Metal nobody has tried."""
+    return _state["arch"] in ("cpu", "cuda")
+
+
+def host_memory():
+    """Bytes of memory that this machine has, or None where that cannot be told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None
+
+
+def free_memory():
+    """Bytes that the device in use has free, or None where that cannot be told."""
+    if arch() == "cuda":
+        command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+            return int(answer.split()[0]) * 2**20
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+            return None
+    try:  # Linux: what can be had without swapping, caches included
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError, IndexError):
+        return host_memory()

@@ -1,0 +1,1 @@
+"""How pictures and gradients are estimated: the adjoint methods, and what they share."""

@@ -1,0 +1,168 @@
+"""Samples until a gradient is certain enough: `until`, the loop behind `prb grad --tolerance`."""
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+
+from prb.api import backward, estimates
+from prb.device.params import select
+from prb.errors import ParameterError
+from prb.estimators.integrate import MAX_SPP, check_samples
+from prb.io.progress import bar as progress_bar
+
+FLOOR = 1e-3  # of a parameter's largest component: what smaller ones are judged against
+MAX_SAMPLES = 65536
+KNOWN = 0.25  # relative error of a component whose forecast is believed
+HOPELESS = 4.0  # a forecast of so many budgets ends the loop at once
+
+
+@dataclass(frozen=True)
+class Certain:
+    """What `until` found.
+
+    gradients: name -> `Estimate`. gradient, variance: the same of all parameters, flat. image: (height,
+    width, 3), the mean of the same paths. spp: samples taken.
+    error: the largest relative standard error of a component. why_not: None where that is at most the
+    tolerance, else one line that names the component and what it would take.
+    """
+
+    gradients: dict
+    gradient: np.ndarray
+    variance: np.ndarray
+    image: np.ndarray
+    spp: int
+    error: float
+    why_not: str | None = None
+
+    @property
+    def finite_error(self):
+        """The error, or None where it is infinite, as JSON takes it."""
+        return self.error if math.isfinite(self.error) else None
+
+
+def until(
+    scene,
+    grad_image,
+    params=None,
+    *,
+    tolerance=0.02,
+    max_spp=MAX_SAMPLES,
+    spp=None,
+    seed=0,
+    sensor=None,
+    max_depth=None,
+    deterministic=False,
+    progress=False,
+):
+    """J^T grad_image, as `prb.render_backward` finds it, with samples until every component is certain.
+
+    tolerance: the standard error of each component over its size, at most. Components smaller than FLOOR
+        times the largest of their parameter count as that large; texels that no path met as certain.
+    max_spp: samples per pixel at most. spp: of the first batch, by default the scene's; each further batch
+        takes as many as all before it, so the number doubles. It ends early where the forecast is several
+        times max_spp.
+    grad_image, params, seed, sensor, max_depth, deterministic: as for `prb.render_backward`.
+    progress: a bar on standard error, if that is a terminal, with the error so far.
+
+    Returns a `Certain`. Its gradients equal those of one call with as many samples, up to rounding; memory
+    depends neither on the tolerance nor on the samples. A standard error is itself an estimate: where rare
+    paths carry much of the gradient, one from few samples is too small. Raises ParameterError, ImageError.
+    """
+    scene = scene.view(sensor)
+    check_tolerance(tolerance)
+    spp = scene.sensor.sample_count if spp is None else spp
+    check_samples(spp, seed, scene.model.integrator.max_depth if max_depth is None else max_depth)
+    check_budget(max_spp, spp)
+    names = select(scene, params)
+    options = dict(seed=seed, max_depth=max_depth, names=names, stderr=True, deterministic=deterministic)
+    total = _Sum()
+    with progress_bar(progress, total=max_spp, desc="gradient", unit="spp") as bar:
+        while True:
+            batch = min(total.spp or spp, max_spp - total.spp)
+            batch += max_spp - total.spp - batch == 1  # one sample alone has no standard error
+            total.add(backward(scene, grad_image, spp=batch, first_sample=total.spp, **options), batch)
+            gradients = total.gradients(scene, names)
+            error, worst = largest_error(gradients)
+            needed = _needed(error, tolerance, total.spp)
+            bar.total = max(min(needed, max_spp), total.spp)
+            bar.set_postfix_str(f"error {100 * error:.2g} %", refresh=False)
+            bar.update(batch)
+            hopeless = error <= KNOWN and needed > HOPELESS * max_spp
+            if error <= tolerance or total.spp == max_spp or hopeless or not math.isfinite(error):
+                break
+    why_not = None
+    if not error <= tolerance:
+        sized = f"{100 * error:.3g} % after {total.spp} samples" if error < math.inf else "not known"
+        about = f"about {needed}" if needed < MAX_SPP else f"more than {MAX_SPP}"
+        why_not = (
+            f"{worst}: its standard error is {sized}; {100 * tolerance:.3g} % would take {about} samples per "
+            f"pixel and the limit is {max_spp}"
+        )
+    return Certain(gradients, total.gradient, total.variance, total.image, total.spp, error, why_not)
+
+
+def check_tolerance(tolerance):
+    """Raise ParameterError unless it is a finite number above zero."""
+    number = isinstance(tolerance, Real) and not isinstance(tolerance, bool)
+    if not (number and 0 < tolerance < math.inf):
+        raise ParameterError(
+            f"tolerance: {tolerance!r} is out of range; it is a number above 0, such as 0.02 for 2 %"
+        )
+
+
+def check_budget(max_spp, spp):
+    """Raise ParameterError unless the first batch has two samples at least and fits."""
+    if spp < 2:
+        raise ParameterError(f"spp: {spp} sample has no standard error; take 2 at least")
+    if isinstance(max_spp, bool) or not isinstance(max_spp, (int, np.integer)):
+        raise ParameterError(f"max_spp: expected a whole number, got {max_spp!r}")
+    if not spp <= max_spp <= MAX_SPP:
+        raise ParameterError(f"max_spp: {max_spp} is out of range; it goes from spp, {spp}, to {MAX_SPP}")
+
+
+def relative_error(estimate):
+    """The standard error of each component over its size, or over FLOOR times the largest component's."""
+    size = np.abs(estimate.value)
+    size = np.maximum(size, FLOOR * size.max(initial=0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(estimate.stderr == 0, 0.0, estimate.stderr / size)
+    return np.where(np.isnan(found), np.inf, found)
+
+
+def largest_error(gradients):
+    """(the largest relative standard error, the component's name) of a dict name -> `Estimate`."""
+    worst = (-1.0, "")
+    for name, estimate in gradients.items():
+        errors = relative_error(estimate)
+        if errors.size:
+            index = np.unravel_index(np.argmax(errors), errors.shape)
+            place = f"[{', '.join(map(str, index))}]" if index else ""
+            worst = max(worst, (float(errors[index]), f"{name}{place}"), key=lambda entry: entry[0])
+    return max(worst[0], 0.0), worst[1]
+
+
+def _needed(error, tolerance, spp):
+    """Samples that would bring the error down to the tolerance: it falls with their square root."""
+    needed = spp * (error / tolerance) ** 2
+    return math.ceil(needed) if needed < MAX_SPP else MAX_SPP
+
+
+class _Sum:
+    """Means of batches of samples put together, each counted as often as it has samples."""
+
+    def __init__(self):
+        self.spp = 0
+        self.image = self.gradient = self.variance = 0.0
+
+    def add(self, result, spp):
+        """One batch, as `prb.render.backward` returns it."""
+        share = spp / (self.spp + spp)
+        self.image = (1 - share) * self.image + share * result.image
+        self.gradient = (1 - share) * self.gradient + share * result.gradient
+        self.variance = (1 - share) ** 2 * self.variance + share**2 * result.variance
+        self.spp += spp
+
+    def gradients(self, scene, names):
+        return estimates(scene, self, names)

@@ -1,0 +1,1 @@
+"""Parameters from pictures: the optimisation loop, its optimisers, and the files of a run."""

@@ -1,0 +1,1 @@
+"""One file for each kind of plugin, and the registry of all."""

@@ -1,0 +1,169 @@
+"""Reading plastics and `phong`, and what a rough coat lets pass, as `kernels.bsdf.roughplastic` needs it.
+
+The transmittance T(alpha, mu) of a rough boundary from a direction of cosine mu, and its reflectance R(alpha)
+for diffuse light from inside, are integrals over the facets' normals m that the direction sees:
+
+    T = E[(1 - F(w . m)) G1(refracted)]        R = 2 E over mu of mu E[F(w . m) G1(mirrored)]
+
+Walter, Marschner, Li, Torrance, Microfacet Models for Refraction through Rough Surfaces (EGSR 2007).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from prb.kernels.bsdf import phong, plastic, roughplastic
+from prb.scene.model import Bsdf, Texture
+from prb.scene.plugins.optics import index_of_refraction
+from prb.scene.reading.reader import Reader
+
+TABLE = 64  # cosines; Mitsuba's table has as many, and its R is their mean, 1.5 % below the integral
+COSINES = np.linspace(0, 1, TABLE)
+NODES, NODES_INSIDE = 32, 48  # of the two quadratures, along each axis
+RELEVANT = 0.009  # the expansion is tighter for alphas above
+
+
+def _fresnel(c, eta):
+    """(F, cosine of the transmitted direction) at a cosine c >= 0; eta: transmitted over incident side."""
+    t = np.sqrt(np.maximum(1 - (1 - c * c) / eta**2, 0))
+    with np.errstate(invalid="ignore"):
+        s, p = (c - eta * t) / (c + eta * t), (t - eta * c) / (t + eta * c)
+    return np.where(t > 0, 0.5 * (s * s + p * p), 1.0), t
+
+
+def _masking(distribution, c, alpha):
+    """Smith's G1 at a cosine c >= 0; Beckmann's as in kernels/microfacet.py."""
+    t = alpha * np.sqrt(np.maximum(1 - c * c, 0)) / np.maximum(c, 1e-20)
+    if distribution == "ggx":
+        return 2 / (1 + np.sqrt(1 + t * t))
+    a = 1 / np.maximum(t, 1e-20)
+    with np.errstate(over="ignore", invalid="ignore"):
+        g = a * (3.535 + 2.181 * a) / (1 + a * (2.276 + 2.577 * a))
+    return np.where(a >= 1.6, 1.0, g)
+
+
+def _alphas(count):
+    """Chebyshev nodes of roughplastic.alpha_coordinate."""
+    low, high = np.sqrt(roughplastic.ALPHA)
+    return (low + (high - low) * np.sin(0.25 * np.pi * (2 * np.arange(count) + 1) / count) ** 2) ** 2
+
+
+@lru_cache(maxsize=4)
+def _normals(distribution, n):
+    """Nodes and weights over the normals: slope / alpha (n, 1), their weights, cosines of azimuths (n,)."""
+    x, w = np.polynomial.legendre.leggauss(n)
+    x, w = 0.5 * x + 0.5, 0.5 * w
+    if distribution == "ggx":  # slope^2 / alpha^2 is u / (1 - u), u uniform; tan spreads its tail
+        slope, weight = np.tan(0.5 * np.pi * x), w * np.sin(np.pi * x)
+    else:  # ... is -log(1 - u); beyond 4.2 there is less than 1e-7
+        slope, weight = 4.2 * x, w * 2 * 4.2**2 * x * np.exp(-((4.2 * x) ** 2))
+    return slope[:, None], weight[:, None], np.cos(np.pi * x), w
+
+
+def _seen(distribution, alpha, mu, n):
+    """Cosines of normals with +z, with a direction of cosine mu (m,), and their weights: (m, n, n) each."""
+    slope, weight, azimuth, width = _normals(distribution, n)
+    mu = np.maximum(mu, 1e-6)[:, None, None]
+    t = alpha * slope
+    z = 1 / np.sqrt(1 + t * t)
+    d = np.maximum((mu + np.sqrt(1 - mu * mu) * t * azimuth) * z, 0)
+    weight = weight * width * d / z
+    return mu, z, d, weight / weight.sum(axis=(1, 2), keepdims=True)
+
+
+def transmittance(distribution, alpha, mu, eta):
+    """T for an alpha and cosines mu (m,), light from outside: (m,)."""
+    mu, z, d, weight = _seen(distribution, alpha, mu, NODES)
+    f, t = _fresnel(d, eta)
+    out = (d / eta - t) * z - mu / eta  # cosine of the refracted direction, below the surface
+    passed = np.where((t > 0) & (out < 0), (1 - f) * _masking(distribution, -np.minimum(out, 0), alpha), 0)
+    return (weight * passed).sum(axis=(1, 2))
+
+
+def internal_reflectance(distribution, alpha, eta):
+    """R for an alpha."""
+    mu, z, d, weight = _seen(distribution, alpha, COSINES, NODES_INSIDE)
+    out = 2 * d * z - mu
+    f = _fresnel(d, 1 / eta)[0] * np.where(out > 0, _masking(distribution, np.maximum(out, 0), alpha), 0)
+    return 2 * np.mean(COSINES * (weight * f).sum(axis=(1, 2)))
+
+
+def _expand(rows, values, tolerance):
+    """Coefficients of columns that fit the values, with nearly the least greatest error / tolerance."""
+    weight = 1 / tolerance
+    for _ in range(12):
+        weight = weight / weight.max()
+        weighted = rows.T * weight**2
+        c = np.linalg.solve(weighted @ rows, weighted @ values)
+        error = np.abs(rows @ c - values) / tolerance
+        weight = weight * (error / error.max() + 1e-3) ** 0.35
+    return c
+
+
+@lru_cache(maxsize=64)
+def expansions(distribution, eta):
+    """The constants of `roughplastic` for a distribution of facets and an eta: name -> number."""
+    alphas = _alphas(roughplastic.ORDER + 5)
+    y = roughplastic.chebyshev(roughplastic.alpha_coordinate(alphas, np.sqrt))
+    rows = np.stack(np.broadcast_arrays(*y), axis=1)
+    internal = np.array([internal_reflectance(distribution, a, eta) for a in alphas])
+    constants = dict(zip(roughplastic.INTERNAL, np.linalg.lstsq(rows, internal, rcond=None)[0], strict=True))
+
+    alphas = _alphas(3 * roughplastic.ORDER)
+    passed = np.concatenate([transmittance(distribution, a, COSINES, eta) for a in alphas])
+    alpha, mu = (a.ravel() for a in np.meshgrid(alphas, COSINES, indexing="ij"))
+    x = roughplastic.chebyshev(roughplastic.cosine_coordinate(mu, alpha, np.sqrt))
+    y = roughplastic.chebyshev(roughplastic.alpha_coordinate(alpha, np.sqrt))
+    rows = np.stack([np.broadcast_to(y[i] * x[j], mu.shape) for i, j in roughplastic.TERMS], axis=1)
+    tolerance = np.where(mu > 0, 1.0, 2.0) * np.where(alpha < RELEVANT, 5.0, 1.0)
+    tolerance = tolerance * np.clip(5 * (1 - passed), 0.3, 1.0)  # samples go by 1 - T
+    constants.update(zip(roughplastic.TRANSMITTANCE, _expand(rows, passed, tolerance), strict=True))
+    return {name: float(c) for name, c in constants.items()}
+
+
+def _eta(reader: Reader, parameter, *, fixed) -> Texture:
+    """The relative index of refraction under Mitsuba's name; fixed: it keeps its value."""
+    inside = index_of_refraction(reader, "int_ior", "polypropylene")
+    outside = index_of_refraction(reader, "ext_ior", "air")
+    eta = np.array(inside / outside, np.float32)
+    if not parameter.low <= eta <= parameter.high:
+        reader.fail(
+            f"int_ior / ext_ior is {eta:g}; a plastic needs a value in"
+            f" [{parameter.low:g}, {parameter.high:g}]; change int_ior or ext_ior", "int_ior"
+        )  # fmt: skip
+    low, high = (float(eta), float(eta)) if fixed else (parameter.low, parameter.high)
+    differentiable = parameter.differentiable
+    return Texture(f"{reader.name}.eta", "uniform", eta, low, high, differentiable=differentiable)
+
+
+def _plastic(reader: Reader) -> Bsdf:
+    *colours, eta = plastic.PARAMETERS
+    textures = {p.key: reader.texture_of(p) for p in colours}
+    textures["eta"] = _eta(reader, eta, fixed=False)
+    constants = {"nonlinear": float(reader.boolean("nonlinear", False))}
+    return Bsdf(reader.name, "plastic", textures, constants=constants)
+
+
+def _roughplastic(reader: Reader) -> Bsdf:
+    distribution = reader.choice("distribution", ("beckmann", "ggx"), "beckmann")
+    if not reader.boolean("sample_visible", True):
+        message = "only visible normals are sampled; the picture has less noise and is otherwise the same"
+        reader.warn(message, "sample_visible")
+    *others, eta = roughplastic.PARAMETERS
+    textures = {p.key: reader.texture_of(p) for p in others}
+    textures["eta"] = _eta(reader, eta, fixed=True)
+    constants = {
+        "nonlinear": float(reader.boolean("nonlinear", False)),
+        **expansions(distribution, float(textures["eta"].value)),
+    }
+    kind = "roughplastic" + ("_beckmann" if distribution == "beckmann" else "")
+    return Bsdf(reader.name, kind, textures, constants=constants)
+
+
+def _phong(reader: Reader) -> Bsdf:
+    textures = {p.key: reader.texture_of(p) for p in phong.PARAMETERS}
+    kind = "phong" if reader.boolean("normalized", True) else "phong_unnormalized"
+    return Bsdf(reader.name, kind, textures)
+
+
+BSDFS = {"plastic": _plastic, "roughplastic": _roughplastic, "phong": _phong}

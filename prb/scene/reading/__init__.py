@@ -1,0 +1,1 @@
+"""Scene files to checked values: dictionaries, XML, transforms."""

@@ -1,0 +1,283 @@
+"""`prb optimize`: the files it leaves, however it ends, and one line for each mistake."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import prb
+from prb.cli.main import main
+from prb.device.params import slots
+from prb.io.images import read_image, read_texels, write_image
+from prb.scene.with_values import with_values
+
+RED = "red.reflectance.value"
+SMALL = ["--size", "8x8", "--spp", "2", "--max-depth", "3"]
+FILES = {
+    "animation.gif", "checkpoint.npz", "comparison.png", "frames", "loss.csv", "loss.png", "parameters.json",
+    "scene.json",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(prb_command):
+    return lambda *arguments: prb_command("optimize", *arguments)
+
+
+def box(*more):
+    return ["cornell-box", "--param", RED, "--init", "0.2", *SMALL, *more]
+
+
+def check_folder(path, iterations=None):
+    """Every file there is whole, and they agree. Returns the number of iterations."""
+    names = set(os.listdir(path))
+    assert names >= FILES
+    with np.load(path / "checkpoint.npz") as arrays:
+        losses = arrays["losses"].tolist()
+        value = arrays[f"value:{RED}"]
+    rows = (path / "loss.csv").read_text().splitlines()
+    assert rows[0] == "iteration,loss"
+    assert [float(row.split(",")[1]) for row in rows[1:]] == losses
+    report = json.loads((path / "parameters.json").read_text())
+    assert report["iterations"] == len(losses)
+    np.testing.assert_allclose(report["parameters"][RED], value, rtol=1e-6)
+    scene = prb.load_file(path / "scene.json")
+    np.testing.assert_allclose(prb.traverse(scene)[RED], value, rtol=1e-6)
+    for name in ("loss.png", "comparison.png", "animation.gif"):
+        with Image.open(path / name) as image:
+            image.load()
+    if iterations is not None:
+        assert len(losses) == iterations
+    return len(losses)
+
+
+def test_writes_what_it_found(run, folder):
+    status, out, err = run(*box("--reference", 64, "--iterations", 20, "-o", "found"))
+    assert (status, err) == (0, "") and "cornell-box: 20 iterations, loss " in out and "squared error" in out
+    assert os.listdir(folder) == ["found"] and set(os.listdir("found")) == FILES
+    check_folder(folder / "found", 20)
+    with Image.open("found/animation.gif") as image:
+        assert image.n_frames == 21  # before each iteration, and the result
+    assert main(["render", "found/scene.json", "--spp", "1", "--size", "4x4", "-o", "a.npy"]) == 0
+
+
+def test_json_is_one_object_and_default_folder_is_the_scene_s(run, folder):
+    status, out, err = run(*box("--reference", 4, "--iterations", 2, "--json"))
+    assert (status, err) == (0, "") and out.count("\n") == 1
+    report = json.loads(out)
+    assert report["iterations"] == 2 and len(report["parameters"][RED]) == 3
+    assert set(report["squared_error"]) == {RED}
+    assert all(os.path.isfile(file) for file in report["files"])
+    assert os.listdir(folder) == ["optimize-cornell-box"]
+
+
+def test_target_from_a_file_is_that_of_the_reference(run, folder):
+    """The target is the picture of the scene as it is; --init comes after."""
+    scene = prb.load_file("cornell-box")
+    scene.resize(8, 8)
+    write_image("target.exr", prb.render(scene, spp=16, seed=2**16, max_depth=3))
+    assert run(*box("--iterations", 3, "--reference", 16, "-o", "a"))[0] == 0
+    assert run(*box("--iterations", 3, "--target", "target.exr", "-o", "b"))[0] == 0
+    for name in ("loss.csv", "parameters.json"):
+        assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
+
+
+def test_fixed_seeds_give_the_same_files(run, folder):
+    for name in "ab":
+        assert run(*box("--iterations", 5, "--reference", 4, "--seed", 4, "-o", name))[0] == 0
+    for name in ("loss.csv", "parameters.json", "scene.json", "animation.gif"):
+        assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
+
+
+@pytest.mark.filterwarnings("default")
+def test_without_matplotlib_the_rest_is_written(run, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    status, out, err = run(*box("--iterations", 2, "--reference", 4, "-o", "a"))
+    assert status == 0 and err.count("\n") == 1 and "pip install" in err
+    assert set(os.listdir("a")) == FILES - {"loss.png", "comparison.png"}
+
+
+def started(*arguments):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "prb", "optimize", *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(prb.__file__))}
+    pipes = dict(stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def test_kill_at_any_moment_loses_few_iterations(run, folder):
+    """Killed several times at odd moments, and gone on with, it ends as the run that was never killed."""
+    options = box("--iterations", "60", "--reference", "4", "--every", "3", "--spp", "16")
+    assert run(*options, "-o", "whole")[0] == 0
+    kept = 0
+    for attempt in range(3):
+        process = started(*options, "-o", "killed", *["--resume"] * (attempt > 0))
+        frame = 2 * ((kept + 7 + attempt) // 2)  # every second iteration has one
+        wait_for(folder / "killed" / "frames" / f"{frame:06}.png", process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with np.load(folder / "killed" / "checkpoint.npz") as arrays:
+            now = len(arrays["losses"])
+        reached = max(int(f.stem) for f in (folder / "killed" / "frames").glob("[0-9]*.png"))
+        assert now % 3 == 0 and now >= reached - 3 and now > kept
+        kept = now
+    assert run(*options, "-o", "killed", "--resume")[0] == 0
+    check_folder(folder / "killed", 60)
+    for name in ("loss.csv", "parameters.json", "scene.json", "animation.gif"):
+        assert (folder / "whole" / name).read_bytes() == (folder / "killed" / name).read_bytes()
+    assert not list((folder / "killed").rglob(".prb-*"))
+
+
+def test_control_c_writes_what_there_is(folder):
+    process = started(*box("--iterations", "100000", "--reference", "4"), "-o", "cut")
+    wait_for(folder / "cut" / "frames" / "000000.png", process)
+    wait_for(folder / "cut" / "checkpoint.npz", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130 and out == "" and err.count("\n") == 1
+    done = check_folder(folder / "cut")
+    assert f"prb: interrupted after {done} iterations; cut has what there is, --resume goes on" in err
+
+
+def test_step_that_is_not_finite_writes_what_there_is(run, folder):
+    light = "light.emitter.radiance.value"
+    status, out, err = run(*box("--param", light, "--reference", 4, "--iterations", 9, "-o", "a"),
+                           "--lr", f"{light}=1e39", "--lr", "0.01")  # fmt: skip
+    assert status == 2 and out == "" and err.count("\n") == 1
+    for part in ("prb: iteration 0: ", f"{light}: has a number that is not finite", "a has what there is"):
+        assert part in err
+    check_folder(folder / "a", 0)
+
+
+def test_init(run, folder):
+    def start(*init):
+        shutil.rmtree("a", ignore_errors=True)
+        arguments = [x for text in init for x in ("--init", text)]
+        common = ["--param", "albedo", *SMALL, "--reference", 2, "--iterations", 0, "-o", "a"]
+        status, _, err = run("cornell-box", *common, *arguments)
+        assert status == 0, err
+        return json.loads((folder / "a" / "parameters.json").read_text())["parameters"]
+
+    green = "green.reflectance.value"
+    np.testing.assert_allclose(start("0.25")[RED], [0.25] * 3)
+    found = start("0.25", f"{RED}=0.1,0.2,0.3", "g*=0.5")
+    np.testing.assert_allclose(found[RED], [0.1, 0.2, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(found[green], [0.5] * 3)
+    first, second = start("random"), start("random")
+    assert first == second and first[RED] != first[green]
+    assert 0 <= min(first[RED]) and max(first[RED]) <= 1
+    np.testing.assert_allclose(start()[RED], prb.traverse(prb.load_file("cornell-box"))[RED], rtol=1e-6)
+
+
+def test_mistakes_are_one_line(run, folder):
+    write_image("small.exr", np.zeros((4, 8, 3)))
+    hole = np.zeros((8, 8, 3))
+    hole[2, 3] = np.nan
+    write_image("nan.exr", hole)
+    write_image("good.exr", np.ones((8, 8, 3)))
+    (folder / "file").write_text("")
+    assert run(*box("--reference", 2, "--iterations", 1, "-o", "done"))[0] == 0
+    good = ["--target", "good.exr"]
+    for arguments, parts in (
+        ((), ("targets: give --target",)),
+        ((*good, "--reference", 4), ("targets: give --target",)),
+        ((*good, *good), ("targets: got 2 for 1 sensors (sensor)", "one for each")),
+        (("--target", "small.exr"), ("small.exr: has 8 x 4 pixels and the film 8 x 8", "--size 8x4")),
+        (("--target", "nan.exr"), ("nan.exr: has numbers that are not finite",)),
+        (("--target", "none.exr"), ("none.exr: no such file",)),
+        ((*good, "--param", "sky*"), ("'sky*': matches no parameter",)),
+        ((*good, "--init", "2"), ("red.reflectance.value: 2 is outside [0, 1]",)),
+        ((*good, "--init", "1,2"), ("--init: '1,2' is no value of red.reflectance.value",)),
+        ((*good, "--init", "blue=1"), ("'blue': matches no parameter",)),
+        ((*good, "--init", "green*=1"), ("--init: green.reflectance.value is not optimised",)),
+        ((*good, "--lr", "green=1"), ("--lr: green is not optimised",)),
+        ((*good, "--lr", "fast"), ("'fast' is no rate",)),
+        ((*good, "--lr", "-1"), ("lr: -1.0 is out of range",)),
+        ((*good, "--iterations", "-1"), ("iterations: -1 is out of range",)),
+        ((*good, "--spp", "1"), ("spp: 1 sample cannot be halved",)),
+        ((*good, "--hit-budget", "-1"), ("hit_budget: -1048576.0 is not a number of bytes",)),
+        ((*good, "--loss", "l3"), ("invalid choice: 'l3'",)),
+        ((*good, "-o", "file"), ("file",)),
+        ((*good, "-o", "done"), ("done/checkpoint.npz: is there already", "--resume")),
+        ((*good, "-o", "done", "--resume"), ("done/checkpoint.npz: is of another run (another targets)",)),
+        ((*good, "--sensor", "7"), ("there is no 7",)),
+    ):
+        output = [] if "-o" in arguments else ["-o", "new"]
+        status, out, err = run(*box(*arguments, *output))
+        assert status == 2 and out == "" and err.count("\n") == 1 and err.startswith("prb"), (arguments, err)
+        for part in parts:
+            assert part in err, (part, err)
+        shutil.rmtree("new", ignore_errors=True)
+
+
+def test_textures_and_files_of_a_scene_are_found_from_the_folder(run, folder):
+    options = ["--init", "0.5", "--reference", 8, "--iterations", 2, "--views-per-iteration", 2]
+    status, _, err = run("painted-plane", "--param", "painting.*", *SMALL, *options, "-o", "deep/er")
+    assert (status, err) == (0, "")
+    name = "painting.reflectance.data"
+    report = json.loads((folder / "deep/er/parameters.json").read_text())["parameters"]
+    assert report == {name: {"exr": f"{name}.exr", "png": f"{name}.png"}}
+    found = prb.traverse(prb.load_file("deep/er/scene.json"))[name]
+    np.testing.assert_array_equal(found, read_texels(f"deep/er/{name}.exr"))
+    assert found.shape == (64, 64, 3) and read_image(f"deep/er/{name}.png").shape == (64, 64, 3)
+    assert found.min() < 0.5 < found.max()
+    status, _, err = run("knot", "--param", "teal.*", *SMALL, "--reference", 2, "--iterations", 1, "-o", "k")
+    assert (status, err) == (0, "") and prb.load_file("k/scene.json").name == "scene"
+
+
+def test_every_kind_of_value_goes_back_into_a_scene(folder):
+    """What the file then loads to is what was put in."""
+    data = {
+        "type": "scene", "sensor": {"type": "perspective"}, "integrator": {"type": "path"},
+        "metal": {"type": "roughconductor", "material": "Au", "alpha": 0.2},
+        "paint": {"type": "principled", "id": "gloss", "roughness": 0.3},
+        "grey": {"type": "bitmap", "data": [[[0.1], [0.2]], [[0.3], [0.4]]], "raw": True},
+        "mixed": {"type": "blendbsdf", "weight": {"type": "ref", "id": "grey"},
+                  "a": {"type": "diffuse", "reflectance": {"type": "spectrum", "value": 0.5}},
+                  "b": {"type": "conductor"}},
+        "ball": {"type": "sphere", "bsdf": {"type": "ref", "id": "metal"}},
+        "square": {"type": "rectangle", "bsdf": {"type": "ref", "id": "mixed"}},
+        "disk": {"type": "disk", "bsdf": {"type": "ref", "id": "gloss"},
+                 "emitter": {"type": "area", "radiance": 2.0}},
+        "sun": {"type": "directional", "direction": [0, 0, 1]},
+        "lamp": {"type": "point", "intensity": {"type": "rgb", "value": [1, 2, 3]}},
+        "sky": {"type": "envmap", "bitmap": np.ones((2, 4, 3), np.float32), "scale": 2.0},
+    }  # fmt: skip
+    scene = prb.load_dict(data)
+    params, known = prb.traverse(scene), slots(scene)
+    rng = np.random.default_rng(0)
+    names = list(known)
+    assert len(names) > 12
+    new = {n: rng.uniform(0.1, 0.9, s.shape).astype(np.float32) for n, s in known.items()}
+
+    def write(name, texels):
+        from prb.io.images import write_texels
+
+        write_texels(f"{name}.exr", texels)
+        return f"{name}.exr"
+
+    changed, left_out = with_values(data, names, {**params, **new}, write)
+    assert left_out == [] and data["sky"]["scale"] == 2.0
+    again = prb.traverse(prb.load_dict(json.loads(json.dumps(changed, default=np.ndarray.tolist))))
+    for name, value in new.items():
+        expected = value / np.linalg.norm(value) if name == "sun.direction" else value
+        np.testing.assert_allclose(again[name], expected, rtol=1e-6, err_msg=name)

@@ -1,0 +1,85 @@
+"""Forward and reverse mode are each other's transpose: <W, J t> = <J^T W, t> for the same random numbers.
+
+For every parameter, vertex normals and directions of lights among them, of every bundled scene. J is the
+derivative of the estimate with those random numbers, so rounding is all that may differ.
+"""
+
+import numpy as np
+import pytest
+
+import prb
+from prb.device.params import slots
+from prb.errors import ParameterError
+
+OPTIONS = dict(spp=4, seed=7)
+TOLERANCE = 1e-6  # of the sum of the absolute values of the terms; float32 throughout
+LOADED = {}
+
+
+def scene_of(name):
+    if name not in LOADED:
+        scene = prb.load_file(name)
+        scene.resize(20, 20)
+        LOADED[name] = scene
+    return LOADED[name]
+
+
+CASES = [(scene, name) for scene in prb.bundled_scenes() for name in slots(scene_of(scene))]
+
+
+def products(scene, names, seed):
+    """<W, J t>, <J^T W, t> and the sum of |W J t| for a random W and t, some of whose numbers are zero."""
+    random = np.random.default_rng(seed)
+    weight = random.normal(size=scene.image_shape) * random.integers(0, 3, scene.image_shape)
+    tangents = {}
+    for name in names:
+        shape = slots(scene)[name].shape
+        tangents[name] = (random.normal(size=shape) * (random.random(shape) < 0.8)).astype(np.float32)
+    image = prb.render_forward(scene, tangents, **OPTIONS).astype(float)
+    gradients = prb.render_backward(scene, weight, names, **OPTIONS)
+    reverse = sum((gradients[name] * t.astype(float)).sum() for name, t in tangents.items())
+    return (weight * image).sum(), reverse, np.abs(weight * image).sum()
+
+
+@pytest.mark.parametrize("scene_name, parameter", CASES, ids=[f"{s}:{p}" for s, p in CASES])
+def test_dot_product(scene_name, parameter):
+    scene = scene_of(scene_name)
+    for seed in (1, 2, 3):
+        forward, reverse, size = products(scene, [parameter], seed)
+        assert abs(forward - reverse) <= TOLERANCE * size
+        assert size > 0
+
+
+@pytest.mark.parametrize("scene_name", list(prb.bundled_scenes()))
+def test_dot_product_of_all_parameters_together(scene_name):
+    scene = scene_of(scene_name)
+    forward, reverse, size = products(scene, list(slots(scene)), 5)
+    assert size > 0 and abs(forward - reverse) <= TOLERANCE * size
+
+
+def test_forward_mode_is_linear_in_the_tangent():
+    scene = scene_of("cornell-box")
+    a, b = "red.reflectance.value", "white.reflectance.value"
+    s, t = np.array([1.0, -2.0, 0.5]), np.array([0.3, 0.0, -1.0])
+    both = prb.render_forward(scene, {a: s, b: t}, **OPTIONS)
+    apart = prb.render_forward(scene, {a: s}, **OPTIONS) + prb.render_forward(scene, {b: t}, **OPTIONS)
+    np.testing.assert_allclose(both, apart, rtol=1e-5, atol=1e-6 * np.abs(both).max())
+
+
+@pytest.mark.parametrize(
+    ("tangents", "message"),
+    [
+        ({"red.reflectance.value": [1, 0]}, r"red\.reflectance\.value: expected a tangent of shape \(3,\)"),
+        ({"red.reflectance.value": np.zeros((3, 3))}, r"expected a tangent of shape \(3,\)"),
+        ({"red.reflectance.value": "much"}, "got 'much'"),
+        ({"red.reflectance.value": [1, np.nan, 0]}, "the tangent has a number that is not finite"),
+        ({"red.reflectance.value": 1e60}, "the tangent has a number that is not finite"),
+        ({"*.reflectance.value": 1}, "one parameter's exact name, not a pattern"),
+        ({"sensor.to_world": 1}, "is not differentiable by path replay"),
+        ({"blue": 1}, "matches no parameter"),
+        ([1, 2], "expected a dict"),
+    ],
+)
+def test_tangent_that_makes_no_sense(tangents, message):
+    with pytest.raises(ParameterError, match=message):
+        prb.render_forward(scene_of("cornell-box"), tangents, **OPTIONS)

@@ -1,0 +1,186 @@
+"""Sampling routines against the densities they claim, and frames.
+
+A warp from the square has a density where its Jacobian is the density's inverse; histograms are tested
+too. Statistical tests use fixed seeds and ask for a p-value above 1e-4.
+"""
+
+import numpy as np
+import pytest
+
+from prb.kernels import frame, warp
+from prb.kernels.backend import ti
+from prb.kernels.estimators import path
+
+P_MIN = 1e-4
+Rows = ti.types.ndarray(ti.f32, 2)
+CONE = 0.3  # 1 - cos of its half angle
+WARPS = ("disk", "hemisphere", "sphere", "triangle", "cone", "narrow cone")
+
+
+@ti.kernel
+def _warp(u: Rows, out: Rows):
+    for i in range(u.shape[0]):
+        a, b = u[i, 0], u[i, 1]
+        disk, triangle = warp.square_to_disk(a, b), warp.square_to_triangle(a, b)
+        hemisphere, sphere = warp.square_to_cosine_hemisphere(a, b), warp.square_to_sphere(a, b)
+        cone, narrow = warp.square_to_cone(a, b, CONE), warp.square_to_cone(a, b, 1e-8)
+        for k in ti.static(range(2)):
+            out[i, k] = disk[k]
+            out[i, 9 + k] = triangle[k]
+        for k in ti.static(range(3)):
+            out[i, 3 + k] = hemisphere[k]
+            out[i, 6 + k] = sphere[k]
+            out[i, 12 + k] = cone[k]
+            out[i, 15 + k] = narrow[k]
+
+
+def warped(u):
+    """Name -> where each routine sends the points u (n, 2): float64 (n, 3)."""
+    out = np.zeros((len(u), 18), np.float32)
+    _warp(np.ascontiguousarray(u, np.float32), out)
+    return dict(zip(WARPS, np.moveaxis(out.reshape(-1, 6, 3).astype(float), 1, 0), strict=True))
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """2^18 jittered points of the square and their images; half of the numbers have float32's 24 bits."""
+    u = np.random.default_rng(1).integers(0, 2**24, (2**18, 2)) / 2**24
+    return warped(u)
+
+
+# The area-preserving map of each domain back to the square: uniform there means the right density.
+
+
+def _angle(p):
+    return np.arctan2(p[:, 1], p[:, 0]) / (2 * np.pi) % 1
+
+
+FLAT = {
+    "disk": lambda p: (p[:, 0] ** 2 + p[:, 1] ** 2, _angle(p)),
+    "hemisphere": lambda p: (1 - p[:, 2] ** 2, _angle(p)),
+    "sphere": lambda p: (0.5 * (1 - p[:, 2]), _angle(p)),
+    "triangle": lambda p: ((1 - p[:, 0]) ** 2, p[:, 1] / (1 - p[:, 0])),
+    "cone": lambda p: ((1 - p[:, 2]) / CONE, _angle(p)),
+    "narrow cone": lambda p: ((p[:, 0] ** 2 + p[:, 1] ** 2) / 2e-8, _angle(p)),
+}
+
+
+@pytest.mark.parametrize("name", WARPS)
+def test_samples_have_the_density(chi_squared, samples, name):
+    x, y = FLAT[name](samples[name])
+    assert -1e-6 <= x.min() and x.max() <= 1 + 1e-6
+    bins = 40
+    counts, _, _ = np.histogram2d(np.clip(x, 0, 1), np.clip(y, 0, 1), bins, ((0, 1), (0, 1)))
+    assert counts.sum() == len(x)
+    assert chi_squared(counts, np.full(bins**2, len(x) / bins**2)) > P_MIN
+
+
+@pytest.mark.parametrize("name", WARPS)
+def test_the_jacobian_is_constant(name):
+    """Of the warp followed by the area-preserving map back; by differences, so to a per cent."""
+    u = np.random.default_rng(2).uniform(0.02, 0.98, (4000, 2))
+    u = u[np.abs(np.abs(2 * u[:, 0] - 1) - np.abs(2 * u[:, 1] - 1)) > 0.02]  # creases of the disk's map
+    u = u[np.abs(2 * u - 1).max(axis=1) > 0.1]
+    h = 2.0**-9
+    columns = []
+    for step in ([h, 0], [0, h]):
+        plus, minus = (np.stack(FLAT[name](warped(u + s)[name])) for s in (np.array(step), -np.array(step)))
+        difference = plus - minus
+        difference[1] -= np.round(difference[1])  # the angle wraps around
+        columns.append(difference / (2 * h))
+    (a, c), (b, d) = columns
+    np.testing.assert_allclose(np.abs(a * d - b * c), 1, rtol=0.01)
+
+
+def test_points_lie_where_they_should(samples):
+    corners = np.array([[a, b] for a in (0, 0.5, 1 - 2**-24) for b in (0, 0.5, 1 - 2**-24)])
+    for points in (samples, warped(corners)):
+        for name in ("hemisphere", "sphere", "cone", "narrow cone"):
+            np.testing.assert_allclose(np.linalg.norm(points[name], axis=1), 1, atol=4e-7)
+        assert points["hemisphere"][:, 2].min() >= 0
+        assert points["cone"][:, 2].min() >= 1 - CONE - 1e-6
+        assert np.linalg.norm(points["narrow cone"][:, :2], axis=1).max() <= np.sqrt(2e-8) * (1 + 1e-5)
+        assert np.linalg.norm(points["disk"], axis=1).max() <= 1 + 2e-7
+        u, v = points["triangle"][:, 0], points["triangle"][:, 1]
+        assert u.min() >= 0 and v.min() >= 0 and (u + v).max() <= 1 + 1e-7
+
+
+@ti.kernel
+def _sin_cos(x: Rows, out: Rows):
+    for i in range(x.shape[0]):
+        s, c = warp.sin_cos_octant(x[i, 0])
+        out[i, 0] = s
+        out[i, 1] = c
+
+
+def test_sine_and_cosine_to_two_units_in_the_last_place():
+    edge = np.float32(np.pi / 4)
+    x = np.concatenate([np.linspace(-edge, edge, 200001), np.logspace(-38, -1, 2000), [0.0]])
+    x = x.astype(np.float32)[:, None]
+    out = np.zeros((len(x), 2), np.float32)
+    _sin_cos(x, out)
+    for got, want in zip(out.T, (np.sin(x[:, 0].astype(float)), np.cos(x[:, 0].astype(float))), strict=True):
+        assert np.all(np.abs(got - want) <= 2 * np.spacing(np.abs(want).astype(np.float32)))
+
+
+# Frames and vector helpers
+
+
+@ti.kernel
+def _frames(v: Rows, w: Rows, out: Rows):
+    for i in range(v.shape[0]):
+        n = ti.Vector([v[i, 0], v[i, 1], v[i, 2]])
+        x = ti.Vector([w[i, 0], w[i, 1], w[i, 2]])
+        s, t = frame.tangents(n)
+        local = frame.to_local(x, s, t, n)
+        world = frame.to_world(local, s, t, n)
+        for k in ti.static(range(3)):
+            out[i, k] = s[k]
+            out[i, 3 + k] = t[k]
+            out[i, 6 + k] = local[k]
+            out[i, 9 + k] = world[k]
+        out[i, 12] = ti.select(path.is_usable(x), 1.0, 0.0)
+        out[i, 13] = frame.max_abs(x)
+
+
+def framed(n, w):
+    out = np.zeros((len(n), 14), np.float32)
+    _frames(np.ascontiguousarray(n, np.float32), np.ascontiguousarray(w, np.float32), out)
+    return out
+
+
+def test_tangents_make_a_right_handed_orthonormal_frame():
+    rng = np.random.default_rng(3)
+    n = rng.standard_normal((20000, 3))
+    n[:200, :2] *= 1e-4  # near both poles
+    n[200:400, 2] *= 1e-6  # near the equator, where the sign changes
+    n /= np.linalg.norm(n, axis=1, keepdims=True)
+    n = np.concatenate([n, np.eye(3), -np.eye(3), [[0, 0.6, -0.8], [0.6, 0.8, 0.0], [0.6, 0.8, -0.0]]])
+    n = n.astype(np.float32).astype(float)
+    w = rng.standard_normal(n.shape).astype(np.float32)
+    out = framed(n, w).astype(float)
+    s, t, local, world = (out[:, i : i + 3] for i in (0, 3, 6, 9))
+    frames = np.stack([s, t, n], axis=1)
+    np.testing.assert_allclose(frames @ frames.transpose(0, 2, 1), [np.eye(3)] * len(n), atol=1e-6)
+    np.testing.assert_allclose(np.cross(s, t), n, atol=1e-6)
+    np.testing.assert_allclose(local, np.einsum("nij,nj->ni", frames, w), atol=1e-5)
+    np.testing.assert_allclose(world, w, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    "x, usable",
+    [(0, True), (-0.0, True), (1e-45, True), (path.LARGEST, True), (-path.LARGEST, True),
+     (1.001 * path.LARGEST, False), (-1.001 * path.LARGEST, False), (np.inf, False), (-np.inf, False),
+     (np.nan, False), (-np.nan, False)],
+)  # fmt: skip
+def test_usable_numbers_are_told_from_others(place, x, usable):
+    v = np.ones((1, 3), np.float32)
+    v[0, place] = x
+    assert framed(np.array([[0, 0, 1]]), v)[0, 12] == usable
+
+
+def test_largest_components():
+    v = np.array([[1, -5, 3], [-1, -2, -0.5], [7, 2, -6], [0, -9, -8]], np.float32)
+    out = framed(np.tile([0, 0, 1], (4, 1)), v)
+    assert out[:, 13].tolist() == [5, 2, 7, 9]

@@ -1,0 +1,63 @@
+"""The problems that scenes/README.md shows: the commands that stand there, and how well they end."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prb
+from prb.cli.main import main
+
+README = Path(__file__).parents[2] / "scenes" / "README.md"
+
+
+def command(name):
+    """The words of the one command in the README that writes to a folder of that name."""
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    (found,) = (b for b in blocks if f"-o {name}\n" in b)
+    return shlex.split(found.replace("\\\n", " ").splitlines()[0])[1:]
+
+
+@pytest.fixture
+def solve(tmp_path, monkeypatch, capsys):
+    """Run an example: its mean squared errors by parameter."""
+
+    def call(name):
+        monkeypatch.chdir(tmp_path)
+        assert main([*command(name), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["squared_error"]
+
+    return call
+
+
+def test_red_wall(solve):
+    words = command("red-wall")
+    for option, value in (
+        ("--init", "0.01,0.2,0.9"), ("--reference", "512"), ("--size", "128x128"), ("--max-depth", "6"),
+        ("--spp", "4"), ("--iterations", "50"), ("--lr", "0.05"),
+    ):  # fmt: skip
+        assert words[words.index(option) + 1] == value
+    assert solve("red-wall") == {"red.reflectance.value": pytest.approx(0, abs=1e-4)}
+
+
+@pytest.mark.slow
+def test_texels_of_a_painted_plane(solve):
+    (error,) = solve("painted-plane").values()
+    assert error < 1e-3
+
+
+@pytest.mark.slow
+def test_environment_in_a_silver_ball(solve):
+    """Against the best evenly coloured sky."""
+    sky = prb.traverse(prb.load_file("silver-ball"))["sky.data"].astype(float)
+    (error,) = solve("silver-ball").values()
+    assert error < 0.03 * np.square(sky - sky.mean(axis=(0, 1))).mean()
+
+
+@pytest.mark.slow
+def test_material_of_a_knot(solve):
+    errors = solve("glazed-knot")
+    assert len(errors) == 3 and max(errors.values()) < 1e-3
