@@ -7,7 +7,7 @@ grads = prb.render_backward(scene, grad_image, params=["albedo"])
 
 import importlib
 
-from prb import losses, schedules
+from prb import _checkout, losses, schedules  # noqa: F401  _checkout comes first
 from prb.api import Estimate, load_dict, load_file, render, render_backward, render_forward
 from prb.checking.differences import check
 from prb.device.params import Params, traverse
