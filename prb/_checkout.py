@@ -1,4 +1,4 @@
-"""Lets a checkout find its own kernels/ and scenes/, which lie beside prb/ and not in it as once installed."""
+"""Lets a checkout find its own kernels/ and scenes/, which lie beside prb/, not in it as once installed."""
 
 import sys
 from pathlib import Path
