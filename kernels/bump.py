@@ -1,4 +1,4 @@
-"""Normal and bump maps: a leaf's frame turned by a texture, in local coordinates of the shading frame.
+"""Normal and bump maps: a leaf's frame perturbed by a texture, in local coordinates of the shading frame.
 
 A normal map holds the new normal n' as 2 t - 1; a bump map a height, whose slope by the texture coordinates
 tilts dp/du and dp/dv (Blinn, Simulation of Wrinkled Surfaces, 1978). A normal that would face away from wi
@@ -25,27 +25,27 @@ from prb.kernels.view import (
 
 
 @ti.func
-def turn(features: ti.template(), scene: ti.template(), leaf, at, wi, flip):
+def leaf_frame(scene: ti.template(), leaf, at, wi, flip):
     """The leaf's frame: rows s, t, n in the coordinates of the shading frame, and whether to shadow.
 
-    A 4 x 3 matrix: its last row is (1 if the frame is turned, tan^2 of the angle / 8 if shadowed, 0).
+    A 4 x 3 matrix: its last row is (1 if the frame is perturbed, tan^2 of the angle / 8 if shadowed, 0).
     """
     m = ti.Matrix([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    if ti.static(len(features.frames) > 0):
+    if ti.static(len(scene.features.frames) > 0):
         kind = scene.bsdfs[leaf, FRAME]
         if kind != NO_FRAME:
             index = scene.bsdfs[leaf, FRAME_TEXTURE]
             n = vec3(0.0, 0.0, 1.0)
             along = vec3(1.0, 0.0, 0.0)
-            if ti.static("normalmap" in features.frames):
+            if ti.static("normalmap" in scene.features.frames):
                 if kind == NORMALMAP:
-                    color = texture.fetch_from(features, scene, scene.frozen, 0, index, at)
+                    color = texture.fetch_from(scene, scene.constant_params, 0, index, at)
                     n = (2.0 * color - 1.0).normalized()
-            if ti.static("bumpmap" in features.frames):
+            if ti.static("bumpmap" in scene.features.frames):
                 if kind == BUMPMAP:
-                    s_w, t_w, n_w, du, dv = shading_frame(features, scene, at.slot, at.u, at.v, at.uv)
+                    s_w, t_w, n_w, du, dv = shading_frame(scene, at.slot, at.u, at.v, at.uv)
                     dp_du, dp_dv = to_local(du, s_w, t_w, n_w), to_local(dv, s_w, t_w, n_w)
-                    slope = texture.slope(features, scene, index, at)
+                    slope = texture.slope(scene, index, at)
                     scale = scene.bsdf_data[leaf, 0]
                     along = dp_du
                     dp_du.z = scale * slope.x
@@ -65,10 +65,10 @@ def turn(features: ti.template(), scene: ti.template(), leaf, at, wi, flip):
 
 
 @ti.func
-def inwards(features: ti.template(), m, w, flip):
+def to_leaf(scene: ti.template(), m, w, flip):
     """A direction from the shading frame to the leaf's."""
     v = vec3(w.x, w.y, w.z * flip)
-    if ti.static(len(features.frames) > 0):
+    if ti.static(len(scene.features.frames) > 0):
         if m[3, 0] > 0:
             v = vec3(
                 m[0, 0] * v.x + m[0, 1] * v.y + m[0, 2] * v.z,
@@ -79,10 +79,10 @@ def inwards(features: ti.template(), m, w, flip):
 
 
 @ti.func
-def outwards(features: ti.template(), m, w, flip):
+def from_leaf(scene: ti.template(), m, w, flip):
     """A direction from the leaf's frame to the shading frame."""
     v = w
-    if ti.static(len(features.frames) > 0):
+    if ti.static(len(scene.features.frames) > 0):
         if m[3, 0] > 0:
             v = vec3(
                 m[0, 0] * w.x + m[1, 0] * w.y + m[2, 0] * w.z,
@@ -93,22 +93,22 @@ def outwards(features: ti.template(), m, w, flip):
 
 
 @ti.func
-def visible(features: ti.template(), m, w, z):
+def same_side(scene: ti.template(), m, w, z):
     """1, or 0 where a direction lies on different sides of the two frames; z: its height in the leaf's."""
     result = 1.0
-    if ti.static(len(features.frames) > 0):
+    if ti.static(len(scene.features.frames) > 0):
         if m[3, 0] > 0 and w.z * z <= 0:
             result = 0.0
     return result
 
 
 @ti.func
-def shadowing(features: ti.template(), m, w, flip):
-    """What of a leaf's value for direction w is left."""
+def shadowing(scene: ti.template(), m, w, flip):
+    """The factor of a leaf's value for direction w, from 0 to 1."""
     result = 1.0
-    if ti.static(len(features.frames) > 0):
+    if ti.static(len(scene.features.frames) > 0):
         if m[3, 0] > 0:
-            z = inwards(features, m, w, flip).z
+            z = to_leaf(scene, m, w, flip).z
             z2 = w.z * w.z
             tan2 = (1.0 - z2) / ti.max(z2, 1e-8)
             result = 2.0 / (1.0 + ti.sqrt(1.0 + m[3, 1] * tan2))

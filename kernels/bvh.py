@@ -37,7 +37,7 @@ def plane(scene: ti.template(), packet, row: ti.template(), x, y, z):
 
 
 @ti.func
-def meet_planar(features: ti.template(), scene: ti.template(), stack: ti.template(), packet, o, d, t_max):
+def meet_planar(scene: ti.template(), packet, o, d, t_max):
     """Distance and coordinates of the hit with each planar primitive of a packet, to the stack too."""
     w_o = plane(scene, packet, W_ROW, o.x, o.y, o.z) + scene.packets[packet, W_ROW + 3]
     t = -w_o / plane(scene, packet, W_ROW, d.x, d.y, d.z)
@@ -47,17 +47,17 @@ def meet_planar(features: ti.template(), scene: ti.template(), stack: ti.templat
     u = plane(scene, packet, U_ROW, x, y, z) + scene.packets[packet, U_ROW + 3]
     v = plane(scene, packet, V_ROW, x, y, z) + scene.packets[packet, V_ROW + 3]
     inside = (smaller(u, v) >= 0) & (larger(u, v) <= 1) & (u + v <= scene.packets[packet, SUM_LIMIT])
-    if ti.static(features.disks):
+    if ti.static(scene.features.disks):
         limit = ti.abs(scene.packets[packet, DISK_LIMIT])
         inside = inside & ((u - 0.5) * (u - 0.5) + (v - 0.5) * (v - 0.5) <= limit)
     t = ti.select(inside & (t > 0) & (t < t_max), t, MISS)
-    if ti.static(features.spheres or features.cylinders):  # no NaN in the lanes of round ones
+    if ti.static(scene.features.round):  # no NaN in the lanes of round ones
         u = ti.select(t < MISS, u, 0.0)
         v = ti.select(t < MISS, v, 0.0)
     for k in ti.static(range(WIDTH)):
-        stack.t[k] = t[k]
-        stack.u[k] = u[k]
-        stack.v[k] = v[k]
+        scene.stack.t[k] = t[k]
+        scene.stack.u[k] = u[k]
+        scene.stack.v[k] = v[k]
     return t
 
 
@@ -118,22 +118,22 @@ def round_distance(scene: ti.template(), packet, o, d):
 
 
 @ti.func
-def meet_round(features: ti.template(), scene: ti.template(), stack: ti.template(), packet, o, d, t_max):
+def meet_round(scene: ti.template(), packet, o, d, t_max):
     """Distance to each round primitive of a packet, to the stack's lanes, where it is nearer."""
     t = ti.Vector([MISS] * WIDTH)
-    if ti.static(features.cylinders):
+    if ti.static(scene.features.cylinders):
         t = round_distance(scene, packet, o, d)
     else:
         t = sphere_distance(scene, packet, o, d)
     t = ti.select((scene.packets[packet, DISK_LIMIT] < 0) & (t > 0) & (t < t_max), t, MISS)
-    t = smaller(t, stack.t)
+    t = smaller(t, scene.stack.t)
     for k in ti.static(range(WIDTH)):
-        stack.t[k] = t[k]
+        scene.stack.t[k] = t[k]
     return t
 
 
 @ti.func
-def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o, d, t_max, any_hit):
+def trace(scene: ti.template(), o, d, t_max, any_hit):
     """Closest hit along o + t d for 0 < t < t_max, d a unit vector; with any_hit, some hit.
 
     Returns (slot, t, u, v): the primitive (-1 for none), the distance, and for planar primitives the
@@ -168,7 +168,7 @@ def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o
             entry = ti.select(enter <= leave * ROUNDING, enter, MISS)
             children = scene.children[node]
             for k in ti.static(range(WIDTH)):
-                stack.t[k] = entry[k]
+                scene.stack.t[k] = entry[k]
             nearest = MISS
             node = NO_NODE
             for k in ti.static(range(WIDTH)):
@@ -178,25 +178,25 @@ def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o
                         far_node, far_t = node, nearest
                         node, nearest = children[k], entry[k]
                     if far_node != NO_NODE:
-                        stack.node[size] = far_node
-                        stack.near[size] = far_t
+                        scene.stack.node[size] = far_node
+                        scene.stack.near[size] = far_t
                         size += 1
-            if stack.t[size & (WIDTH - 1)] < 0:  # never: the variable index that keeps the lanes together
+            if scene.stack.t[size & (WIDTH - 1)] < 0:  # never: the variable index that keeps the lanes together
                 node = NO_NODE
         else:
             packet = (~node) >> KIND_BITS
             t = ti.Vector([MISS] * WIDTH)
-            if ti.static(features.spheres or features.cylinders):
+            if ti.static(scene.features.round):
                 for k in ti.static(range(WIDTH)):
-                    stack.t[k] = MISS
-                    stack.u[k] = 0.0
-                    stack.v[k] = 0.0
+                    scene.stack.t[k] = MISS
+                    scene.stack.u[k] = 0.0
+                    scene.stack.v[k] = 0.0
                 if (~node) & HAS_PLANAR != 0:
-                    t = meet_planar(features, scene, stack, packet, o, d, hit_t)
+                    t = meet_planar(scene, packet, o, d, hit_t)
                 if (~node) & HAS_ROUND != 0:
-                    t = meet_round(features, scene, stack, packet, o, d, hit_t)
+                    t = meet_round(scene, packet, o, d, hit_t)
             else:
-                t = meet_planar(features, scene, stack, packet, o, d, hit_t)
+                t = meet_planar(scene, packet, o, d, hit_t)
             # A tournament: three rounds of compares instead of a chain of seven.
             first = ti.select(t[1] < t[0], 1, 0)
             t01 = smaller(t[1], t[0])
@@ -212,15 +212,15 @@ def trace(features: ti.template(), scene: ti.template(), stack: ti.template(), o
             t47 = smaller(t67, t45)
             lane = ti.select(t47 < t03, high, low)
             if smaller(t47, t03) < hit_t:
-                hit_t = stack.t[lane]
-                hit_u = stack.u[lane]
-                hit_v = stack.v[lane]
+                hit_t = scene.stack.t[lane]
+                hit_u = scene.stack.u[lane]
+                hit_v = scene.stack.v[lane]
                 hit = packet * WIDTH + lane
             node = NO_NODE
             if any_hit != 0 and hit >= 0:
                 size = 0
         while node == NO_NODE and size > 0:
             size -= 1
-            if stack.near[size] < hit_t:
-                node = stack.node[size]
+            if scene.stack.near[size] < hit_t:
+                node = scene.stack.node[size]
     return hit, hit_t, hit_u, hit_v

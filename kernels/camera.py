@@ -37,23 +37,20 @@ def filter_offset(inverse_cdf: ti.template(), u):
 
 
 @ti.func
-def sample_ray(
-    camera: ti.template(), inverse_cdf: ti.template(), quantiles: ti.template(), launch, column, row, u
-):
+def sample_ray(sensor: ti.template(), launch, column, row, u):
     """Origin at the near plane, unit direction, and the distance from there to the far plane.
 
-    u: four uniform numbers, two for the place on the film and two for that on the aperture.
-    quantiles: for each column, then each row of the crop window, the part of the filter's cumulative
-    distribution that lies on the film.
+    sensor: its arrays (`kernels.arrays.SENSOR`). launch: has the crop window. u: four uniform numbers, two for
+    the place on the film and two for that on the aperture.
     """
-    qx = quantiles[column]
-    qy = quantiles[launch.width + row]
-    x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(inverse_cdf, qx[0] + u[0] * (qx[1] - qx[0]))
-    y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(inverse_cdf, qy[0] + u[1] * (qy[1] - qy[0]))
+    qx = sensor.quantiles[column]
+    qy = sensor.quantiles[launch.width + row]
+    x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(sensor.inverse_cdf, qx[0] + u[0] * (qx[1] - qx[0]))
+    y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(sensor.inverse_cdf, qy[0] + u[1] * (qy[1] - qy[0]))
     lens = vec2(0.0, 0.0)
-    if camera[LENS] > 0:
+    if sensor.camera[LENS] > 0:
         lens = square_to_disk(u[2], u[3])
-    start = affine(camera, START, x, y, lens[0], lens[1])
-    d = affine(camera, DIRECTION, x, y, lens[0], lens[1])
+    start = affine(sensor.camera, START, x, y, lens[0], lens[1])
+    d = affine(sensor.camera, DIRECTION, x, y, lens[0], lens[1])
     stretch = d.norm()
-    return start + d * camera[NEAR], d / stretch, (camera[FAR] - camera[NEAR]) * stretch
+    return start + d * sensor.camera[NEAR], d / stretch, (sensor.camera[FAR] - sensor.camera[NEAR]) * stretch

@@ -11,38 +11,38 @@ TEXTURE, FACTOR = 1, 2  # columns of `emitters`
 
 
 @ti.func
-def radiance(features: ti.template(), scene: ti.template(), emitter, at):
+def radiance(scene: ti.template(), emitter, at):
     """The light's radiometric quantity at a place of its textures."""
     row = scene.emitters[emitter]
-    color = texture.fetch(features.at("light"), scene, scene.params, row[TEXTURE], at)
-    if ti.static(features.factors):
+    color = texture.fetch(scene.at("light"), scene.params, row[TEXTURE], at)
+    if ti.static(scene.features.factors):
         if row[FACTOR] >= 0:
-            color *= texture.fetch(features.at("factor"), scene, scene.params, row[FACTOR], at)
+            color *= texture.fetch(scene.at("factor"), scene.params, row[FACTOR], at)
     return color
 
 
 @ti.func
 def pull_back(
-    features: ti.template(), scene: ti.template(), gradient: ti.template(), room, emitter, at, cotangent
+    scene: ti.template(), gradient: ti.template(), emitter, at, grad_radiance
 ):
     """Send the cotangent of `radiance` to the textures."""
     row = scene.emitters[emitter]
-    if ti.static(features.factors):
+    if ti.static(scene.features.factors):
         if row[FACTOR] >= 0:
-            color = texture.fetch(features.at("light"), scene, scene.params, row[TEXTURE], at)
-            texture.scatter(features.at("factor"), scene, gradient, room, row[FACTOR], at, cotangent * color)
-            cotangent *= texture.fetch(features.at("factor"), scene, scene.params, row[FACTOR], at)
-    texture.scatter(features.at("light"), scene, gradient, room, row[TEXTURE], at, cotangent)
+            color = texture.fetch(scene.at("light"), scene.params, row[TEXTURE], at)
+            texture.scatter(scene.at("factor"), gradient, row[FACTOR], at, grad_radiance * color)
+            grad_radiance *= texture.fetch(scene.at("factor"), scene.params, row[FACTOR], at)
+    texture.scatter(scene.at("light"), gradient, row[TEXTURE], at, grad_radiance)
 
 
 @ti.func
-def push_forward(features: ti.template(), scene: ti.template(), tangents: ti.template(), emitter, at):
+def push_forward(scene: ti.template(), tangents: ti.template(), emitter, at):
     """The tangent of `radiance`."""
     row = scene.emitters[emitter]
-    tangent = texture.fetch(features.at("light"), scene, tangents, row[TEXTURE], at)
-    if ti.static(features.factors):
+    tangent = texture.fetch(scene.at("light"), tangents, row[TEXTURE], at)
+    if ti.static(scene.features.factors):
         if row[FACTOR] >= 0:
-            color = texture.fetch(features.at("light"), scene, scene.params, row[TEXTURE], at)
-            tangent *= texture.fetch(features.at("factor"), scene, scene.params, row[FACTOR], at)
-            tangent += color * texture.fetch(features.at("factor"), scene, tangents, row[FACTOR], at)
+            color = texture.fetch(scene.at("light"), scene.params, row[TEXTURE], at)
+            tangent *= texture.fetch(scene.at("factor"), scene.params, row[FACTOR], at)
+            tangent += color * texture.fetch(scene.at("factor"), tangents, row[FACTOR], at)
     return tangent

@@ -10,14 +10,14 @@ order, so that models that are the same in all tangent directions are differenti
 the twist that their dp/du has. The direction to a distant light is -v / |v|.
 
 `tilted` is what the tape differentiates, `pull_back` and `push_forward` what the replay does. All of this
-compiles to nothing unless `features.shading`.
+compiles to nothing unless `scene.execution.orientations`.
 """
 
 from prb.kernels.backend import ti
 from prb.kernels.emitter import KINDS
 from prb.kernels.frame import read3, to_local, to_world, vec2, vec3
+from prb.kernels.gradient import add
 from prb.kernels.shape import shading_frame
-from prb.kernels.texture import accumulate
 
 DIRECTIONAL = KINDS["directional"]
 
@@ -52,11 +52,11 @@ def tilt(w, a, b):
 
 
 @ti.func
-def tilted(features: ti.template(), scene: ti.template(), vertex):
+def tilted(scene: ti.template(), vertex):
     """The vertex, its local directions as functions of the parameters; their values stay what they are."""
-    if ti.static(features.shading):
-        s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
-        at = direction_at(scene, vertex.light)
+    if ti.static(scene.execution.orientations):
+        s, t, n, _du, _dv = shading_frame(scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
+        at = direction_at(scene, vertex.light_emitter)
         if at >= 0:
             v = read3(scene.params, scene.base + at)
             vertex.wo_light = to_local(-v / v.norm(), s, t, n)
@@ -71,12 +71,12 @@ def tilted(features: ti.template(), scene: ti.template(), vertex):
 
 
 @ti.func
-def tangents(features: ti.template(), scene: ti.template(), buffer: ti.template(), vertex):
+def tangents(scene: ti.template(), buffer: ti.template(), vertex):
     """The tangents of the local directions (wi, wo_light, wo) under the parameters' tangents in `buffer`."""
     dwi, dlight, dwo = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
-    at, first = direction_at(scene, vertex.light), normals_at(scene, vertex.slot)
+    at, first = direction_at(scene, vertex.light_emitter), normals_at(scene, vertex.slot)
     if at >= 0 or first >= 0:
-        s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
+        s, t, n, _du, _dv = shading_frame(scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
         if at >= 0:
             v, dv = read3(scene.params, at), read3(buffer, at)
             d = v / v.norm()
@@ -99,24 +99,24 @@ def turn_of(w, c):
 
 @ti.func
 def pull_back(
-    features: ti.template(), scene: ti.template(), gradient: ti.template(), room, vertex, c_wi, c_light, c_wo
+    scene: ti.template(), gradient: ti.template(), vertex, c_wi, c_light, c_wo
 ):
     """Send the cotangents of the local directions to the parameters."""
-    s, t, n, _du, _dv = shading_frame(features, scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
-    at = direction_at(scene, vertex.light)
-    if at >= 0 and at < room[1]:
+    s, t, n, _du, _dv = shading_frame(scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
+    at = direction_at(scene, vertex.light_emitter)
+    if at >= 0 and at < gradient.size:
         v = read3(scene.params, at)
         d = v / v.norm()
         c = to_world(c_light, s, t, n)
         c = (d * d.dot(c) - c) / v.norm()
         for i in ti.static(range(3)):
-            accumulate(features, scene, gradient, room[0] + at + i, c[i])
+            add(gradient, at + i, c[i])
     first = normals_at(scene, vertex.slot)
-    if first >= 0 and first < room[1]:
+    if first >= 0 and first < gradient.size:
         ids = scene.corners[vertex.slot]
         ab = turn_of(vertex.wi, c_wi) + turn_of(vertex.wo_light, c_light) + turn_of(vertex.wo, c_wo)
         c = (s * ab.x + t * ab.y) / interpolate(scene, scene.params, vertex, first).norm()
         share = vec3(1.0 - vertex.u - vertex.v, vertex.u, vertex.v)
         for k in ti.static(range(3)):
             for i in ti.static(range(3)):
-                accumulate(features, scene, gradient, room[0] + first + 3 * ids[k] + i, share[k] * c[i])
+                add(gradient, first + 3 * ids[k] + i, share[k] * c[i])

@@ -1,7 +1,14 @@
 """Random numbers that can be replayed: a hash of (pixel, sample, counter, seed), with no state.
 
-The hash is pcg4d of Jarzynski and Olano, Hash Functions for GPU Rendering, JCGT 9(3), 2020. The same
-four integers give the same four numbers on every device, in every launch order.
+The counter numbers the blocks of four that a path draws. Events are what a path does: event 0 is its start at
+the camera, each vertex is one more. A vertex draws two blocks, the camera one:
+
+    event 0           block CAMERA     position on the film (2), on the aperture (2)
+    event 1, 2, ...   block LIGHT      emitter entry (1), point on it (2), roulette (1)
+                      block BSDF       direction (2), lobe and leaf (1), alias of the emitter entry (1)
+
+The hash is pcg4d of Jarzynski and Olano, Hash Functions for GPU Rendering, JCGT 9(3), 2020. The same four
+integers give the same four numbers on every device, in every launch order.
 """
 
 from prb.kernels.backend import ti
@@ -9,6 +16,22 @@ from prb.kernels.backend import ti
 MULTIPLIER = 1664525
 INCREMENT = 1013904223
 TO_UNIT = 2.0**-24  # the upper 24 bits, so that a float32 holds the number exactly and never reaches 1
+LIGHT, BSDF, CAMERA = 0, 1, 1  # blocks of an event
+
+
+@ti.dataclass
+class Sampler:
+    """The random numbers of one path. pixel: of the whole film, so that a crop window has the same paths."""
+
+    pixel: ti.i32
+    sample: ti.i32
+    seed: ti.i32
+
+
+@ti.func
+def draw(sampler, event, block: ti.template()):
+    """Four numbers, uniform on [0, 1), for a block of an event."""
+    return uniform4(sampler.pixel, sampler.sample, 2 * event - 1 + block, sampler.seed)
 
 
 @ti.func

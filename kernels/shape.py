@@ -53,12 +53,12 @@ def sphere_uv(scene: ti.template(), slot, outward):
 
 
 @ti.func
-def uv_at(features: ti.template(), scene: ti.template(), slot, u, v):
+def uv_at(scene: ti.template(), slot, u, v):
     """Texture coordinates of a planar primitive at its own coordinates u, v."""
     c = scene.uvs[slot]
     w = 1.0 - u - v
     uv = vec2(c[0] * w + c[2] * u + c[4] * v, c[1] * w + c[3] * u + c[5] * v)
-    if ti.static(features.disks):
+    if ti.static(scene.features.disks):
         if scene.prim_info[slot][0] == DISK:
             x, y = 2.0 * uv.x - 1.0, 2.0 * uv.y - 1.0  # e1 and e2 change places where the disk is flipped
             uv = vec2(ti.sqrt(x * x + y * y), angle_uv(x, y))
@@ -74,7 +74,7 @@ def cylinder_uv(g, p):
 
 
 @ti.func
-def partials(features: ti.template(), scene: ti.template(), slot, u, v, uv):
+def partials(scene: ti.template(), slot, u, v, uv):
     """dp/du and dp/dv by the texture coordinates; 0 where they are not defined.
 
     u, v: the primitive's own coordinates; spheres and cylinders go by uv alone.
@@ -83,14 +83,14 @@ def partials(features: ti.template(), scene: ti.template(), slot, u, v, uv):
     kind = scene.prim_info[slot][0]
     e1, e2 = row3(g, 3), row3(g, 6)
     dp_du, dp_dv = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
-    if ti.static(features.textured):
+    if ti.static(scene.features.textured):
         c = scene.uvs[slot]
         a, b = vec2(c[2] - c[0], c[3] - c[1]), vec2(c[4] - c[0], c[5] - c[1])
         det = a.x * b.y - a.y * b.x
         scale = ti.select(ti.abs(det) > 0, 1.0 / ti.select(det == 0, 1.0, det), 0.0)
         dp_du = (b.y * e1 - a.y * e2) * scale
         dp_dv = (a.x * e2 - b.x * e1) * scale
-        if ti.static(features.disks):
+        if ti.static(scene.features.disks):
             if kind == DISK:  # so far by the square around it
                 x = 2.0 * (c[0] + a.x * u + b.x * v) - 1.0
                 y = 2.0 * (c[1] + a.y * u + b.y * v) - 1.0
@@ -100,7 +100,7 @@ def partials(features: ti.template(), scene: ti.template(), slot, u, v, uv):
                 dp_du = ti.select(r > 0, 0.5 * (along_x * x + along_y * y) * inverse, 0.5 * along_x)
                 dp_dv = pi * (along_y * x - along_x * y)
     turn = 2.0 * pi * uv.x
-    if ti.static(features.spheres):
+    if ti.static(scene.features.spheres):
         if kind == SPHERE:
             z, x = row3(g, 4), row3(g, 7)
             y = z.cross(x) * g[11]
@@ -108,7 +108,7 @@ def partials(features: ti.template(), scene: ti.template(), slot, u, v, uv):
             dp_du = (y * ti.cos(turn) - x * ti.sin(turn)) * (2.0 * pi * g[3] * ti.sin(polar))
             ring = x * ti.cos(turn) + y * ti.sin(turn)
             dp_dv = (ring * ti.cos(polar) - z * ti.sin(polar)) * (pi * g[3])
-    if ti.static(features.cylinders):
+    if ti.static(scene.features.cylinders):
         if kind == CYLINDER:
             axis, x = row3(g, 3), row3(g, 7)
             y = axis.cross(x) * (g[11] / axis.norm())
@@ -118,10 +118,10 @@ def partials(features: ti.template(), scene: ti.template(), slot, u, v, uv):
 
 
 @ti.func
-def shading_normal(features: ti.template(), scene: ti.template(), slot, u, v, ng):
+def shading_normal(scene: ti.template(), slot, u, v, ng):
     """The interpolated vertex normal, where the primitive has them, else ng."""
     n = ng
-    if ti.static(features.normals):
+    if ti.static(scene.features.normals):
         k = scene.prim_info[slot][2]
         if k >= 0:
             n = scene.normals[k] * (1.0 - u - v) + scene.normals[k + 1] * u + scene.normals[k + 2] * v
@@ -130,7 +130,7 @@ def shading_normal(features: ti.template(), scene: ti.template(), slot, u, v, ng
 
 
 @ti.func
-def interact(features: ti.template(), scene: ti.template(), slot, t, u, v, o, d):
+def interact(scene: ti.template(), slot, t, u, v, o, d):
     """The interaction at a hit that `trace` returned."""
     g = scene.prims[slot]
     info = scene.prim_info[slot]
@@ -139,30 +139,30 @@ def interact(features: ti.template(), scene: ti.template(), slot, t, u, v, o, d)
     margin = EPSILON * (max_abs(a) + max_abs(e1) + max_abs(e2))
     ng = row3(g, 9)
     uv = vec2(0.0, 0.0)
-    if ti.static(features.textured):
-        uv = uv_at(features, scene, slot, u, v)
-    if ti.static(features.spheres):
+    if ti.static(scene.features.textured):
+        uv = uv_at(scene, slot, u, v)
+    if ti.static(scene.features.spheres):
         if info[0] == SPHERE:
             ng = (o + t * d - a).normalized()
             p = a + g[3] * ng
             margin = EPSILON * (max_abs(a) + g[3])
-            if ti.static(features.located):
+            if ti.static(scene.located):
                 uv = sphere_uv(scene, slot, ng)
             ng *= g[10]
-    if ti.static(features.cylinders):
+    if ti.static(scene.features.cylinders):
         if info[0] == CYLINDER:
             hit = o + t * d
             foot = a + e1 * ((hit - a).dot(e1) / e1.dot(e1))
             ng = (hit - foot).normalized()
             p = foot + g[6] * ng
             margin = EPSILON * (max_abs(a) + max_abs(e1) + g[6])
-            if ti.static(features.located):
+            if ti.static(scene.located):
                 uv = cylinder_uv(g, p)
             ng *= g[10]
-    n = shading_normal(features, scene, slot, u, v, ng)
+    n = shading_normal(scene, slot, u, v, ng)
     dp_du = vec3(0.0, 0.0, 0.0)
-    if ti.static(features.tangents):
-        dp_du, _dp_dv = partials(features, scene, slot, u, v, uv)
+    if ti.static(scene.features.tangents):
+        dp_du, _dp_dv = partials(scene, slot, u, v, uv)
     shape = scene.shapes[info[1]]
     return Interaction(
         p=p, margin=margin, ng=ng, n=n, uv=uv, dp_du=dp_du, material=shape[0], emitter=shape[1], u=u, v=v
@@ -170,10 +170,10 @@ def interact(features: ti.template(), scene: ti.template(), slot, t, u, v, o, d)
 
 
 @ti.func
-def frame(features: ti.template(), n, dp_du):
+def frame(scene: ti.template(), n, dp_du):
     """The tangents of the shading frame around n: along dp/du where the scene needs that."""
     s, t = tangents(n)
-    if ti.static(features.tangents):
+    if ti.static(scene.features.tangents):
         along = dp_du - n * n.dot(dp_du)
         if along.dot(along) > 1e-12 * dp_du.dot(dp_du):
             s = along.normalized()
@@ -182,18 +182,18 @@ def frame(features: ti.template(), n, dp_du):
 
 
 @ti.func
-def shading_frame(features: ti.template(), scene: ti.template(), slot, u, v, uv):
+def shading_frame(scene: ti.template(), slot, u, v, uv):
     """The tangents and the normal of the frame, and dp/du and dp/dv, of a point that was met before."""
-    dp_du, dp_dv = partials(features, scene, slot, u, v, uv)
+    dp_du, dp_dv = partials(scene, slot, u, v, uv)
     g = scene.prims[slot]
     ng = row3(g, 9)
     kind = scene.prim_info[slot][0]
-    if ti.static(features.spheres or features.cylinders):
+    if ti.static(scene.features.round):
         if (kind == SPHERE) | (kind == CYLINDER):
             inwards = ti.select(kind == SPHERE, -1.0, 1.0)
             ng = dp_du.cross(dp_dv).normalized() * (inwards * g[10] * g[11])
-    n = shading_normal(features, scene, slot, u, v, ng)
-    s, t = frame(features, n, dp_du)
+    n = shading_normal(scene, slot, u, v, ng)
+    s, t = frame(scene, n, dp_du)
     return s, t, n, dp_du, dp_dv
 
 

@@ -7,6 +7,7 @@ interpolated bilinearly between texel centres, which lie at (i + 1/2) / n; v run
 
 from prb.kernels.backend import ti
 from prb.kernels.frame import larger, smaller, vec2, vec3
+from prb.kernels.gradient import add
 from prb.kernels.warp import BELOW_1
 
 CONSTANT, BITMAP, CHECKERBOARD, VERTEX_ATTRIBUTE, FACE_ATTRIBUTE = 0, 1, 2, 3, 4
@@ -16,8 +17,6 @@ KIND, OFFSET, CHANNELS, COLUMNS, ROWS, NEAREST, WRAP_U, WRAP_V = 0, 1, 2, 3, 4, 
 CHILDREN = 2  # of a checkerboard: columns 2 and 3 number the textures of its two colours
 ROW = 8
 REPEAT, MIRROR, CLAMP = 0, 1, 2
-USABLE = 1e32  # what of a gradient is larger, or no number, adds nothing
-LARGEST = 2.0**42  # of an integer contribution to a gradient; larger ones are counted
 NESTING = 2  # checkerboards inside checkerboards
 
 LUMINANCE = (0.212671, 0.715160, 0.072169)
@@ -48,9 +47,9 @@ def transform(scene: ti.template(), index, uv):
 
 
 @ti.func
-def resolve(features: ti.template(), scene: ti.template(), index, uv):
+def resolve(scene: ti.template(), index, uv):
     """The texture that applies at uv: looks through checkerboards, whose two colours are textures."""
-    if ti.static("checkerboard" in features.textures):
+    if ti.static("checkerboard" in scene.features.textures):
         for _ in ti.static(range(NESTING)):
             if scene.textures[index][KIND] == CHECKERBOARD:
                 record = scene.textures[index]
@@ -112,15 +111,15 @@ def corners(scene: ti.template(), record, at):
 
 
 @ti.func
-def taps(features: ti.template(), scene: ti.template(), index, at):
+def taps(scene: ti.template(), index, at):
     """What a texture that varies is interpolated from: (entries, weights), four of each."""
     record = scene.textures[index]
     entries = ti.Vector([0, 0, 0, 0])
     weights = ti.Vector([1.0, 0.0, 0.0, 0.0])
-    if ti.static("bitmap" in features.textures):
+    if ti.static("bitmap" in scene.features.textures):
         if record[KIND] == BITMAP:
             entries, weights = texels(record, transform(scene, index, at.uv))
-    if ti.static("mesh_attribute" in features.textures):
+    if ti.static("mesh_attribute" in scene.features.textures):
         if (record[KIND] == VERTEX_ATTRIBUTE) | (record[KIND] == FACE_ATTRIBUTE):
             entries, weights = corners(scene, record, at)
     return entries, weights
@@ -138,23 +137,23 @@ def read(buffer: ti.template(), at, channels):
 
 
 @ti.func
-def fetch(features: ti.template(), scene: ti.template(), buffer: ti.template(), index, at):
+def fetch(scene: ti.template(), buffer: ti.template(), index, at):
     """The colour of texture `index` at a place, its numbers from `buffer` (parameters or tangents)."""
-    return fetch_from(features, scene, buffer, scene.base, index, at)
+    return fetch_from(scene, buffer, scene.base, index, at)
 
 
 @ti.func
-def fetch_from(features: ti.template(), scene: ti.template(), buffer: ti.template(), base, index, at):
+def fetch_from(scene: ti.template(), buffer: ti.template(), base, index, at):
     """As `fetch`, from a buffer in which the parameters begin at `base`."""
-    index = resolve(features, scene, index, at.uv)
+    index = resolve(scene, index, at.uv)
     record = scene.textures[index]
     first = base + record[OFFSET]
     color = vec3(0.0, 0.0, 0.0)
-    if ti.static(features.varies):
+    if ti.static(scene.features.varies):
         if record[KIND] == CONSTANT:
             color = read(buffer, first, record[CHANNELS])
         else:
-            entries, weights = taps(features, scene, index, at)
+            entries, weights = taps(scene, index, at)
             for i in ti.static(range(4)):
                 color += weights[i] * read(buffer, first + entries[i], record[CHANNELS])
     else:
@@ -168,25 +167,25 @@ def luminance(c):
 
 
 @ti.func
-def fetch_number(features: ti.template(), scene: ti.template(), buffer: ti.template(), index, at):
+def fetch_number(scene: ti.template(), buffer: ti.template(), index, at):
     """One number: a grey texture's value, a coloured one's luminance."""
-    channels = scene.textures[resolve(features, scene, index, at.uv)][CHANNELS]
-    c = fetch(features, scene, buffer, index, at)
+    channels = scene.textures[resolve(scene, index, at.uv)][CHANNELS]
+    c = fetch(scene, buffer, index, at)
     return ti.select(channels == 3, luminance(c), c.x)
 
 
 @ti.func
-def slope(features: ti.template(), scene: ti.template(), index, at):
+def slope(scene: ti.template(), index, at):
     """The derivative of an image's luminance by the texture coordinates; 0 for other kinds."""
     record = scene.textures[index]
     result = vec2(0.0, 0.0)
-    if ti.static("bitmap" in features.textures):
+    if ti.static("bitmap" in scene.features.textures):
         if record[KIND] == BITMAP and record[NEAREST] == 0:
             entries, weights = texels(record, transform(scene, index, at.uv))
             first = record[OFFSET]
             h = ti.Vector([0.0, 0.0, 0.0, 0.0])
             for i in ti.static(range(4)):
-                h[i] = luminance(read(scene.frozen, first + entries[i], record[CHANNELS]))
+                h[i] = luminance(read(scene.constant_params, first + entries[i], record[CHANNELS]))
             fx = weights[1] + weights[3]
             fy = weights[2] + weights[3]
             by_x = ((h[1] - h[0]) * (1.0 - fy) + (h[3] - h[2]) * fy) * ti.f32(record[COLUMNS])
@@ -197,59 +196,40 @@ def slope(features: ti.template(), scene: ti.template(), index, at):
 
 
 @ti.func
-def accumulate(features: ti.template(), scene: ti.template(), gradient: ti.template(), at, x):
-    """Add to the gradient buffer; without atomics where the buffer belongs to this worker alone."""
-    if ti.static(features.exclusive):
-        gradient[at] = gradient[at] + ti.select(ti.abs(x) <= USABLE, x, 0.0)  # NaN compares false
-    elif ti.static(features.integers):
-        scaled = x * scene.units
-        fits = ti.abs(scaled) < LARGEST
-        if fits:
-            ti.atomic_add(gradient[at], ti.cast(ti.round(scaled), ti.i64))
-        else:  # in the last place of the buffer, for the caller to take other units
-            ti.atomic_add(gradient[gradient.shape[0] - 1], ti.cast(1, ti.i64))
-    else:
-        ti.atomic_add(gradient[at], ti.select(ti.abs(x) <= USABLE, x, 0.0))
-
-
-@ti.func
-def spread(features: ti.template(), scene: ti.template(), gradient: ti.template(), at, channels, cotangent):
+def scatter_entry(gradient: ti.template(), offset, channels, grad_color):
     """Transpose of `read`."""
     if channels == 3:
         for i in ti.static(range(3)):
-            accumulate(features, scene, gradient, at + i, cotangent[i])
+            add(gradient, offset + i, grad_color[i])
     else:
-        accumulate(features, scene, gradient, at, cotangent.x + cotangent.y + cotangent.z)
+        add(gradient, offset, grad_color.x + grad_color.y + grad_color.z)
 
 
 @ti.func
-def scatter(
-    features: ti.template(), scene: ti.template(), gradient: ti.template(), room, index, at, cotangent
-):
-    """Transpose of `fetch`. room: where this worker's copy of the gradient buffer begins, and its size;
-    parameters beyond its end are not wanted."""
-    index = resolve(features, scene, index, at.uv)
+def scatter(scene: ti.template(), gradient: ti.template(), index, at, grad_color):
+    """Transpose of `fetch`: add to the gradient of the numbers that the texture was read from."""
+    index = resolve(scene, index, at.uv)
     record = scene.textures[index]
-    if record[OFFSET] < room[1]:
-        first = room[0] + record[OFFSET]
-        if ti.static(features.varies):
+    if record[OFFSET] < gradient.size:
+        first = record[OFFSET]
+        if ti.static(scene.features.varies):
             if record[KIND] == CONSTANT:
-                spread(features, scene, gradient, first, record[CHANNELS], cotangent)
+                scatter_entry(gradient, first, record[CHANNELS], grad_color)
             else:
-                entries, weights = taps(features, scene, index, at)
+                entries, weights = taps(scene, index, at)
                 for i in ti.static(range(4)):
                     if weights[i] != 0:
-                        part = weights[i] * cotangent
-                        spread(features, scene, gradient, first + entries[i], record[CHANNELS], part)
+                        part = weights[i] * grad_color  # fault: texel-weights
+                        scatter_entry(gradient, first + entries[i], record[CHANNELS], part)
         else:
-            spread(features, scene, gradient, first, record[CHANNELS], cotangent)
+            scatter_entry(gradient, first, record[CHANNELS], grad_color)
 
 
 @ti.func
-def scatter_number(
-    features: ti.template(), scene: ti.template(), gradient: ti.template(), room, index, at, cotangent
-):
+def scatter_number(scene: ti.template(), gradient: ti.template(), index, at, grad_number):
     """Transpose of `fetch_number`."""
-    channels = scene.textures[resolve(features, scene, index, at.uv)][CHANNELS]
-    share = ti.select(channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0))
-    scatter(features, scene, gradient, room, index, at, share * cotangent)
+    channels = scene.textures[resolve(scene, index, at.uv)][CHANNELS]
+    by_channel = ti.select(
+        channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0)
+    )
+    scatter(scene, gradient, index, at, by_channel * grad_number)

@@ -13,12 +13,12 @@ from prb.device.scene import Scene
 from prb.errors import ImageError, ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import ReplayAdjoint
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 from prb.scene.files import scene_file
 from prb.scene.load import load_model_dict, load_model_file
 
 # Of the host at the peak, where a CPU traces and the picture is then written: sums, buffers, copies.
-BYTES_PER_PIXEL = {path.PRIMAL: 72, path.REVERSE: 100, path.FORWARD: 100}
+BYTES_PER_PIXEL = {modes.PRIMAL: 72, modes.REVERSE: 100, modes.FORWARD: 100}
 
 
 class Estimate(NamedTuple):
@@ -59,8 +59,8 @@ def render(scene, *, sensor=None, spp=None, seed=0, max_depth=None, progress=Fal
     contribution was not finite.
     """
     scene = viewed(scene, sensor)
-    check_memory(scene, path.PRIMAL)
-    result = integrate(scene, path.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    check_memory(scene, modes.PRIMAL)
+    result = integrate(scene, modes.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     report_rejected(result)
     return result.image.astype(np.float32)
 
@@ -128,7 +128,7 @@ def backward(
 ):
     """As `render_backward`: a `Result` with the flat gradient, and the image of the same paths as well."""
     scene = viewed(scene, sensor)
-    check_memory(scene, path.REVERSE)
+    check_memory(scene, modes.REVERSE)
     weight = checked_image(grad_image, scene.image_shape, "grad_image")
     method = ReplayAdjoint() if adjoint is None else adjoint
     options = dict(spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress)
@@ -154,7 +154,7 @@ def render_forward(
     derivatives only.
     """
     scene = viewed(scene, sensor)
-    check_memory(scene, path.FORWARD)
+    check_memory(scene, modes.FORWARD)
     if not isinstance(tangents, Mapping):
         raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
     known = slots(scene)
@@ -174,7 +174,7 @@ def render_forward(
             raise ParameterError(f"{name}: the tangent has a number that is not finite")
         known[name].of(flat)[...] = value
     result = integrate(
-        scene, path.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=flat, progress=progress,
+        scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=flat, progress=progress,
         names=list(tangents), variance=stderr, label="derivative",
     )  # fmt: skip
     report_rejected(result)

@@ -10,7 +10,7 @@ from prb.api import check_memory, report_rejected, split, viewed
 from prb.device.params import select
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import cross_halves as halves
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 
 class ValueAndGrad(NamedTuple):
@@ -41,7 +41,7 @@ def value_and_grad(
     whose derivative has another shape. Interior derivatives only, as for `prb.render_backward`.
     """
     scene = viewed(scene, sensor)
-    check_memory(scene, path.REVERSE)
+    check_memory(scene, modes.REVERSE)
     names = select(scene, None if params is None else params if isinstance(params, str) else list(params))
     result = halves.estimate(
         scene, lambda image: derivative_of(loss, image), names, spp=spp, seed=seed, max_depth=max_depth,

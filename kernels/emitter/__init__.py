@@ -4,11 +4,11 @@ Radiance is texture0(uv) * texture1(uv) * scale: the textures are those of the l
 (kind, texture0, texture1 or -1, first row of its own in `emitter_data`), uv and scale the sample's. Each
 module has
     PARAMETER       its radiometric quantity: texture0
-    sample(features, scene, entry, ref, u1, u2) -> LightSample
+    sample(scene, entry, ref, u1, u2) -> LightSample
                     a direction from ref to the light of an entry of `lights`
 and those that a ray can find
     pdf(...)        (area) density, in solid angle, of `sample` at a direction that a ray found
-    environment(features, scene, index, d, weighed) -> (density if weighed, uv)
+    environment(scene, index, d, weighed) -> (density if weighed, uv)
                     (constant, envmap) the same for emitter `index` where a ray along d left the scene
 """
 

@@ -26,7 +26,7 @@ def cone(center, radius, ref):
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+def sample(scene: ti.template(), entry, ref, u1, u2):
     slot = scene.lights[entry][0]
     g = scene.prims[slot]
     kind = scene.prim_info[slot][0]
@@ -42,15 +42,15 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
         uv = square_to_triangle(u1, u2)
         if kind == PARALLELOGRAM:
             uv = ti.Vector([u1, u2])
-        if ti.static(features.disks):
+        if ti.static(scene.features.disks):
             if kind == DISK:
                 uv = 0.5 + 0.5 * square_to_disk(u1, u2)
         p = a + uv.x * e1 + uv.y * e2
         n = ti.Vector([g[9], g[10], g[11]])
         density = 1.0 / scene.light_pdf[entry][2]
-        if ti.static(features.textured):
-            where = uv_at(features, scene, slot, uv.x, uv.y)
-    if ti.static(features.cylinders):
+        if ti.static(scene.features.textured):
+            where = uv_at(scene, slot, uv.x, uv.y)
+    if ti.static(scene.features.cylinders):
         if kind == CYLINDER:
             axis, x = ti.Vector([g[3], g[4], g[5]]), ti.Vector([g[7], g[8], g[9]])
             y = axis.cross(x) / axis.norm()
@@ -58,9 +58,9 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
             p = a + u2 * axis + g[6] * outward
             n = g[10] * outward
             density = 1.0 / scene.light_pdf[entry][2]
-            if ti.static(features.textured):
+            if ti.static(scene.features.textured):
                 where = cylinder_uv(g, p)
-    if ti.static(features.spheres):
+    if ti.static(scene.features.spheres):
         if kind == SPHERE:
             one_minus_cos = cone(a, g[3], ref)
             if one_minus_cos > 0:
@@ -77,7 +77,7 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
                 n = square_to_sphere(u1, u2)
                 density = 1.0 / scene.light_pdf[entry][2]
             p = a + g[3] * n
-            if ti.static(features.textured):
+            if ti.static(scene.features.textured):
                 where = sphere_uv(scene, slot, n)
             n *= g[10]
     r = p - ref
@@ -91,13 +91,13 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
 
 
 @ti.func
-def pdf(features: ti.template(), scene: ti.template(), slot, ref, p, n):
+def pdf(scene: ti.template(), slot, ref, p, n):
     """p, n: the point on the primitive that a ray from ref met, and its geometric normal."""
     entry = scene.prim_light[slot]
     r = p - ref
     distance2 = r.dot(r)
     density = distance2 * ti.sqrt(distance2) / (scene.light_pdf[entry][2] * ti.abs(n.dot(r)))
-    if ti.static(features.spheres):
+    if ti.static(scene.features.spheres):
         if scene.prim_info[slot][0] == SPHERE:
             g = scene.prims[slot]
             one_minus_cos = cone(ti.Vector([g[0], g[1], g[2]]), g[3], ref)

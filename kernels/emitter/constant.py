@@ -10,11 +10,11 @@ PARAMETER = Parameter("radiance", default=1.0)
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+def sample(scene: ti.template(), entry, ref, u1, u2):
     d = square_to_sphere(u1, u2)
     return LightSample(d=d, distance=INFINITY, pdf=0.25 / pi, scale=1.0, delta=0, uv=vec2(0.0, 0.0))
 
 
 @ti.func
-def environment(features: ti.template(), scene: ti.template(), index, d, weighed):
+def environment(scene: ti.template(), index, d, weighed):
     return 0.25 / pi, vec2(0.0, 0.0)

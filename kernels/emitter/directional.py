@@ -9,7 +9,7 @@ PARAMETER = Parameter("irradiance", default=1.0)  # of a surface that faces the 
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+def sample(scene: ti.template(), entry, ref, u1, u2):
     row = scene.emitter_data[scene.emitters[scene.lights[entry][1]][3]]
     d = -vec3(row[0], row[1], row[2])
     return LightSample(d=d, distance=INFINITY, pdf=1.0, scale=1.0, delta=1, uv=vec2(0.0, 0.0))

@@ -83,7 +83,7 @@ def corners(scene: ti.template(), i, j, w, h):
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+def sample(scene: ti.template(), entry, ref, u1, u2):
     row = scene.emitters[scene.lights[entry][1]][3]
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     j = search(scene.env_marginal, 0, h, h - 1, u1)
@@ -124,7 +124,7 @@ def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
 
 
 @ti.func
-def environment(features: ti.template(), scene: ti.template(), index, d, weighed):
+def environment(scene: ti.template(), index, d, weighed):
     row = scene.emitters[index][3]
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     v = local(scene, row, d)

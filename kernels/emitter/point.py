@@ -38,5 +38,5 @@ def local(scene: ti.template(), row, v):
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+def sample(scene: ti.template(), entry, ref, u1, u2):
     return towards(scene, scene.emitters[scene.lights[entry][1]][3], ref)

@@ -14,7 +14,7 @@ PARAMETER = Parameter("intensity", default=1.0)
 
 
 @ti.func
-def sample(features: ti.template(), scene: ti.template(), entry, ref, u1, u2):
+def sample(scene: ti.template(), entry, ref, u1, u2):
     row = scene.emitters[scene.lights[entry][1]][3]
     s = towards(scene, row, ref)
     v = local(scene, row + 1, -s.d)

@@ -13,7 +13,7 @@ from prb.errors import ParameterError
 from prb.estimators.integrate import check_samples, integrate
 from prb.estimators.methods import FiniteDifference, ReplayAdjoint
 from prb.io.progress import bar as progress_bar
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 STEPS = (0.1, 0.05, 0.025)
 SPP = 16
@@ -255,7 +255,7 @@ class _Run:
         scene.refresh()
         found = []
         for seed in seeds:
-            result = integrate(scene, path.PRIMAL, seed=seed, **self.setting)
+            result = integrate(scene, modes.PRIMAL, seed=seed, **self.setting)
             self.rejected += result.rejected
             found.append((self.weight * result.image).sum())
             self._objective = max(self._objective, (self.weight * np.abs(result.image)).sum())

@@ -24,6 +24,11 @@ def upload(array, element=None):
     return device
 
 
+def uploaded(table, host):
+    """The arrays of a table of kernels/arrays.py on the device, from NumPy arrays by name."""
+    return {name: upload(host[name], array.vector) for name, array in table.items()}
+
+
 def empty(shape, element=ti.f32):
     """An array on the device, with whatever was in its memory; freed with its last reference."""
     array = ti.ndarray(element, shape)

@@ -111,7 +111,6 @@ def lay_out(model, *, progress=False):
         varying=tuple(sorted(tables.materials.varying | tables.varying)),
         factors=any(row[2] >= 0 for row in tables.emitter_rows),
         leaves=tables.materials.leaves,
-        unrolled=False,
         weights=tables.materials.weights if tables.materials.leaves > 1 else 0,
         frames=tuple(sorted(tables.materials.frames)),
         tangents=tables.materials.tangents,
@@ -122,11 +121,6 @@ def lay_out(model, *, progress=False):
         normals=len(normals) > 0,
         hide_emitters=model.integrator.hide_emitters,
         stack=stack,
-        exclusive=False,
-        integers=False,
-        shading=False,
-        block=0,
-        stride=1,
     )
     none = np.zeros((0, 1), np.float32)
     uvs = by_slot(_texture_coordinates(prims), 0) if features.textured else none.repeat(6, 1)

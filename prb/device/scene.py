@@ -7,50 +7,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prb.device import runtime
-from prb.device.arrays import upload
+from prb.device.arrays import uploaded
 from prb.device.camera import camera_buffer, filter_tables
 from prb.device.layout import lay_out
 from prb.errors import ParameterError
-from prb.kernels import view
+from prb.kernels import arrays
 from prb.scene.plugins.sensors import resize
-
-_ELEMENTS = {  # arrays whose elements are vectors
-    "nodes": view.wide_f32,
-    "children": view.wide_i32,
-    "packets": view.wide_f32,
-    "prims": view.vec12f,
-    "prim_info": view.vec3i,
-    "normals": view.vec3f,
-    "uvs": view.vec6f,
-    "corners": view.vec4i,
-    "shapes": view.vec4i,
-    "materials": view.vec4i,
-    "textures": view.vec8i,
-    "to_uv": view.vec6f,
-    "emitters": view.vec4i,
-    "emitter_data": view.vec4f,
-    "lights": view.vec4i,
-    "light_pdf": view.vec4f,
-    "quantiles": view.vec2f,
-}
-_SCENE_ARRAYS = (
-    "nodes", "children", "packets", "prims", "prim_info", "prim_light", "normals", "uvs", "corners",
-    "shapes", "materials", "bsdfs", "bsdf_data", "textures", "to_uv", "emitters", "emitter_data", "lights",
-    "light_pdf", "env_marginal", "env_conditional", "params",
-)  # fmt: skip
-_SENSOR_ARRAYS = ("camera", "inverse_cdf", "quantiles")
 
 
 @dataclass
 class _Held:
     """What a scene has on the device; all views of it share this.
 
-    arrays: by name. sensors: a sensor's number -> its arrays by name. generation: the `prb.init` that they
+    arrays: by name. sensors: a sensor's number -> its arrays by name. argument, sensor_arguments: the same as
+    kernel arguments. generation: the `prb.init` that they
     belong to. tape_buffers: see `prb.estimators.tape.Buffers`. hits: see `prb.estimators.integrate.Hits`.
     """
 
     arrays: dict = field(default_factory=dict)
     sensors: dict = field(default_factory=dict)
+    argument: object = None
+    sensor_arguments: dict = field(default_factory=dict)
     generation: int | None = None
     tape_buffers: object = None
     hits: object = None
@@ -106,20 +83,20 @@ class Scene:
         return height, width, 3
 
     def device_arrays(self):
-        """The arrays that a kernel takes for this scene, in order; laid out anew after `prb.init`."""
+        """The two arguments of a kernel with this scene's and this sensor's arrays; anew after `prb.init`."""
         held, generation = self.held, runtime.ensure()
         if held.generation != generation:
             self.layout.derive(self.values)  # parameters may have been set before
-            host = {**self.layout.arrays, "params": self.values}
-            held.arrays = {name: upload(host[name], _ELEMENTS.get(name)) for name in _SCENE_ARRAYS}
-            held.sensors = {}
+            held.arrays = uploaded(arrays.SCENE, {**self.layout.arrays, "params": self.values})
+            held.argument = arrays.SceneArrays(**held.arrays)
+            held.sensors, held.sensor_arguments = {}, {}
             held.generation = generation
         if self._number not in held.sensors:
             inverse_cdf, quantiles = filter_tables(self.film)
             host = {"camera": camera_buffer(self.sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
-            held.sensors[self._number] = {n: upload(host[n], _ELEMENTS.get(n)) for n in _SENSOR_ARRAYS}
-        sensor = held.sensors[self._number]
-        return [held.arrays[name] for name in _SCENE_ARRAYS] + [sensor[name] for name in _SENSOR_ARRAYS]
+            held.sensors[self._number] = uploaded(arrays.SENSOR, host)
+            held.sensor_arguments[self._number] = arrays.SensorArrays(**held.sensors[self._number])
+        return held.argument, held.sensor_arguments[self._number]
 
     def device_array(self, name):
         """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
@@ -158,7 +135,9 @@ class Scene:
 
     def device_bytes(self):
         """Bytes of the scene's arrays on the device, this sensor's among them."""
-        return sum(_nbytes(a) for a in self.device_arrays())
+        self.device_arrays()
+        held = self.held
+        return sum(_nbytes(a) for a in (*held.arrays.values(), *held.sensors[self._number].values()))
 
     def __repr__(self):
         height, width, _ = self.image_shape

@@ -14,7 +14,7 @@ import numpy as np
 
 from prb.errors import ParameterError
 from prb.estimators.integrate import Hits, Result, check_samples, first_half, integrate
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 HIT_BUDGET = 256 * 2**20  # bytes
 
@@ -38,19 +38,19 @@ def estimate(scene, adjoint_of, names, *, spp=None, seed=0, max_depth=None, hit_
     common = dict(seed=seed, max_depth=max_depth, names=names)
     hits = Hits.of(scene, spp, max_depth, hit_budget)
     if hits is not None:
-        result = integrate(scene, path.REVERSE, spp=spp, hits=hits, **common)
+        result = integrate(scene, modes.REVERSE, spp=spp, hits=hits, **common)
         hits.second_sweep()
         adjoint = np.stack([adjoint_of(picture) for picture in result.halves[::-1]])
-        reverse = integrate(scene, path.REVERSE, spp=spp, hits=hits, image_adjoint=adjoint, **common)
+        reverse = integrate(scene, modes.REVERSE, spp=spp, hits=hits, image_adjoint=adjoint, **common)
         return Result(result.image, reverse.gradient, rejected=result.rejected)
     first = first_half(spp)
     halves = [dict(spp=first, first_sample=0), dict(spp=spp - first, first_sample=first)]
-    pictures = [integrate(scene, path.PRIMAL, **common, **half) for half in halves]
+    pictures = [integrate(scene, modes.PRIMAL, **common, **half) for half in halves]
     image, gradient = 0.0, 0.0
     for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
         share = half["spp"] / spp
         image = image + share * own.image
         adjoint = adjoint_of(other.image)
-        reverse = integrate(scene, path.REVERSE, image_adjoint=adjoint, **common, **half)
+        reverse = integrate(scene, modes.REVERSE, image_adjoint=adjoint, **common, **half)
         gradient = gradient + share * reverse.gradient
     return Result(image, gradient, rejected=sum(picture.rejected for picture in pictures))

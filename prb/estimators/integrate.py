@@ -13,11 +13,13 @@ from prb.device.params import slots
 from prb.errors import ParameterError
 from prb.io.progress import bar as progress_bar
 from prb.kernels import material
+from prb.kernels.arrays import vec3f, vec10f
 from prb.kernels.backend import ti
 from prb.kernels.emitter import ENVIRONMENTS
-from prb.kernels.estimators import path
-from prb.kernels.estimators.vertex import VERTEX as NUMBERS
-from prb.kernels.view import vec3f, vec10f
+from prb.kernels.estimators import launch as launches
+from prb.kernels.estimators import modes
+from prb.kernels.estimators.kept_vertices import VERTEX_SIZE as NUMBERS
+from prb.kernels.view import Execution
 
 UNLIMITED = 2**30
 VERTEX, PATH = 4 * NUMBERS, 40  # bytes of a kept vertex at most, and of a kept path without its vertices
@@ -147,19 +149,19 @@ def integrate(
     plan = replace(plan, paths=min(plan.paths, pixels * math.ceil(spp / passes)))
     size = wanted(scene, names)
     chunk, splits, samples, workers, replicas = cut(plan, scene, mode, spp, size)
-    exclusive = mode == path.REVERSE and runtime.on_cpu() and replicas == workers
-    kernel = dict(block=plan.block, stride=plan.stride)
-    shading = mode != path.PRIMAL and turns(scene, names)
-    integers = deterministic and mode == path.REVERSE and not exclusive
+    exclusive = mode == modes.REVERSE and runtime.on_cpu() and replicas == workers
+    shading = mode != modes.PRIMAL and turns(scene, names)
+    integers = deterministic and mode == modes.REVERSE and not exclusive
     if integers and not runtime.adds_integers():
         why = f"{runtime.arch()} cannot add 64-bit integers"
         raise ParameterError(f"deterministic: {why}; leave it out, or use the CPU")
-    flags = dict(exclusive=exclusive, integers=integers, shading=shading)
-    features = replace(scene.layout.features, **flags, **kernel)
+    execution = Execution(
+        block=plan.block, stride=plan.stride, orientations=shading, exclusive=exclusive, integers=integers
+    )  # fmt: skip
 
     items = chunk * splits
-    differentiates = mode == path.REVERSE and (hits is None or hits.sweeps[1] == 2)
-    forward, records = mode == path.FORWARD, mode == path.REVERSE and not differentiates
+    differentiates = mode == modes.REVERSE and (hits is None or hits.sweeps[1] == 2)
+    forward, records = mode == modes.FORWARD, mode == modes.REVERSE and not differentiates
     keeps = differentiates and hits is None
     of_gradient = ti.i64 if integers else ti.f32
     length = replicas * size + integers  # integers: one place for the misfits
@@ -180,10 +182,10 @@ def integrate(
         sums.of_gradient(max(scene.values.size, 1), replicas, size, units, integers)
 
     launch = prepare_launch(scene, seed, max_depth)
-    launch.replicas, launch.size, launch.units = replicas, size, units
-    launch.rare = 0.0 if mode == path.PRIMAL else least_share(scene, names)
-    launch.begin, launch.end = (0, 2) if hits is None else hits.sweeps
-    launch.second, launch.pixels = UNLIMITED if hits is None else first_half(spp), pixels
+    launch.gradient_copies, launch.gradient_size, launch.fixed_point_scale = replicas, size, units
+    launch.min_selection = 0.0 if mode == modes.PRIMAL else least_share(scene, names)
+    launch.first_sweep, launch.end_sweep = (0, 2) if hits is None else hits.sweeps
+    launch.second_half_from, launch.pixels = UNLIMITED if hits is None else first_half(spp), pixels
     number = pixels * spp
     with progress_bar(progress, total=number, desc=label, unit="path", unit_scale=True, delay=0.5) as bar:
         for first_pixel in range(0, pixels, chunk):
@@ -193,15 +195,16 @@ def integrate(
                 splits_now = min(splits, spp - done)
                 samples_now = min(samples, (spp - done) // splits_now)
                 share_out(launch, count * splits_now, workers, plan)
-                launch.splits, launch.samples = splits_now, samples_now
+                launch.items_per_pixel, launch.samples_per_item = splits_now, samples_now
                 launch.first_pixel, launch.first_sample = first_pixel, first_sample + done
                 if hits is not None:
                     many = count * splits_now * samples_now
                     kept = hits.of_launch(first_pixel, launch.first_sample, launch.workers, many)
                     arguments.cache, arguments.paths = kept
-                launch.capacity = arguments.cache.shape[1]
                 sums.before_launch()
-                path.trace_paths(features, mode, launch, *arrays, *vars(arguments).values())
+                launches.trace_paths(
+                    scene.layout.features, execution, mode, launch, *arrays, *vars(arguments).values()
+                )
                 whole = (splits_now, samples_now) == (splits, samples)
                 sums.add(first_pixel, count, splits_now, splits * samples if whole else None)
                 done += samples_now * splits_now
@@ -212,7 +215,7 @@ def integrate(
 
 @dataclass
 class Arguments:
-    """The arrays that `kernels.path.trace_paths` takes beside the scene's, in its order."""
+    """The arrays that `kernels.estimators.launch.trace_paths` takes beside the scene's, in its order."""
 
     image: object
     adjoint: object
@@ -400,9 +403,9 @@ def turns(scene, names):
 
 
 def least_share(scene, names):
-    """`Launch.rare`: not zero where a parameter among those named (None: all) is a weight of a blend."""
+    """`Launch.min_selection`: not zero where a parameter among those named (None: all) is a weight of a blend."""
     weights = scene.layout.weights
-    return material.RARE if weights and (names is None or not weights.isdisjoint(names)) else 0.0
+    return material.MIN_SELECTION if weights and (names is None or not weights.isdisjoint(names)) else 0.0
 
 
 def cut(plan, scene, mode, spp, size):
@@ -413,10 +416,10 @@ def cut(plan, scene, mode, spp, size):
     splits = min(wanted, math.ceil(plan.items / chunk))
     workers = whole_blocks(min(plan.workers, chunk * splits), plan.block)
     replicas = plan.sums // size
-    if mode == path.REVERSE and plan.fewest <= replicas < workers:
+    if mode == modes.REVERSE and plan.fewest <= replicas < workers:
         workers = min(workers, plan.fewest)  # rather fewer than that they share a copy, which takes atomics
     replicas = workers if replicas >= workers else max(1, min(replicas, plan.copies))
-    replicas = replicas if mode == path.REVERSE else 1
+    replicas = replicas if mode == modes.REVERSE else 1
     return chunk, splits, wanted // splits, workers, replicas
 
 
@@ -428,9 +431,9 @@ def device_bytes(scene, mode, spp):
     workers, replicas = cut(plan, scene, mode, spp, size)[3:]
     height, width, _ = scene.image_shape
     chunk, splits = cut(plan, scene, mode, spp, size)[:2]
-    images = chunk * splits * (2 if mode == path.FORWARD else 1)
-    images += height * width if mode == path.REVERSE else 0  # the adjoint
-    cache = VERTEX * plan.cached * workers if mode == path.REVERSE else 0
+    images = chunk * splits * (2 if mode == modes.FORWARD else 1)
+    images += height * width if mode == modes.REVERSE else 0  # the adjoint
+    cache = VERTEX * plan.cached * workers if mode == modes.REVERSE else 0
     return 12 * images + 4 * replicas * size + cache
 
 
@@ -444,16 +447,16 @@ def prepare_launch(scene, seed, max_depth):
     launch.width, launch.film_width = film.crop_size[0], film.width
     launch.max_depth = UNLIMITED if max_depth < 0 else max_depth
     found = not VISIBLE.isdisjoint(scene.layout.features.emitters)
-    launch.reach = launch.max_depth - (0 if found else 1)
+    launch.max_vertices = launch.max_depth - (0 if found else 1)
     launch.rr_depth = min(scene.model.integrator.rr_depth, UNLIMITED)
     launch.environment = scene.layout.environment
-    launch.rare, launch.units = 0.0, 1.0
+    launch.min_selection, launch.fixed_point_scale = 0.0, 1.0
     return launch
 
 
 @functools.cache
 def _launch():
-    return path.Launch()
+    return launches.Launch()
 
 
 def whole_blocks(workers, block):
@@ -469,8 +472,8 @@ def share_out(launch, items, workers, plan):
     """
     launch.items = items
     launch.workers = whole_blocks(min(workers, items), plan.block)
-    launch.share = math.ceil(items / launch.workers)
-    launch.apart = 1 if plan.stride == 1 else _coprime(launch.workers)
+    launch.items_per_worker = math.ceil(items / launch.workers)
+    launch.worker_stride = 1 if plan.stride == 1 else _coprime(launch.workers)
 
 
 def _coprime(n):

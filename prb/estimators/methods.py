@@ -9,7 +9,7 @@ from prb.errors import ParameterError
 from prb.estimators import tape
 from prb.estimators.integrate import Result, device_bytes, integrate
 from prb.io.progress import bar as progress_bar
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class ReplayAdjoint:
         options: `first_sample`, `variance` and `deterministic` of `prb.estimators.integrate.integrate`.
         """
         return integrate(
-            scene, path.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
+            scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
             names=names, passes=self.passes, progress=progress, label="gradient", **options,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device."""
-        return device_bytes(scene, path.REVERSE, spp)
+        return device_bytes(scene, modes.REVERSE, spp)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class FiniteDifference:
         if not (isinstance(self.step, (int, float)) and 0 < self.step < np.inf):
             raise ParameterError(f"step: {self.step!r} is out of range; it is a number above 0")
         options = dict(spp=spp, seed=seed, max_depth=max_depth)
-        result = integrate(scene, path.PRIMAL, **options)
+        result = integrate(scene, modes.PRIMAL, **options)
         result.gradient = np.zeros(scene.values.size)
         original = scene.values.copy()
         weight = np.asarray(image_adjoint, np.float64)
@@ -114,7 +114,7 @@ class FiniteDifference:
                         scene.values[i] = moved
                         scene.refresh()
                         at.append(float(scene.values[i]))
-                        objective.append((weight * integrate(scene, path.PRIMAL, **options).image).sum())
+                        objective.append((weight * integrate(scene, modes.PRIMAL, **options).image).sum())
                         bar.update()
                     scene.values[i] = x
                     result.gradient[i] = (objective[0] - objective[1]) / (at[0] - at[1])
@@ -139,7 +139,7 @@ class FiniteDifference:
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device."""
-        return device_bytes(scene, path.PRIMAL, spp)
+        return device_bytes(scene, modes.PRIMAL, spp)
 
 
 METHODS = {method.name: method for method in (ReplayAdjoint, TapeAdjoint, FiniteDifference)}

@@ -20,16 +20,15 @@ from prb.estimators.integrate import (
     turns,
 )
 from prb.io.progress import bar as progress_bar
+from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec16f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
-from prb.kernels.view import vec3f, vec4i, vec8f, vec12f, vec16f
+from prb.kernels.view import Execution
 
 SHARE_OF_FREE = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
 BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
 TEXTURE_BYTES = 32  # vertex_t, where the scene has textures
-SHADED = ("prims", "prim_info", "normals", "uvs", "corners", "shapes", "materials", "bsdfs", "bsdf_data",
-          "textures", "to_uv", "emitters", "emitter_data", "params")  # fmt: skip
 REPLICAS = 1024
 
 
@@ -61,12 +60,13 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     _check_memory(scene, spp, max_depth, passes, memory_limit, names)
 
     arrays = scene.device_arrays()
-    scene_arrays, (camera, inverse_cdf, quantiles) = arrays[:-3], arrays[-3:]
-    shaded = [scene.device_array(name) for name in SHADED]
+    scene_arrays, sensor = arrays
     plan = CPU if runtime.on_cpu() else GPU
     shading = turns(scene, names)
-    features = replace(scene.layout.features, block=plan.block, stride=plan.stride, shading=shading)
-    unrolled = replace(features, unrolled=True)
+    features = scene.layout.features
+    execution = Execution(block=plan.block, stride=plan.stride, orientations=shading)
+    unrolled = replace(execution, unrolled=True)
+    located = features.textured or shading
     height, width, _ = scene.image_shape
     pixels = height * width
     chunk = math.ceil(spp / passes)
@@ -76,7 +76,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
     copies = np.zeros(size, np.float32)
     copies[: scene.values.size] = scene.values
     params = _with_adjoint(upload(np.tile(copies, replicas)), zeros(replicas * size))
-    tape_memory = Buffers.of(scene, paths, features.located)
+    tape_memory = Buffers.of(scene, paths, located)
     L, state, slices = tape_memory.L, tape_memory.state, tape_memory.slices
     betas, vertices = tape_memory.betas, tape_memory.vertices
     alive = zeros(1, ti.i32)
@@ -84,25 +84,25 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
 
     result = Result(np.zeros((pixels, 3)), gradient=np.zeros(size))
     launch = prepare_launch(scene, seed, max_depth)
-    launch.rare = least_share(scene, names)
+    launch.min_selection = least_share(scene, names)
     with progress_bar(progress, total=2 * max_depth * passes, desc="tape", unit="bounce", delay=0.5) as bar:
         for first in range(0, spp, chunk):
             samples = min(chunk, spp - first)
-            launch.samples, launch.first_sample = samples, first
+            launch.samples_per_item, launch.first_sample = samples, first
             share_out(launch, pixels * samples, plan.workers, plan)
 
             def shade(kernel, k, paths=launch.items):
-                kernel(unrolled, paths, replicas, size, *shaded, *vertices[k],
+                kernel(features, unrolled, paths, replicas, size, scene_arrays, *vertices[k],
                        params, betas[k], betas[k + 1], L)  # fmt: skip
 
-            tape.begin(launch, camera, inverse_cdf, quantiles, state)
+            tape.begin(launch, sensor, state)
             clear(L)
             bounces = 0
             for k in range(max_depth):
                 tape_memory.reserve(k)
                 clear(alive)
-                tape.record(features, launch, k, *scene_arrays, state, *vertices[k], alive)
-                shade(tape.shade, k)
+                tape.record(features, execution, launch, k, scene_arrays, state, *vertices[k], alive)
+                shade(tape.shade_bounce, k)
                 bounces = k + 1
                 bar.update()
                 if alive.to_numpy()[0] == 0:
@@ -119,7 +119,7 @@ def backward(scene, image_adjoint, *, spp, seed, max_depth, passes=1, memory_lim
                 betas[k + 1]._set_grad(slices[(k + 1) % 2])
                 betas[k]._set_grad(slices[k % 2])
                 clear(slices[k % 2])
-                shade(tape.shade.grad, k)
+                shade(tape.shade_bounce.grad, k)
                 bar.update()
             radiance[~usable] = 0
             result.image += radiance.reshape(pixels, samples, 3).sum(axis=1)

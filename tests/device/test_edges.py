@@ -10,7 +10,7 @@ from helpers.material_scenes import DIFFUSE, GREYS, PRINCIPLED, RECTANGLE, image
 
 import prb
 from prb.device.params import slots
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 TOLERANCE = 1e-4  # of the largest number of a parameter's gradient; float32 throughout
 BLACK = {"type": "diffuse", "reflectance": rgb(0, 0, 0)}
@@ -126,13 +126,13 @@ def overflowing(value):
 
 
 @pytest.mark.parametrize("value", [3e38, np.inf, np.nan])
-@pytest.mark.parametrize("mode", [path.PRIMAL, path.REVERSE, path.FORWARD])
+@pytest.mark.parametrize("mode", [modes.PRIMAL, modes.REVERSE, modes.FORWARD])
 def test_paths_that_are_not_finite_are_counted_in_every_mode(mode, value):
     from prb.estimators.integrate import integrate
 
     scene = overflowing(value)
-    weight = np.ones(scene.image_shape) if mode == path.REVERSE else None
-    tangents = np.ones(scene.values.size, np.float32) if mode == path.FORWARD else None
+    weight = np.ones(scene.image_shape) if mode == modes.REVERSE else None
+    tangents = np.ones(scene.values.size, np.float32) if mode == modes.FORWARD else None
     result = integrate(scene, mode, spp=4, max_depth=4, image_adjoint=weight, param_tangents=tangents)
     assert result.rejected > 0
     for found in (result.image, result.gradient, result.tangent):

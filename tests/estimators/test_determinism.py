@@ -12,7 +12,7 @@ import pytest
 import prb
 from prb.device import runtime
 from prb.estimators import integrate as launches
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 # Prints a digest of the picture and of every gradient, once per line of "scene threads".
 SCRIPT = """
@@ -91,7 +91,7 @@ def test_which_scenes_share_their_gradient_buffers():
     """What the tests above rely on: the box's workers have a buffer each, the texture's have not."""
     for scene, own in ((box(), True), (papered(), False)):
         size = launches.wanted(scene, None)
-        workers, replicas = launches.cut(launches.CPU, scene, path.REVERSE, 8, size)[3:]
+        workers, replicas = launches.cut(launches.CPU, scene, modes.REVERSE, 8, size)[3:]
         assert (workers == replicas) is own
 
 

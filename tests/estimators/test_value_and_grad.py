@@ -8,7 +8,7 @@ import pytest
 import prb
 from prb import losses
 from prb.estimators import integrate as launches
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 RADIANCE = "light.emitter.radiance.value"
 
@@ -83,7 +83,7 @@ def test_hits_for_few_and_for_many_parameters_take_turns():
     scene, size = lit_scene(16, texels), 16
     loss = losses.l2(np.zeros((size, size, 3)))
     few, many = sorted((RADIANCE, "wall.bsdf.reflectance.data"), key=lambda n: launches.wanted(scene, [n]))
-    workers = [launches.cut(launches.CPU, scene, path.REVERSE, 4, launches.wanted(scene, [n]))[3]
+    workers = [launches.cut(launches.CPU, scene, modes.REVERSE, 4, launches.wanted(scene, [n]))[3]
                for n in (few, many)]  # fmt: skip
     assert workers[0] > workers[1]
     hits = launches.Hits.of(scene, 4, 3, 2**20)

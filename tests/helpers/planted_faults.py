@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 KERNELS = Path(path.__file__).parents[1]
 
@@ -71,7 +71,7 @@ def planted(name, folder, monkeypatch):
     faulty = importlib.import_module(f"{package}.path")
 
     def trace_paths(features, mode, launch, *arrays):
-        if mode != path.REVERSE:
+        if mode != modes.REVERSE:
             return path.trace_paths(features, mode, launch, *arrays)
         same = faulty.Launch(**{key: getattr(launch, key) for key in path.Launch.members})
         return faulty.trace_paths(features, mode, same, *arrays)
