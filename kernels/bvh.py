@@ -181,7 +181,8 @@ def trace(scene: ti.template(), o, d, t_max, any_hit):
                         scene.stack.node[size] = far_node
                         scene.stack.near[size] = far_t
                         size += 1
-            if scene.stack.t[size & (WIDTH - 1)] < 0:  # never: the variable index that keeps the lanes together
+            # Never true: the variable index is what keeps the lanes together.
+            if scene.stack.t[size & (WIDTH - 1)] < 0:
                 node = NO_NODE
         else:
             packet = (~node) >> KIND_BITS

@@ -40,13 +40,14 @@ def filter_offset(inverse_cdf: ti.template(), u):
 def sample_ray(sensor: ti.template(), launch, column, row, u):
     """Origin at the near plane, unit direction, and the distance from there to the far plane.
 
-    sensor: its arrays (`kernels.arrays.SENSOR`). launch: has the crop window. u: four uniform numbers, two for
-    the place on the film and two for that on the aperture.
+    sensor: its arrays (`kernels.arrays.SENSOR`). launch: has the crop window. u: four uniform numbers, two
+    for the place on the film and two for that on the aperture.
     """
     qx = sensor.quantiles[column]
     qy = sensor.quantiles[launch.width + row]
-    x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(sensor.inverse_cdf, qx[0] + u[0] * (qx[1] - qx[0]))
-    y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(sensor.inverse_cdf, qy[0] + u[1] * (qy[1] - qy[0]))
+    cdf = sensor.inverse_cdf
+    x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(cdf, qx[0] + u[0] * (qx[1] - qx[0]))
+    y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(cdf, qy[0] + u[1] * (qy[1] - qy[0]))
     lens = vec2(0.0, 0.0)
     if sensor.camera[LENS] > 0:
         lens = square_to_disk(u[2], u[3])

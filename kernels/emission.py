@@ -22,9 +22,7 @@ def radiance(scene: ti.template(), emitter, at):
 
 
 @ti.func
-def pull_back(
-    scene: ti.template(), gradient: ti.template(), emitter, at, grad_radiance
-):
+def pull_back(scene: ti.template(), gradient: ti.template(), emitter, at, grad_radiance):
     """Send the cotangent of `radiance` to the textures."""
     row = scene.emitters[emitter]
     if ti.static(scene.features.factors):

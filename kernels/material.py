@@ -2,7 +2,8 @@
 
 A material is a list of leaves, each a model of kernels/bsdf with what stands around it in the scene file:
 `twosided` decides on which side it is visible and flips the frame, `normalmap` and `bumpmap`
-(kernels/bump.py) perturb the frame, `blendbsdf` and `mask` give it a weight, a product of textures t or 1 - t.
+(kernels/bump.py) perturb the frame, `blendbsdf` and `mask` give it a weight, a product of textures t or
+1 - t.
 
     f = sum_k w_k f_k        a leaf is picked with probability q_k in proportion to max(w_k, min_selection)
 
@@ -83,17 +84,13 @@ def scatter(
 ):
     """Transpose of `parameter`."""
     if ti.static(models.of(name).PARAMETERS[i].number):
-        texture.scatter_number(
-            scene.at(models.place_of(name, i)), gradient, index, at, cotangent
-        )
+        texture.scatter_number(scene.at(models.place_of(name, i)), gradient, index, at, cotangent)
     else:
         texture.scatter(scene.at(models.place_of(name, i)), gradient, index, at, cotangent)
 
 
 @ti.func
-def parameters(
-    scene: ti.template(), buffer: ti.template(), leaf, name: ti.template(), at
-):
+def parameters(scene: ti.template(), buffer: ti.template(), leaf, name: ti.template(), at):
     """All of the model's parameters at the point, or their tangents."""
     return [
         parameter(scene, buffer, scene.bsdfs[leaf, FIRST_TEXTURE + i], at, name, i)
@@ -117,7 +114,7 @@ def selection_weight(scene: ti.template(), leaf, cos_i, at):
 
 @ti.func
 def select_leaf(scene: ti.template(), first, count, cos_i, at, u):
-    """Pick a leaf. Returns (its number, its probability, the sum of all selection weights, u to be used on)."""
+    """Pick a leaf. Returns (its number, its probability, the sum of selection weights, u to go on with)."""
     chosen, probability, total, rest = 0, 1.0, 1.0, u
     if ti.static(scene.features.leaves > 1):
         total = 0.0
@@ -273,13 +270,15 @@ def pull_back(scene: ti.template(), gradient: ti.template(), vertex, grad_f_ligh
                 to_light = bump.to_leaf(scene, frame, vertex.wo_light, flip)
                 wo = bump.to_leaf(scene, frame, vertex.wo, flip)
                 c_light, c = grad_f_light * (s_light * w), grad_f * (s * w)  # fault: dropped-cosine
-                f_a, a = traced.vjp(models.of(name).eval, (p, wi, to_light, 0.0), c_light, active_arguments(scene))
+                f_a, a = traced.vjp(
+                    models.of(name).eval, (p, wi, to_light, 0.0), c_light, active_arguments(scene)
+                )
                 f_b, b = traced.vjp(models.of(name).eval, (p, wi, wo, delta), c, active_arguments(scene))
                 if ti.static(scene.execution.orientations):
                     grad_wi += bump.from_leaf(scene, frame, a[1] + b[1], flip)
                     grad_wo_light += bump.from_leaf(scene, frame, a[2], flip)
                     grad_wo += bump.from_leaf(scene, frame, b[2], flip)
-                grad_w = s_light * grad_f_light.dot(f_a) + s * grad_f.dot(f_b)  # fault: one-direction-reaches-a-weight
+                grad_w = s_light * grad_f_light.dot(f_a) + s * grad_f.dot(f_b)  # fault: weight-by-light-only
                 for i in ti.static(range(len(models.of(name).PARAMETERS))):
                     index = scene.bsdfs[leaf, FIRST_TEXTURE + i]
                     grad_p = a[0][i] + b[0][i]
@@ -347,9 +346,7 @@ def push_forward(scene: ti.template(), tangents: ti.template(), vertex):
 
 
 @ti.func
-def fetch_tangents(
-    scene: ti.template(), tangents: ti.template(), leaf, name: ti.template(), at
-):
+def fetch_tangents(scene: ti.template(), tangents: ti.template(), leaf, name: ti.template(), at):
     """As `fetch`, of the parameters' tangents; those of the constants are zero."""
     p = parameters(scene, tangents, leaf, name, at)
     return p + [0.0 for i in ti.static(range(len(models.constants_of(name))))]

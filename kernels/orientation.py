@@ -98,9 +98,7 @@ def turn_of(w, c):
 
 
 @ti.func
-def pull_back(
-    scene: ti.template(), gradient: ti.template(), vertex, c_wi, c_light, c_wo
-):
+def pull_back(scene: ti.template(), gradient: ti.template(), vertex, c_wi, c_light, c_wo):
     """Send the cotangents of the local directions to the parameters."""
     s, t, n, _du, _dv = shading_frame(scene, vertex.slot, vertex.u, vertex.v, vertex.uv)
     at = direction_at(scene, vertex.light_emitter)

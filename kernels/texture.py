@@ -229,7 +229,5 @@ def scatter(scene: ti.template(), gradient: ti.template(), index, at, grad_color
 def scatter_number(scene: ti.template(), gradient: ti.template(), index, at, grad_number):
     """Transpose of `fetch_number`."""
     channels = scene.textures[resolve(scene, index, at.uv)][CHANNELS]
-    by_channel = ti.select(
-        channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0)
-    )
+    by_channel = ti.select(channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0))
     scatter(scene, gradient, index, at, by_channel * grad_number)

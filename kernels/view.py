@@ -27,7 +27,6 @@ NO_FRAME, NORMALMAP, BUMPMAP = 0, 1, 2
 FLIP_INVALID, SHADOWING = 1, 2  # FRAME_FLAGS
 
 
-
 @dataclass(frozen=True)
 class Features:
     """What a scene needs of the kernels. One compiled kernel serves all scenes with equal features.
@@ -119,7 +118,7 @@ class SceneView:
 
     @traced
     def at(self, place):
-        """The view for texture lookups at a place, one of `Features.varying` or not: there all is constant."""
+        """The view for texture lookups at a place: unless that is in `Features.varying`, all is constant."""
         if place in self.features.varying:
             return self
         view = object.__new__(SceneView)

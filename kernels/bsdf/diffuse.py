@@ -20,7 +20,7 @@ def eval(p, wi, wo, delta):
 @ti.func
 def sample(p, wi, u):
     """wo in proportion to the cosine."""
-    wo = square_to_cosine_hemisphere(u[0], u[1])
+    wo = square_to_cosine_hemisphere(u[0], u[1])  # fault: number-used-twice
     return wo, pdf(p, wi, wo), 0, 1.0
 
 

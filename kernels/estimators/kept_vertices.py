@@ -15,7 +15,7 @@ from prb.kernels.estimators.vertex import no_vertex
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.traced import traced
 
-LENGTH_BIT = 24  # from here on the first column has the previous vertex's length; an emitter's number lies below
+LENGTH_BIT = 24  # of the first column: the length of the vertex before, above the number of an emitter
 
 
 class Column(NamedTuple):
@@ -142,7 +142,9 @@ def _assign(target: ti.template(), x):
 
 
 @ti.func
-def _store_part(rows: ti.template(), worker, at, vertex: ti.template(), shading: ti.template(), part: ti.template()):
+def _store_part(
+    rows: ti.template(), worker, at, vertex: ti.template(), shading: ti.template(), part: ti.template()
+):
     for c in ti.static(part.places()):
         if ti.static(c.integer):
             rows[worker, at + c.at] = ti.bit_cast(_field(vertex, shading, c.name), ti.f32)
@@ -154,7 +156,9 @@ def _store_part(rows: ti.template(), worker, at, vertex: ti.template(), shading:
 
 
 @ti.func
-def _load_part(rows: ti.template(), worker, at, vertex: ti.template(), shading: ti.template(), part: ti.template()):
+def _load_part(
+    rows: ti.template(), worker, at, vertex: ti.template(), shading: ti.template(), part: ti.template()
+):
     for c in ti.static(part.places()):
         if ti.static(c.integer):
             _assign(_field(vertex, shading, c.name), ti.bit_cast(rows[worker, at + c.at], ti.i32))
@@ -188,7 +192,10 @@ def store(rows: ti.template(), row: ti.template(), vertex: ti.template(), shadin
 
 @ti.func
 def load(rows: ti.template(), row: ti.template()):
-    """The vertex that begins at row.at, which then is behind it: (vertex, shading, length of the one before)."""
+    """The vertex that begins at row.at: (vertex, shading, length of the one before).
+
+    row.at is then behind it.
+    """
     vertex, shading = no_vertex(), black()
     begin = row.at
     _load_part(rows, row.worker, begin, vertex, shading, COMMON)
@@ -216,7 +223,7 @@ def load_backwards(rows: ti.template(), row: ti.template()):
 
 @ti.func
 def pack_path(L, L_low, Z, first):
-    """What the second sweep needs of a path: its sums, and where its vertices begin (-1: they are not kept)."""
+    """What the second sweep needs of a path: its sums, and where its vertices begin (-1: not kept)."""
     return vec10f(L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, ti.bit_cast(first, ti.f32))
 
 

@@ -93,7 +93,7 @@ def trace_paths(
     sample's radiance; then those of the second half. gradient_buffer: `gradient_copies` copies of the
     parameters' adjoint, floats, or fixed-point integers. tangents: of the parameters. kept_rows: a row for
     each worker, see kernels/estimators/kept_vertices.py. kept_paths: one for each path, where sweeps are
-    launches of their own. rejected: [0] counts paths with a contribution that is not finite; they add nothing.
+    launches of their own. rejected: [0] counts paths left out as a contribution is not finite.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
     for index in range(launch.workers * ti.static(execution.stride)):
@@ -143,7 +143,8 @@ def trace_paths(
                     row.length = 0
                     active = launch.max_vertices > 0
                     if sweep == 1:
-                        active = active & is_usable(sums.L) & is_usable(sums.Z)  # fault: last-vertex-forgotten
+                        usable = is_usable(sums.L) & is_usable(sums.Z)  # fault: last-vertex-forgotten
+                        active = active & usable
                     Li(
                         mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
                         gradient, tangents,

@@ -11,8 +11,8 @@ Reverse, path replay with detached sampling:
               adjoint of E_i = dL beta_i
 
 Where a factor f_i is zero, R / f_i is 0 / 0 although the derivative exists. So beta holds the product of the
-non-zero factors, `zeros` how many were zero, and Z sums the contributions behind exactly one zero, without it:
-that is dL/df_i at the first zero vertex, exactly. L is kept as the unevaluated sum of two floats, as
+non-zero factors, `zeros` how many were zero, and Z sums the contributions behind exactly one zero, without
+it: that is dL/df_i at the first zero vertex, exactly. L is kept as the unevaluated sum of two floats, as
 R = L - (what came before) loses the digits that a division by a small f_i would need.
 
 Forward, which needs nothing that lies ahead, in one sweep:

@@ -58,9 +58,7 @@ def new_state():
     """The state at the path's beginning."""
     one, zero = vec3(1.0, 1.0, 1.0), vec3(0.0, 0.0, 0.0)
     none = ti.Vector([0, 0, 0])
-    return State(
-        beta=one, zeros=none, dbeta=zero, df=zero, R=zero, R_low=zero, eta=1.0, depth=0, event=1
-    )
+    return State(beta=one, zeros=none, dbeta=zero, df=zero, R=zero, R_low=zero, eta=1.0, depth=0, event=1)
 
 
 @ti.func

@@ -5,11 +5,11 @@ differentiated. `shade_bounce` then adds up what the vertices contribute,
 
     L += beta_k E_k,        beta_{k+1} = beta_k f_k / (p_k q_k)           (q: survival of roulette)
 
-as one straight-line kernel for each bounce, which Taichi differentiates itself: `shade_bounce.grad`, run from
-the last bounce to the first, is the reverse sweep. So memory grows with paths times bounces. Each bounce
-keeps what reverse mode needs of a path: the vertex (64 bytes), where its textures are looked up (32, in scenes
-that have any) and beta_k (12); adjoints of beta take turns in two slices. A beta of zero needs no special
-treatment here.
+as one straight-line kernel for each bounce, which Taichi differentiates itself: `shade_bounce.grad`, run
+from the last bounce to the first, is the reverse sweep. So memory grows with paths times bounces. Each bounce
+keeps what reverse mode needs of a path: the vertex (64 bytes), where its textures are looked up (32, in
+scenes that have any) and beta_k (12); adjoints of beta take turns in two slices. A beta of zero needs no
+special treatment here.
 """
 
 from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec4i, vec8f, vec12f, vec16f
@@ -116,9 +116,7 @@ def record(
                     scale = 1.0 / (vertex.pdf * survival)
                     count += 1
                 wi, wl, wo = vertex.wi, vertex.wo_light, vertex.wo
-                vertex_i[i] = ti.Vector(
-                    [vertex.emitter, vertex.material, vertex.light_emitter, vertex.lobe]
-                )
+                vertex_i[i] = ti.Vector([vertex.emitter, vertex.material, vertex.light_emitter, vertex.lobe])
                 vertex_f[i] = vec12f(
                     vertex.emission_weight, vertex.light_weight, scale,
                     wi.x, wi.y, wi.z, wl.x, wl.y, wl.z, wo.x, wo.y, wo.z,
@@ -162,7 +160,8 @@ def shade_bounce(
             scene = SceneView(features, execution, arrays, params=params, base=base)
             v = vertex_f[i]
             vertex = no_vertex()
-            vertex.emitter, vertex.material, vertex.light_emitter, vertex.lobe = ids[0], ids[1], ids[2], ids[3]
+            vertex.emitter, vertex.material = ids[0], ids[1]
+            vertex.light_emitter, vertex.lobe = ids[2], ids[3]
             vertex.emission_weight, vertex.light_weight = v[0], v[1]
             vertex.wi, vertex.wo_light = vec3(v[3], v[4], v[5]), vec3(v[6], v[7], v[8])
             vertex.wo = vec3(v[9], v[10], v[11])

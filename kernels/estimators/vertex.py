@@ -1,7 +1,8 @@
 """One vertex of a path: trace the ray to it, sample a light and the BSDF there, and note the outcome.
 
 Nothing here is differentiated: directions, densities, weights and visibility are constants (detached
-sampling). What a vertex adds, and its derivative, follow from the `Vertex` alone (kernels/estimators/path.py).
+sampling). What a vertex adds, and its derivative, follow from the `Vertex` alone
+(kernels/estimators/shading.py).
 """
 
 from prb.kernels import bvh, light, material
@@ -131,8 +132,10 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
         vertex.v = si.v
 
     if slot >= 0 and depth + 1 < launch.max_depth:
-        u_light = draw(sampler, event, LIGHT)
-        u_bsdf = draw(sampler, event, BSDF)  # fault: same-numbers-at-every-vertex
+        u_light, u_bsdf = (
+            draw(sampler, event, LIGHT),
+            draw(sampler, event, BSDF),
+        )  # fault: same-numbers
         vertex.u_roulette = u_light[3]
         frame_s, frame_t = frame(scene, si.n, si.dp_du)
         vertex.material = si.material

@@ -403,7 +403,7 @@ def turns(scene, names):
 
 
 def least_share(scene, names):
-    """`Launch.min_selection`: not zero where a parameter among those named (None: all) is a weight of a blend."""
+    """`Launch.min_selection`: not zero where a named parameter (None: all) is the weight of a blend."""
     weights = scene.layout.weights
     return material.MIN_SELECTION if weights and (names is None or not weights.isdisjoint(names)) else 0.0
 

@@ -113,11 +113,11 @@ def test_paths_that_are_not_finite_are_counted_and_add_nothing():
 
 
 def test_nothing_is_compiled_for_another_scene_of_the_same_plugins():
-    from prb.kernels.estimators import path
+    from prb.kernels.estimators import launch
 
     scene = box()
     both(scene, spp=1)
-    kernel = path.trace_paths._primal
+    kernel = launch.trace_paths._primal
     compiled = len(kernel.compiled_kernels)
     other = prb.load_dict(
         {

@@ -4,58 +4,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prb.device.arrays import upload
+from prb.device.arrays import upload, uploaded
 from prb.device.layout import lay_out
-from prb.device.scene import _ELEMENTS
-from prb.kernels import bvh, emission, light, view
+from prb.kernels import bvh, emission, light
+from prb.kernels.arrays import SCENE, SceneArrays, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.emitter import REGISTRY
 from prb.kernels.shape import interact
 from prb.kernels.texture import Surface, at_uv
-from prb.kernels.view import WIDTH, SceneView, Stack, vec3f, vec3i, vec4f, vec4i, vec6f, vec8i, vec12f
+from prb.kernels.view import Execution, SceneView, new_stack
 from prb.scene.model import Bsdf, Emitter, Integrator, SceneModel, Shape, Texture
 
-ARRAYS = ("nodes", "children", "packets", "prims", "prim_info", "prim_light", "normals", "uvs", "corners",
-          "shapes", "materials", "bsdfs", "bsdf_data", "textures", "to_uv", "emitters", "emitter_data",
-          "lights", "light_pdf", "env_marginal", "env_conditional", "params")  # fmt: skip
 vec24f = ti.types.vector(24, ti.f32)
 
 
 @ti.kernel
 def _sample(
-    features: ti.template(), sampling: ti.i32, environment: ti.i32,
-    nodes: ti.types.ndarray(view.wide_f32, 2), children: ti.types.ndarray(view.wide_i32, 1),
-    packets: ti.types.ndarray(view.wide_f32, 2), prims: ti.types.ndarray(vec12f, 1),
-    prim_info: ti.types.ndarray(vec3i, 1), prim_light: ti.types.ndarray(ti.i32, 1),
-    normals: ti.types.ndarray(vec3f, 1), uvs: ti.types.ndarray(vec6f, 1), corners: ti.types.ndarray(vec4i, 1),
-    shapes: ti.types.ndarray(vec4i, 1), materials: ti.types.ndarray(vec4i, 1),
-    bsdfs: ti.types.ndarray(ti.i32, 2), bsdf_data: ti.types.ndarray(ti.f32, 2),
-    textures: ti.types.ndarray(vec8i, 1), to_uv: ti.types.ndarray(vec6f, 1),
-    emitters: ti.types.ndarray(vec4i, 1),
-    emitter_data: ti.types.ndarray(vec4f, 1), lights: ti.types.ndarray(vec4i, 1),
-    light_pdf: ti.types.ndarray(vec4f, 1), env_marginal: ti.types.ndarray(ti.f32, 1),
-    env_conditional: ti.types.ndarray(ti.f32, 1), params: ti.types.ndarray(ti.f32, 1),
+    features: ti.template(), sampling: ti.i32, environment: ti.i32, arrays: SceneArrays,
     refs: ti.types.ndarray(vec3f, 1), x: ti.types.ndarray(vec4f, 1), out: ti.types.ndarray(vec24f, 1),
 ):  # fmt: skip
     """x: four random numbers when sampling, else directions whose density is asked for."""
     for i in range(refs.shape[0]):
-        scene = SceneView(
-            nodes, children, packets, prims, prim_info, prim_light, normals, uvs, corners,
-            shapes, materials, bsdfs, bsdf_data, textures, to_uv, emitters, emitter_data, lights, light_pdf,
-            env_marginal, env_conditional, params,
-        )  # fmt: skip
-        stack_node = ti.Vector([0] * features.stack, dt=ti.i32)
-        stack_near = ti.Vector([0.0] * features.stack, dt=ti.f32)
-        lane_t = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        lane_u = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
+        scene = SceneView(features, Execution(), arrays, stack=new_stack(features.stack))
         ref = refs[i]
-        index, s = light.sample(features, scene, ref, ti.select(sampling == 1, x[i], 0.0), x[i][3])
-        sampled = emission.radiance(features, scene, index, at_uv(s.uv)) * s.scale
+        index, s = light.sample(scene, ref, ti.select(sampling == 1, x[i], 0.0), x[i][3])
+        sampled = emission.radiance(scene, index, at_uv(s.uv)) * s.scale
         if sampling == 0:
             s.d = ti.Vector([x[i][0], x[i][1], x[i][2]])
-        slot, t, u, v = bvh.trace(features, scene, stack, ref, s.d, 1e30, 0)
+        slot, t, u, v = bvh.trace(scene, ref, s.d, 1e30, 0)
         found = 0.0
         cosine = 0.0
         entry = -1
@@ -64,21 +40,21 @@ def _sample(
         at = at_uv(s.uv)
         emitter = -1
         if slot >= 0:
-            si = interact(features, scene, slot, t, u, v, ref, s.d)
+            si = interact(scene, slot, t, u, v, ref, s.d)
             cosine = -si.ng.dot(s.d)
-            entry = prim_light[slot]
+            entry = scene.prim_light[slot]
             if entry >= 0:
-                found = light.hit_pdf(features, scene, slot, ref, si.p, si.ng)
+                found = light.hit_pdf(scene, slot, ref, si.p, si.ng)
                 emitter = si.emitter
                 at = Surface(uv=si.uv, slot=slot, u=si.u, v=si.v)
         if environment >= 0:
-            pdf, uv = light.environment(features, scene, environment, s.d, True)
+            pdf, uv = light.environment(scene, environment, s.d, True)
             surroundings = pdf
             if slot < 0:
-                emitter = lights[environment][1]
+                emitter = scene.lights[environment][1]
                 at = at_uv(uv)
         if emitter >= 0:
-            seen = emission.radiance(features, scene, emitter, at)
+            seen = emission.radiance(scene, emitter, at)
         out[i] = vec24f(
             s.d.x, s.d.y, s.d.z, s.distance, s.pdf, s.scale, ti.f32(s.delta), ti.f32(index),
             ti.f32(entry), t, found, cosine, surroundings, s.uv.x, s.uv.y, at.uv.x, at.uv.y,
@@ -128,9 +104,9 @@ class Lights:
         host = {**self.layout.arrays, "params": self.layout.params}
         if len(host["uvs"]) == 0:
             host["uvs"] = np.zeros((len(host["prims"]), 6), np.float32)
-        arrays = [upload(host[name], _ELEMENTS.get(name)) for name in ARRAYS]
+        arrays = SceneArrays(**uploaded(SCENE, host))
         refs = upload(np.broadcast_to(np.asarray(ref, np.float32), (len(x), 3)), vec3f)
-        _sample(self.features, sampling, self.layout.environment, *arrays, refs, upload(x, vec4f), out)
+        _sample(self.features, sampling, self.layout.environment, arrays, refs, upload(x, vec4f), out)
         columns = out.to_numpy().astype(float)
         vectors = [columns[:, a:b] for a, b in ((13, 15), (15, 17), (17, 20), (20, 23))]
         return Found(columns[:, :3], *columns.T[3:13], *vectors)

@@ -1,83 +1,84 @@
-"""Faults to plant into the gradient kernels: each changes a line of a copy of the kernels package, which then
-traces gradients, while pictures are still traced by the right one."""
+"""Faults to plant into the gradient kernels: each changes a tagged line of a copy of the kernels package,
+which then traces gradients, while pictures are still traced by the right one.
+
+A line of the kernels that a fault changes ends in `# fault: TAG`; a tag stands on exactly one line.
+"""
 
 import importlib
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-from prb.kernels.estimators import modes
+from prb.kernels.estimators import launch, modes
 
-KERNELS = Path(path.__file__).parents[1]
+KERNELS = Path(launch.__file__).parents[1]
 
-LIGHT_NUMBERS, BSDF_NUMBERS = (f"uniform4(pixel, sample, 2 * depth + {i}, seed)" for i in (1, 2))
-NUMBERS = f"{LIGHT_NUMBERS}, {BSDF_NUMBERS}"
-
-# name: (file, the right code, the wrong code, what is checked: see `scene_for` in test_check.py)
+# name: (tag, what is replaced in the tagged line, by what, what is checked: see `scene_for` in test_check.py)
 FAULTS = {
     "wrong sign of next-event estimation": (
-        "path.py", "vertex, by_light * direct, dL * by_f", "vertex, -by_light * direct, dL * by_f", "red"),
-    "zero factor dropped": (
-        "path.py", "by_f = ti.select(f == 0, Z,", "by_f = ti.select(f == 0, 0.0,", "black"),
+        "sign-of-next-event-estimation", "= grad_light", "= -grad_light", "red"),
+    "zero factor dropped": ("zero-factor", "sums.Z", "0.0", "black"),
     "dropped cosine": (
-        "material.py", "c_light, c = df_light * (s_light * w), df * (s * w)",
-        "c_light, c = df_light / ti.max(vertex.wo_light.z, 0.1), df * (s * w)", "red"),
-    "MIS weight left out": (
-        "path.py", "by_emitted = dL * attenuation * vertex.emission_weight", "by_emitted = dL * attenuation",
-        "light"),
+        "dropped-cosine", "grad_f_light * (s_light * w)", "grad_f_light / ti.max(vertex.wo_light.z, 0.1)",
+        "red"),
+    "MIS weight left out": ("mis-weight-left-out", " * vertex.emission_weight", "", "light"),
     "MIS weight differentiated": (
-        "path.py", "vertex, by_light * direct, dL * by_f",
-        "vertex, by_light * vertex.light_weight * direct, dL * by_f", "red"),
+        "sign-of-next-event-estimation", "= grad_light", "= vertex.light_weight * grad_light", "red"),
     "next-event estimation of this vertex kept in the rest": (
-        "path.py", "two_sum(R, R_low, -attenuation * E)",
-        "two_sum(R, R_low, -attenuation * emitted * vertex.emission_weight)", "red"),
-    "another pixel's derivative": (
-        "path.py", "image_adjoint[pixel + ti.select(", "image_adjoint[pixel // 2 + ti.select(", "red"),
+        "light-sample-kept-in-the-rest", "-beta * E", "-beta * shading.emitted * vertex.emission_weight",
+        "red"),
+    "another pixel's derivative": ("another-pixels-derivative", "[pixel +", "[pixel // 2 +", "red"),
     "last vertex forgotten": (
-        "path.py", "active = active & is_usable(L) & is_usable(Z)",
-        "active = active & is_usable(L) & is_usable(Z) & (sample % 16 != 0)", "red"),
-    "random number used twice": (
-        "bsdf/diffuse.py", "hemisphere(u[0], u[1])", "hemisphere(u[0], u[0])", "red"),
+        "last-vertex-forgotten", "is_usable(sums.Z)", "is_usable(sums.Z) & (sample % 16 != 0)", "red"),
+    "random number used twice": ("number-used-twice", "(u[0], u[1])", "(u[0], u[0])", "red"),
     "same random numbers at every vertex": (
-        "vertex.py", NUMBERS,
-        "uniform4(pixel, sample, 1, seed), uniform4(pixel, sample, 2, seed)", "red"),
-    "density not divided by": (
-        "path.py", "beta *= ti.select(f == 0, 1.0, f) / vertex.pdf",
-        "beta *= ti.select(f == 0, 1.0, f) / (vertex.pdf + 0.01)", "red"),
-    "texel weights left out": (
-        "texture.py", "part = weights[i] * cotangent", "part = 0.25 * cotangent", "texels"),
+        "same-numbers", "event, LIGHT), draw(sampler, event,",
+        "1, LIGHT), draw(sampler, 1,", "red"),
+    "density not divided by": ("density-not-divided-by", "/ vertex.pdf", "/ (vertex.pdf + 0.01)", "red"),
+    "texel weights left out": ("texel-weights", "weights[i]", "0.25", "texels"),
     "wrong sign of a blend's first weight": (
-        "material.py", "sign = ti.select((code & 1) == 1, -1.0, 1.0)\n                dt",
-        "sign = 1.0\n                dt", "blend"),
+        "sign-of-a-weight", "ti.select((code & 1) == 1, -1.0, 1.0)", "1.0", "blend"),
     "only one of two directions reaches a weight": (
-        "material.py", "dw = s_light * df_light.dot(f_a) + s * df.dot(f_b)",
-        "dw = s_light * df_light.dot(f_a)", "blend"),
+        "weight-by-light-only", " + s * grad_f.dot(f_b)", "", "blend"),
 }  # fmt: skip
 
 
 def planted(name, folder, monkeypatch):
     """Let gradients be traced by kernels with that fault."""
-    file, right, wrong, _ = FAULTS[name]
+    tag, right, wrong, _ = FAULTS[name]
     package = f"faulty_{list(FAULTS).index(name)}"
     copy = folder / package
     shutil.copytree(KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = 0
     for source in copy.rglob("*.py"):
-        source.write_text(source.read_text().replace("prb.kernels", package))
-    text = (copy / file).read_text()
-    assert text.count(right) == 1, f"{file} has changed: adapt the fault {name!r}"
-    (copy / file).write_text(text.replace(right, wrong))
+        lines = source.read_text().replace("prb.kernels", package).split("\n")
+        for i, line in enumerate(lines):
+            if line.endswith(f"# fault: {tag}"):
+                assert line.count(right) == 1, f"{source.name}: adapt the fault {tag}"
+                lines[i], changed = line.replace(right, wrong), changed + 1
+        source.write_text("\n".join(lines))
+    assert changed == 1, f"the tag {tag} stands on {changed} lines"
     monkeypatch.syspath_prepend(folder)
-    faulty = importlib.import_module(f"{package}.path")
+    faulty = importlib.import_module(f"{package}.estimators.launch")
+    arrays = importlib.import_module(f"{package}.arrays")
+    right_kernel = launch.trace_paths
+    packs = {}  # id of an argument -> the same for the faulty kernel, and the argument, which keeps its id
 
-    def trace_paths(features, mode, launch, *arrays):
+    def pack(kind, argument):
+        if id(argument) not in packs:
+            names = getattr(arrays, kind).members
+            values = {name: argument[name] for name in names}
+            packs[id(argument)] = getattr(arrays, kind)(**values), argument
+        return packs[id(argument)][0]
+
+    def trace_paths(features, execution, mode, record, scene, sensor, *outputs):
         if mode != modes.REVERSE:
-            return path.trace_paths(features, mode, launch, *arrays)
-        same = faulty.Launch(**{key: getattr(launch, key) for key in path.Launch.members})
-        return faulty.trace_paths(features, mode, same, *arrays)
+            return right_kernel(features, execution, mode, record, scene, sensor, *outputs)
+        same = faulty.Launch(**{key: getattr(record, key) for key in launch.Launch.members})
+        scene, sensor = pack("SceneArrays", scene), pack("SensorArrays", sensor)
+        return faulty.trace_paths(features, execution, mode, same, scene, sensor, *outputs)
 
-    members = {name: getattr(path, name) for name in ("PRIMAL", "REVERSE", "FORWARD", "Launch")}
-    monkeypatch.setattr("prb.estimators.integrate.path", SimpleNamespace(**members, trace_paths=trace_paths))
+    monkeypatch.setattr(launch, "trace_paths", trace_paths)
 
 
 def forget():

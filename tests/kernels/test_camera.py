@@ -6,12 +6,12 @@ Statistical tests use fixed seeds and ask for a p-value above 1e-4.
 import numpy as np
 import pytest
 
-from prb.device.arrays import upload
+from prb.device.arrays import upload, uploaded
 from prb.device.camera import TABLE, camera_buffer, filter_tables
+from prb.kernels.arrays import SENSOR, SensorArrays, vec2f, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.camera import sample_ray
-from prb.kernels.estimators.path import Launch
-from prb.kernels.view import vec2f, vec3f, vec4f
+from prb.kernels.estimators.launch import Launch
 from prb.scene import load_model_dict
 from prb.scene.model import Film, Sensor
 
@@ -20,13 +20,13 @@ P_MIN = 1e-4
 
 @ti.kernel
 def _rays(
-    launch: Launch, camera: ti.types.ndarray(ti.f32, 1), inverse_cdf: ti.types.ndarray(ti.f32, 1),
-    quantiles: ti.types.ndarray(vec2f, 1), pixels: ti.types.ndarray(vec2f, 1), u: ti.types.ndarray(vec4f, 1),
+    launch: Launch, sensor: SensorArrays,
+    pixels: ti.types.ndarray(vec2f, 1), u: ti.types.ndarray(vec4f, 1),
     o: ti.types.ndarray(vec3f, 1), d: ti.types.ndarray(vec3f, 1), t_max: ti.types.ndarray(ti.f32, 1),
 ):  # fmt: skip
     for i in range(u.shape[0]):
         column, row = ti.i32(pixels[i][0]), ti.i32(pixels[i][1])
-        o[i], d[i], t_max[i] = sample_ray(camera, inverse_cdf, quantiles, launch, column, row, u[i])
+        o[i], d[i], t_max[i] = sample_ray(sensor, launch, column, row, u[i])
 
 
 def sensor(to_world=None, x_fov=50.0, near=0.5, far=20.0, camera=None, **film):
@@ -48,8 +48,9 @@ def rays(sensor, pixels, u):
     pixels = np.broadcast_to(np.asarray(pixels, np.float32), (n, 2))
     o, d = (upload(np.zeros((n, 3), np.float32), vec3f) for _ in range(2))
     t_max = upload(np.zeros(n, np.float32))
-    _rays(launch, upload(camera_buffer(sensor)), upload(inverse_cdf), upload(quantiles, vec2f),
-          upload(pixels, vec2f), upload(u, vec4f), o, d, t_max)  # fmt: skip
+    host = {"camera": camera_buffer(sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
+    _rays(launch, SensorArrays(**uploaded(SENSOR, host)), upload(pixels, vec2f),
+          upload(u, vec4f), o, d, t_max)  # fmt: skip
     return o.to_numpy().astype(float), d.to_numpy().astype(float), t_max.to_numpy().astype(float)
 
 

@@ -7,50 +7,30 @@ import numpy as np
 import pytest
 
 from prb.device import primitives
-from prb.device.arrays import upload
+from prb.device.arrays import upload, uploaded
 from prb.device.layout import lay_out
 from prb.errors import SceneError
 from prb.kernels import bvh
+from prb.kernels.arrays import SCENE, SceneArrays, vec3f
 from prb.kernels.backend import ti
 from prb.kernels.shape import interact
-from prb.kernels.view import WIDTH, Stack, vec3f, vec3i, vec4i, vec6f, vec12f, wide_f32, wide_i32
+from prb.kernels.view import Execution, SceneView, new_stack
 from prb.scene import load_model_dict
 
 vec16f = ti.types.vector(16, ti.f32)
 
 
-class Surfaces:
-    """What `trace` and `interact` need of a SceneView."""
-
-    _data_oriented = True
-    _is_wrapped_kernel = True
-
-    def __init__(self, nodes, children, packets, prims, prim_info, normals, uvs, shapes):
-        self.nodes, self.children, self.packets, self.prims = nodes, children, packets, prims
-        self.prim_info, self.normals, self.uvs, self.shapes = prim_info, normals, uvs, shapes
-
-
 @ti.kernel
 def _interact(
-    features: ti.template(),
-    nodes: ti.types.ndarray(wide_f32, 2), children: ti.types.ndarray(wide_i32, 1),
-    packets: ti.types.ndarray(wide_f32, 2), prims: ti.types.ndarray(vec12f, 1),
-    prim_info: ti.types.ndarray(vec3i, 1), normals: ti.types.ndarray(vec3f, 1),
-    uvs: ti.types.ndarray(vec6f, 1), shapes: ti.types.ndarray(vec4i, 1),
+    features: ti.template(), arrays: SceneArrays,
     o: ti.types.ndarray(vec3f, 1), d: ti.types.ndarray(vec3f, 1), out: ti.types.ndarray(vec16f, 1),
 ):  # fmt: skip
     for i in range(o.shape[0]):
-        scene = Surfaces(nodes, children, packets, prims, prim_info, normals, uvs, shapes)
-        stack_node = ti.Vector([0] * features.stack, dt=ti.i32)
-        stack_near = ti.Vector([0.0] * features.stack, dt=ti.f32)
-        lane_t = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        lane_u = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
-        slot, t, u, v = bvh.trace(features, scene, stack, o[i], d[i], bvh.MISS, 0)
+        scene = SceneView(features, Execution(), arrays, stack=new_stack(features.stack))
+        slot, t, u, v = bvh.trace(scene, o[i], d[i], bvh.MISS, 0)
         row = vec16f(0.0)
         if slot >= 0:
-            si = interact(features, scene, slot, t, u, v, o[i], d[i])
+            si = interact(scene, slot, t, u, v, o[i], d[i])
             row[0] = t
             for k in ti.static(range(3)):
                 row[1 + k] = si.p[k]
@@ -76,14 +56,9 @@ def ours(shapes, o, d):
     slots = np.zeros((len(a["prims"]), 6), np.float32)
     for slot, record in enumerate(a["prims"]):
         slots[slot] = np.ravel(at.get((a["prim_info"][slot, 1], record.tobytes()), np.zeros(6)))
-    normals = a["normals"] if len(a["normals"]) else np.zeros((1, 3), np.float32)
     out = upload(np.zeros((len(o), 16), np.float32), vec16f)
-    _interact(
-        features, upload(a["nodes"], wide_f32), upload(a["children"], wide_i32),
-        upload(a["packets"], wide_f32), upload(a["prims"], vec12f), upload(a["prim_info"], vec3i),
-        upload(normals, vec3f), upload(slots, vec6f), upload(a["shapes"], vec4i),
-        upload(np.float32(o), vec3f), upload(np.float32(d), vec3f), out,
-    )  # fmt: skip
+    arrays = SceneArrays(**uploaded(SCENE, {**a, "uvs": slots, "params": layout.params}))
+    _interact(features, arrays, upload(np.float32(o), vec3f), upload(np.float32(d), vec3f), out)
     return np.split(out.to_numpy().astype(float)[:, :15], [1, 4, 7, 10, 12], axis=1)
 
 

@@ -10,11 +10,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from prb.device.arrays import upload
+from prb.device.arrays import upload, uploaded
 from prb.device.layout import lay_out
 from prb.kernels import bvh
+from prb.kernels.arrays import SCENE, WIDTH, SceneArrays, vec3f
 from prb.kernels.backend import ti
-from prb.kernels.view import CYLINDER, DISK_LIMIT, SPHERE, WIDTH, Stack, vec3f, wide_f32, wide_i32
+from prb.kernels.view import CYLINDER, DISK_LIMIT, SPHERE, Execution, SceneView, new_stack
 from prb.scene.model import Bsdf, Emitter, Integrator, SceneModel, Shape, Texture
 
 FAR = 1e30
@@ -22,33 +23,15 @@ GREY = Bsdf("grey", "diffuse", {"reflectance": Texture("grey", "rgb", np.full(3,
 RAYS = 4000
 
 
-class Hierarchy:
-    """What `trace` needs of a SceneView."""
-
-    _data_oriented = True
-    _is_wrapped_kernel = True
-
-    def __init__(self, nodes, children, packets):
-        self.nodes, self.children, self.packets = nodes, children, packets
-
-
 @ti.kernel
 def _trace(
-    features: ti.template(), any_hit: ti.i32,
-    nodes: ti.types.ndarray(wide_f32, 2), children: ti.types.ndarray(wide_i32, 1),
-    packets: ti.types.ndarray(wide_f32, 2),
+    features: ti.template(), any_hit: ti.i32, arrays: SceneArrays,
     o: ti.types.ndarray(vec3f, 1), d: ti.types.ndarray(vec3f, 1), t_max: ti.types.ndarray(ti.f32, 1),
     slots: ti.types.ndarray(ti.i32, 1), out: ti.types.ndarray(vec3f, 1),
 ):  # fmt: skip
     for i in range(o.shape[0]):
-        scene = Hierarchy(nodes, children, packets)
-        stack_node = ti.Vector([0] * features.stack, dt=ti.i32)
-        stack_near = ti.Vector([0.0] * features.stack, dt=ti.f32)
-        lane_t = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        lane_u = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        lane_v = ti.Vector([0.0] * WIDTH, dt=ti.f32)
-        stack = Stack(stack_node, stack_near, lane_t, lane_u, lane_v)
-        slot, t, u, v = bvh.trace(features, scene, stack, o[i], d[i], t_max[i], any_hit)
+        scene = SceneView(features, Execution(), arrays, stack=new_stack(features.stack))
+        slot, t, u, v = bvh.trace(scene, o[i], d[i], t_max[i], any_hit)
         slots[i] = slot
         out[i] = vec3f(t, u, v)
 
@@ -79,9 +62,9 @@ class Traced:
         arrays = self.layout.arrays
         n = len(o)
         slots, out = upload(np.zeros(n, np.int32)), upload(np.zeros((n, 3), np.float32), vec3f)
+        host = {**arrays, "params": self.layout.params}
         _trace(
-            self.features, any_hit, upload(arrays["nodes"], wide_f32), upload(arrays["children"], wide_i32),
-            upload(arrays["packets"], wide_f32), upload(o.astype(np.float32), vec3f),
+            self.features, any_hit, SceneArrays(**uploaded(SCENE, host)), upload(o.astype(np.float32), vec3f),
             upload(d.astype(np.float32), vec3f), upload(np.broadcast_to(np.float32(t_max), n)), slots, out,
         )  # fmt: skip
         slot, (t, u, v) = slots.to_numpy(), out.to_numpy().T.astype(float)

@@ -212,9 +212,9 @@ def test_full_disk_keeps_the_last_checkpoint(targets, tmp_path):
 
 
 def test_nothing_is_compiled_for_another_view(targets):
-    from prb.kernels.estimators import path
+    from prb.kernels.estimators import launch
 
-    kernel = path.trace_paths._primal
+    kernel = launch.trace_paths._primal
     optimize(forgetful(), WALL, targets[:1], iterations=1, spp=2, sensors=[0])
     compiled = len(kernel.compiled_kernels)
     optimize(forgetful(), WALL, targets, iterations=3, spp=2, views_per_iteration=2)

@@ -91,13 +91,13 @@ def test_a_sensor_that_is_not_there(scene, sensor):
 
 
 def test_nothing_is_compiled_for_another_sensor(scene):
-    from prb.kernels.estimators import path, tape
+    from prb.kernels.estimators import launch, tape
 
     weight = np.ones(scene.image_shape)
     prb.render(scene, spp=1)
     for adjoint in (prb.ReplayAdjoint(), prb.TapeAdjoint()):
         prb.render_backward(scene, weight, spp=1, adjoint=adjoint)
-    kernels = [k._primal for k in (path.trace_paths, tape.begin, tape.record, tape.shade)]
+    kernels = [k._primal for k in (launch.trace_paths, tape.begin, tape.record, tape.shade_bounce)]
     compiled = [len(k.compiled_kernels) for k in kernels]
     for name in ("lens", "flat"):
         view = scene.view(name)
