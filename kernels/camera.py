@@ -45,9 +45,10 @@ def sample_ray(sensor: ti.template(), launch, column, row, u):
     """
     qx = sensor.quantiles[column]
     qy = sensor.quantiles[launch.width + row]
-    cdf = sensor.inverse_cdf
-    x = ti.f32(launch.crop_x + column) + 0.5 + filter_offset(cdf, qx[0] + u[0] * (qx[1] - qx[0]))
-    y = ti.f32(launch.crop_y + row) + 0.5 + filter_offset(cdf, qy[0] + u[1] * (qy[1] - qy[0]))
+    offset_x = filter_offset(sensor.inverse_cdf, qx[0] + u[0] * (qx[1] - qx[0]))
+    offset_y = filter_offset(sensor.inverse_cdf, qy[0] + u[1] * (qy[1] - qy[0]))
+    x = ti.f32(launch.crop_x + column) + 0.5 + offset_x
+    y = ti.f32(launch.crop_y + row) + 0.5 + offset_y
     lens = vec2(0.0, 0.0)
     if sensor.camera[LENS] > 0:
         lens = square_to_disk(u[2], u[3])

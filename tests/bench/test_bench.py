@@ -80,7 +80,7 @@ def test_slope_needs_two_abscissae():
 def test_peak_is_that_of_the_process_and_not_of_its_parent():
     """A process that allocates and frees a known amount, started by one that holds more than that."""
     held = np.ones(400 * 2**20, np.uint8)
-    code = "import sys, json; from prb.bench import peak_mib; before = peak_mib();"
+    code = "import sys, json; from prb.bench.suite import peak_mib; before = peak_mib();"
     code += "x = bytearray(b'1') * (int(sys.argv[1]) * 2**20); del x; print(json.dumps([before, peak_mib()]))"
 
     def growth(mib):
@@ -372,5 +372,5 @@ def test_benchmark_scenes_load():
     finally:
         sys.path.pop(0)
     made = benchmark_scenes.SCENES
-    assert len(prb.params.slots(prb.load_dict(made["tiles"]()))) > 256
+    assert len(prb.device.params.slots(prb.load_dict(made["tiles"]()))) > 256
     assert prb.load_dict(made["furnace"](max_depth=3)).model.integrator.max_depth == 3

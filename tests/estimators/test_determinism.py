@@ -80,7 +80,7 @@ def test_same_bits_run_after_run(name):
 def test_same_bits_for_any_number_of_threads():
     order = [f"{name} {threads}" for name in SCENES for threads in (1, 2)]
     arguments = " ".join(order).split()
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1]), *arguments]
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), *arguments]
     run = subprocess.run(command, env={**os.environ, "PRB_ARCH": "cpu"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     lines = run.stdout.split("\n")[: len(order)]

@@ -198,7 +198,7 @@ def test_vulkan_gives_the_gradient_and_the_picture_of_the_cpu():
         "w = np.full(s.image_shape, 1 / np.prod(s.image_shape))\n"
         "found = list(prb.render_backward(s, w, spp=1).values())\n"
         "found += [prb.render(s, spp=1), prb.render(s, spp=5)]\n"
-        "from prb import runtime; assert runtime.arch() == sys.argv[1]\n"
+        "from prb.device import runtime; assert runtime.arch() == sys.argv[1]\n"
         "print(repr(np.concatenate([x.ravel() for x in found]).tolist()))"
     )
     results = []

@@ -17,6 +17,8 @@ from prb.scene.model import Bsdf, Emitter, Integrator, SceneModel, Shape, Textur
 
 vec24f = ti.types.vector(24, ti.f32)
 
+EXECUTION = Execution()
+
 
 @ti.kernel
 def _sample(
@@ -25,7 +27,7 @@ def _sample(
 ):  # fmt: skip
     """x: four random numbers when sampling, else directions whose density is asked for."""
     for i in range(refs.shape[0]):
-        scene = SceneView(features, Execution(), arrays, stack=new_stack(features.stack))
+        scene = SceneView(features, EXECUTION, arrays, stack=new_stack(features.stack))
         ref = refs[i]
         index, s = light.sample(scene, ref, ti.select(sampling == 1, x[i], 0.0), x[i][3])
         sampled = emission.radiance(scene, index, at_uv(s.uv)) * s.scale

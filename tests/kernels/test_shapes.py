@@ -19,6 +19,8 @@ from prb.scene import load_model_dict
 
 vec16f = ti.types.vector(16, ti.f32)
 
+EXECUTION = Execution()
+
 
 @ti.kernel
 def _interact(
@@ -26,7 +28,7 @@ def _interact(
     o: ti.types.ndarray(vec3f, 1), d: ti.types.ndarray(vec3f, 1), out: ti.types.ndarray(vec16f, 1),
 ):  # fmt: skip
     for i in range(o.shape[0]):
-        scene = SceneView(features, Execution(), arrays, stack=new_stack(features.stack))
+        scene = SceneView(features, EXECUTION, arrays, stack=new_stack(features.stack))
         slot, t, u, v = bvh.trace(scene, o[i], d[i], bvh.MISS, 0)
         row = vec16f(0.0)
         if slot >= 0:

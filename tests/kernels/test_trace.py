@@ -22,6 +22,8 @@ FAR = 1e30
 GREY = Bsdf("grey", "diffuse", {"reflectance": Texture("grey", "rgb", np.full(3, 0.5, np.float32))})
 RAYS = 4000
 
+EXECUTION = Execution()
+
 
 @ti.kernel
 def _trace(
@@ -30,7 +32,7 @@ def _trace(
     slots: ti.types.ndarray(ti.i32, 1), out: ti.types.ndarray(vec3f, 1),
 ):  # fmt: skip
     for i in range(o.shape[0]):
-        scene = SceneView(features, Execution(), arrays, stack=new_stack(features.stack))
+        scene = SceneView(features, EXECUTION, arrays, stack=new_stack(features.stack))
         slot, t, u, v = bvh.trace(scene, o[i], d[i], t_max[i], any_hit)
         slots[i] = slot
         out[i] = vec3f(t, u, v)
