@@ -1,9 +1,18 @@
-"""What the host computes for the camera and the film: the affine form of its rays, tabulated filters."""
+"""What the host computes for the camera and the film: the affine form of its rays, tabulated filters, and the
+camera's parameters."""
+
+from dataclasses import replace
 
 import numpy as np
 
+from prb.device.dependents import Dependent
+from prb.device.parameters import CAMERA_NUMBER, CAMERA_TRANSFORM
+from prb.errors import ParameterError
 from prb.kernels.camera import CAMERA_SIZE, DIRECTION, FAR, LENS, NEAR, START
+from prb.scene.plugins.sensors import is_rigid, resized
 
+WHY_NOT = "it moves the camera's rays, which are held fixed"
+TINY = np.finfo(np.float32).tiny
 TABLE = 4096  # intervals of the inverse cumulative distribution
 FINE = 1 << 16
 
@@ -74,3 +83,73 @@ def filter_tables(film):
             np.stack([np.interp(-centre, inverse, steps), np.interp(size - centre, inverse, steps)], axis=1)
         )
     return inverse.astype(np.float32), np.concatenate(quantiles).astype(np.float32)
+
+
+class Camera(Dependent):
+    """A sensor as it is now: that of the model, with the numbers that the parameters have, and with the film
+    that it was given since. Its arrays on the device are the sensor's own, made by `camera_buffer`."""
+
+    arrays = ("camera",)
+
+    def __init__(self, sensor, parameters):
+        """sensor: the model's, which stays as it is. parameters: attribute of the sensor -> record."""
+        super().__init__(parameters.values())
+        self._parameters = parameters
+        self.sensor = replace(sensor, film=replace(sensor.film))
+
+    def compute(self, inputs, arrays):
+        numbers = {
+            key: array if array.shape else float(array)
+            for key, array in zip(self._parameters, inputs, strict=True)
+        }
+        if numbers.get("x_fov", self.sensor.x_fov) != self.sensor.x_fov:
+            numbers["fov"] = numbers["x_fov"], "x"  # what a film of another size goes by from now on
+        self.sensor = replace(self.sensor, **numbers)
+
+    def resize(self, width, height, values):
+        """Give the film another size; the field of view stays along its axis, so `x_fov` may change."""
+        self.sensor = resized(self.sensor, width, height)
+        if "x_fov" in self._parameters:
+            values[self._parameters["x_fov"]] = self.sensor.x_fov
+            self.update(values, {})
+
+
+def add_camera(sensor, builder):
+    """Add a sensor's parameters: attribute -> number of the parameter."""
+    name = sensor.name
+    if sensor.kind == "orthographic":
+        check, ranges = _check_affine, {}
+    else:
+        check, ranges = _check_rigid, {"x_fov": (1e-3, 179.999)}
+    ranges |= {"near_clip": (TINY, np.inf), "far_clip": (TINY, np.inf)}
+    if sensor.kind == "perspective":
+        ranges |= {f"principal_point_offset_{axis}": (-100.0, 100.0) for axis in "xy"}
+    if sensor.kind == "thinlens":
+        ranges |= {"aperture_radius": (0.0, np.inf), "focus_distance": (TINY, np.inf)}
+    to_world = np.asarray(sensor.to_world, float)
+    found = {
+        "to_world": builder.add(f"{name}.to_world", CAMERA_TRANSFORM, to_world, why_not=WHY_NOT, check=check)
+    }
+    for key, (low, high) in ranges.items():
+        below = f"{name}.far_clip" if key == "near_clip" else ""
+        fields = dict(low=low, high=high, why_not=WHY_NOT, below=below)
+        found[key] = builder.add(f"{name}.{key}", CAMERA_NUMBER, float(getattr(sensor, key)), **fields)
+    return found
+
+
+def _check_affine(name, matrix):
+    """Raise ParameterError for a matrix that cannot place an orthographic camera; it may scale, which is the
+    size of the picture."""
+    scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    if not _is_affine(matrix) or scales[2] <= 1e-9 * scales[0]:
+        raise ParameterError(f"{name}: the transform must be affine and invertible")
+
+
+def _check_rigid(name, matrix):
+    """Raise ParameterError for a matrix that cannot place another camera."""
+    if not _is_affine(matrix) or not is_rigid(matrix):
+        raise ParameterError(f"{name}: a camera's transform may only rotate and translate")
+
+
+def _is_affine(matrix):
+    return np.allclose(matrix[3], [0, 0, 0, 1])

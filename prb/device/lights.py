@@ -1,9 +1,11 @@
-"""The lights of a scene as tables: their numbers, how likely each is chosen, and how an environment map is
+"""What next-event estimation samples from: how likely each light is chosen, and how an environment map is
 sampled. NumPy only."""
 
 import numpy as np
 
 from prb.device import primitives
+from prb.device.dependents import Dependent
+from prb.device.emitters import projector_tangents
 from prb.errors import SceneError
 from prb.kernels.emitter import ENVIRONMENTS
 from prb.kernels.emitter.envmap import SPAN
@@ -13,40 +15,6 @@ UNIFORM = 0.02  # part of an environment map's samples that ignores its texels
 TOLERANCE = 0.05  # change of a distribution, in total variation, that its tables follow
 
 EVEN = 2 / 3  # of the probability, what is shared out evenly: power says little of who sees which light
-
-
-def data_rows(light):
-    """What the kernels must know of a light besides its textures: rows of `emitter_data`, four numbers each.
-
-    kernels/emitter says in each light's file what they are.
-    """
-    if light.kind == "point":
-        return [[*light.position, 0.0]]
-    if light.kind == "directional":
-        return [[*light.direction, 0.0]]
-    if light.kind not in ("spot", "projector", "envmap"):
-        return []
-    if light.kind == "envmap":
-        height, width = light.textures["data"].value.shape[:2]
-        extra = [width, height, 0.0]
-    elif light.kind == "spot":
-        cutoff, beam = np.radians([light.constants["cutoff_angle"], light.constants["beam_width"]])
-        cot = 1 / np.tan(cutoff) if cutoff < 0.5 * np.pi else 0.0
-        extra = [cutoff, 1 / max(cutoff - beam, 1e-6), cot]
-    else:
-        tan_x, tan_y = _projector_tangents(light)
-        extra = [1 / tan_x, 1 / tan_y, 0.0]
-    to_local = np.linalg.inv(light.to_world[:3, :3])
-    position = [] if light.kind == "envmap" else [[*light.to_world[:3, 3], 0.0]]
-    return position + [[*row, number] for row, number in zip(to_local, extra, strict=True)]
-
-
-def _projector_tangents(light):
-    """Tangents of half the horizontal and of half the vertical field of view."""
-    picture = light.textures["irradiance"]
-    height, width = picture.value.shape[:2] if picture.kind == "bitmap" else (1, 1)
-    tan_x = np.tan(np.radians(0.5 * light.constants["x_fov"]))
-    return tan_x, tan_x * height / width
 
 
 def environment_tables(image):
@@ -88,21 +56,23 @@ def _searchable(chance):
     return np.concatenate([cdf.ravel(), guide.ravel()])
 
 
-class LightTable:
-    """What next-event estimation chooses from, as SceneView describes it, with each primitive's entry.
+class LightEntries:
+    """What next-event estimation chooses from: for each light that is no surface one entry, and one for each
+    primitive of a surface that emits.
 
-    EVEN of the probability is shared out evenly over the lights, so that one whose radiance is zero but
-    differentiated is still sampled, the rest in proportion to power; within a surface, to area.
-
-    prim_light: each primitive's entry, or -1, int32 (primitives,). environment: the entry of the
-    environment, or -1.
+    count: of the entries. prim_light: each primitive's entry, or -1, int32 (primitives,). environment: the
+    entry of the environment, or -1. lights: the emitters, in the order of their first entries. unit_power:
+    each light's power where its radiometric quantity is 1. light_of: number of each entry's light; share: the
+    part of the light's power that the entry has.
     """
 
-    def __init__(self, model, tables, kinds, corners, owner, lower, upper, slot_of):
-        """tables: numbers the emitters. The rest: kind, corners, shape, bounds and slot of each primitive."""
-        area = primitives.areas(kinds, corners)
-        radius = 0.5 * np.linalg.norm(np.ptp(np.concatenate([lower, upper]), axis=0)) if len(kinds) else 1.0
-        entries = []  # (primitives or None, emitter, power for a radiometric quantity of 1)
+    def __init__(self, model, emitters, geometry):
+        """emitters: the `EmitterTable`. geometry: the `Geometry`."""
+        kinds, owner, slot_of = geometry.kinds, geometry.owner, geometry.slot_of
+        area = primitives.areas(kinds, geometry.corners)
+        bounds = np.concatenate([geometry.lower, geometry.upper])
+        radius = 0.5 * np.linalg.norm(np.ptp(bounds, axis=0)) if len(kinds) else 1.0
+        found = []  # (primitives or None, emitter, power for a radiometric quantity of 1)
         for i, shape in enumerate(model.shapes):
             if shape.emitter is not None:
                 own = np.flatnonzero((owner == i) & (area > 0))
@@ -110,93 +80,109 @@ class LightTable:
                     raise SceneError(
                         f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter"
                     )
-                entries.append((own, shape.emitter, np.pi * area[own].sum()))
-        entries += [(None, light, _power(light, radius)) for light in model.emitters]
+                found.append((own, shape.emitter, np.pi * area[own].sum()))
+        found += [(None, light, _power(light, radius)) for light in model.emitters]
+        self.lights = [light for _, light, _ in found]
+        self.unit_power = np.array([power for *_, power in found], float)
         self.prim_light = np.full(len(kinds), -1, np.int32)
         self.environment = -1
-        self._lights = [e[1] for e in entries]
-        self._factors = np.array([e[2] for e in entries], float)
-        self._weights = np.array([e[1].sampling_weight for e in entries], float)
-        if entries and self._weights.sum() == 0:
-            name = entries[0][1].name
-            raise SceneError(f"{name}.sampling_weight: no light has a weight above 0; raise one")
         slots, numbers, areas, share, light_of = [], [], [], [], []
-        first = 0
-        for number, (own, light, _) in enumerate(entries):
+        self.count = 0
+        for number, (own, light, _) in enumerate(found):
             n = 1 if own is None else len(own)
             slots.append(np.array([-1]) if own is None else slot_of[own])
-            numbers.append(np.full(n, tables.emitter(light)))
+            numbers.append(np.full(n, emitters.number(light)))
             areas.append(np.zeros(1) if own is None else area[own])
             share.append(np.ones(1) if own is None else area[own] / area[own].sum())
             light_of.append(np.full(n, number))
             if own is not None:
-                self.prim_light[own] = first + np.arange(n)
+                self.prim_light[own] = self.count + np.arange(n)
             elif light.kind in ENVIRONMENTS:
-                self.environment = first
-            first += n
-        self._arrays = {
-            "lights": np.zeros((max(first, 1), 4), np.int32),
-            "light_pdf": np.zeros((max(first, 1), 4), np.float32),
-            "env_marginal": np.zeros(1, np.float32),
-            "env_conditional": np.zeros(1, np.float32),
-        }
-        self._arrays["lights"][:, 0] = np.concatenate(slots) if entries else -1
-        self._chance = self._texels = None  # what the tables were made from
-        if entries:
-            self._arrays["lights"][:, 1] = np.concatenate(numbers)
-            self._arrays["light_pdf"][:, 2] = np.concatenate(areas)
-            self._share, self._light_of = np.concatenate(share), np.concatenate(light_of)
-            self._make(lambda texture: texture.value, 0.0)
+                self.environment = self.count
+            self.count += n
+        self._columns = slots, numbers, areas
+        if found:
+            self.share, self.light_of = np.concatenate(share), np.concatenate(light_of)
 
     def arrays(self):
-        """`lights`, `light_pdf`, `env_marginal` and `env_conditional`. `refresh` changes them in place."""
-        return self._arrays
+        """`lights` and `light_pdf` without what `LightTable` fills in, and no tables of an environment map
+        yet."""
+        rows = np.zeros((max(self.count, 1), 4), np.int32)
+        pdf = np.zeros((max(self.count, 1), 4), np.float32)
+        rows[:, 0] = -1
+        if self.count:
+            slots, numbers, areas = map(np.concatenate, self._columns)
+            rows[:, 0], rows[:, 1], pdf[:, 2] = slots, numbers, areas
+        none = np.zeros(1, np.float32)
+        return {"lights": rows, "light_pdf": pdf, "env_marginal": none, "env_conditional": none.copy()}
 
-    def refresh(self, layout, values, tolerance=TOLERANCE):
-        """Let the tables follow the parameters. Returns the names of the arrays that have changed.
+    def dependents(self, record_of):
+        """The tables that follow the parameters. record_of: a texture's record."""
+        if not self.lights:
+            return []
+        maps = [record_of(light.textures["data"]) for light in self.lights if light.kind == "envmap"]
+        return [LightTable(self, record_of), *map(EnvironmentTable, maps)]
 
-        layout, values: the scene's layout and its flat parameter buffer. The tables only decide where samples
-        go, so they stay as they are, with the same random numbers for nearly equal scenes, until what they
-        are made from has changed by more than `tolerance` in total variation.
-        """
-        if not self._lights:
-            return set()
-        offset = {id(t): at for t, at in zip(layout.textures, layout.offsets, strict=True)}
 
-        def value_of(texture):
-            at = offset.get(id(texture))
-            size = np.size(texture.value)
-            return texture.value if at is None else values[at : at + size].reshape(np.shape(texture.value))
+class _Table(Dependent):
+    """Tables only decide where samples go, so they stay as they are, with the same random numbers for nearly
+    equal scenes, until what they are made from has changed by more than TOLERANCE in total variation."""
 
-        return self._make(value_of, tolerance)
+    tables = True
 
-    def _make(self, value_of, tolerance):
-        changed = set()
-        means = [np.prod([_mean(t, value_of) for t in e.textures.values()]) for e in self._lights]
-        power = self._factors * means
+    def differ(self, new, old):
+        return _variation(new[0], old[0]) > TOLERANCE
+
+
+class LightTable(_Table):
+    """How likely each entry is chosen, as an alias table.
+
+    EVEN of the probability is shared out evenly over the lights, so that one whose radiance is zero but
+    differentiated is still sampled, the rest in proportion to power; within a surface, to area.
+    """
+
+    arrays = ("lights", "light_pdf")
+
+    def __init__(self, entries, record_of):
+        self._entries = entries
+        self._factors = [
+            [_records(texture, record_of) for texture in light.textures.values()] for light in entries.lights
+        ]
+        super().__init__(dict.fromkeys(_flat(self._factors)))
+        self._weights = np.array([light.sampling_weight for light in entries.lights], float)
+        if self._weights.sum() == 0:
+            name = entries.lights[0].name
+            raise SceneError(f"{name}.sampling_weight: no light has a weight above 0; raise one")
+
+    def inputs(self, values):
+        """The probability of each light."""
+        means = [np.prod([_mean(factor, values) for factor in factors]) for factors in self._factors]
+        power = self._entries.unit_power * means
         chance = self._weights / self._weights.sum()
         if (self._weights * power).sum() > 0:
             chance = EVEN * chance + (1 - EVEN) * self._weights * power / (self._weights * power).sum()
-        if self._chance is None or 0.5 * np.abs(chance - self._chance).sum() > tolerance:
-            self._chance = chance
-            probability = chance[self._light_of] * self._share
-            threshold, alias = alias_table(probability)
-            self._arrays["lights"][:, 2] = alias
-            self._arrays["light_pdf"][:, :2] = np.stack([threshold, probability], axis=1)
-            changed |= {"lights", "light_pdf"}
-        changing = ("env_marginal", "env_conditional")
-        for light in self._lights:
-            if light.kind == "envmap":
-                texels = value_of(light.textures["data"])
-                if self._texels is None or _variation(texels, self._texels) > tolerance:
-                    self._texels = np.array(texels)
-                    for name, table in zip(changing, environment_tables(texels), strict=True):
-                        if self._arrays[name].shape == table.shape:
-                            self._arrays[name][...] = table  # others hold it, too
-                        else:
-                            self._arrays[name] = table
-                    changed.update(changing)
-        return changed
+        return [chance]
+
+    def differ(self, new, old):
+        return 0.5 * np.abs(new[0] - old[0]).sum() > TOLERANCE
+
+    def compute(self, inputs, arrays):
+        probability = inputs[0][self._entries.light_of] * self._entries.share
+        threshold, alias = alias_table(probability)
+        arrays["lights"][:, 2] = alias
+        arrays["light_pdf"][:, :2] = np.stack([threshold, probability], axis=1)
+
+
+class EnvironmentTable(_Table):
+    """The distribution that an environment map is sampled from, made from its texels."""
+
+    arrays = ("env_marginal", "env_conditional")
+
+    def __init__(self, texels):
+        super().__init__([texels])
+
+    def compute(self, inputs, arrays):
+        arrays.update(zip(self.arrays, environment_tables(inputs[0]), strict=True))
 
 
 def _power(light, radius):
@@ -210,17 +196,25 @@ def _power(light, radius):
         slope = (np.sin(cutoff) - np.sin(beam)) / (cutoff - beam) if cutoff > beam else np.cos(cutoff)
         return 2 * np.pi * (1 - slope)
     if light.kind == "projector":
-        tan_x, tan_y = _projector_tangents(light)
+        tan_x, tan_y = projector_tangents(light)
         return 4 * np.pi * tan_x * tan_y
     return 4 * np.pi
 
 
-def _mean(texture, value_of):
-    """Mean luminance of a texture."""
-    children = getattr(texture, "children", ())
-    if children:
-        return np.mean([_mean(child, value_of) for child in children])
-    value = np.asarray(value_of(texture))
+def _records(texture, record_of):
+    """A texture's record; for one with children, a list of theirs."""
+    return [_records(child, record_of) for child in texture.children] or record_of(texture)
+
+
+def _flat(nested):
+    return [record for x in nested for record in _flat(x)] if isinstance(nested, list) else [nested]
+
+
+def _mean(records, values):
+    """Mean luminance of a texture. records: its own, or a list of its children's."""
+    if isinstance(records, list):
+        return np.mean([_mean(child, values) for child in records])
+    value = values[records]
     grey = value @ np.asarray(LUMINANCE, value.dtype) if value.ndim and value.shape[-1] == 3 else value
     return float(np.mean(grey, dtype=float))
 

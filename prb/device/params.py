@@ -3,14 +3,11 @@
 import difflib
 import fnmatch
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 
 import numpy as np
 from tabulate import tabulate
 
 from prb.errors import NotFiniteError, ParameterError
-from prb.recover.optimizers import Optimizer
-from prb.scene.plugins.sensors import is_rigid
 
 ALIASES = {
     "albedo": ("*.reflectance.*", "*.diffuse_reflectance.*", "*.base_color.*", "*.albedo.*"),
@@ -19,36 +16,9 @@ LISTED = 24  # names in a message
 SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summarised
 
 
-@dataclass(frozen=True)
-class Slot:
-    """Where a parameter lies in the flat buffer."""
-
-    offset: int
-    shape: tuple[int, ...]
-    low: float
-    high: float
-    differentiable: bool
-
-    @property
-    def size(self):
-        return int(np.prod(self.shape, dtype=int))
-
-    def of(self, flat):
-        """This parameter's part of a flat array, in its shape."""
-        return flat[self.offset : self.offset + self.size].reshape(self.shape)
-
-
-def slots(scene, *, fixed=False):
-    """Every differentiable parameter of a scene: name -> Slot, in the order of the scene.
-
-    fixed: the others that lie in the buffer as well.
-    """
-    layout = scene.layout
-    return {
-        t.name: Slot(offset, np.shape(t.value), t.low, t.high, t.differentiable)
-        for t, offset in zip(layout.textures, layout.offsets, strict=True)
-        if t.differentiable or fixed
-    }
+def slots(scene):
+    """Every differentiable parameter of a scene: name -> `ParameterRecord`, in the order of the scene."""
+    return scene.layout.differentiable
 
 
 def select(scene, patterns):
@@ -61,17 +31,19 @@ def select(scene, patterns):
     known = slots(scene)
     if not known:
         raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
-    turning = scene.layout.turning
     if patterns is None:
-        return [name for name in known if name not in turning]
+        return [name for name, record in known.items() if not record.orientation]
     if isinstance(patterns, str):
         patterns = [patterns]
     chosen = set()
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise ParameterError(f"params: expected names or patterns, got {pattern!r}")
-        asked = pattern.endswith(("vertex_normals", "direction"))
-        found = [name for name in _matches(pattern, known) if asked or name not in turning]
+        found = [
+            name
+            for name in _matches(pattern, known)
+            if not known[name].orientation or pattern.endswith(name.rpartition(".")[2])
+        ]
         if not found:
             raise ParameterError(_no_match(scene, pattern, known))
         chosen.update(found)
@@ -85,29 +57,16 @@ def _matches(pattern, names):
 
 def _no_match(scene, pattern, known):
     """The message for a pattern that names nothing differentiable."""
-    camera = _matches(pattern, {**_camera(scene), **slots(scene, fixed=True)})
-    what = "is not differentiable by path replay" if camera else "matches no parameter"
+    parameters, what = scene.layout.parameters, "matches no parameter"
+    reasons = [parameters[name].why_not for name in _matches(pattern, parameters)]
+    if reasons:
+        why_not = f": {reasons[0]}" if reasons[0] else ""
+        what = f"is not differentiable by path replay{why_not}"
     near = difflib.get_close_matches(pattern, [*known, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join([*known][:LISTED])
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
     return f"{pattern!r}: {what}; {hint}differentiable are {listed}{more}"
-
-
-def _camera(scene):
-    """Parameters that can be changed, not differentiated: name -> (sensor, attribute, shape, low, high)."""
-    tiny = np.finfo(np.float32).tiny
-    found = {}
-    for sensor in scene.model.sensors:
-        numbers = {} if sensor.kind == "orthographic" else {"x_fov": (1e-3, 179.999)}
-        numbers |= {"near_clip": (tiny, np.inf), "far_clip": (tiny, np.inf)}
-        if sensor.kind == "perspective":
-            numbers |= {f"principal_point_offset_{axis}": (-100.0, 100.0) for axis in "xy"}
-        if sensor.kind == "thinlens":
-            numbers |= {"aperture_radius": (0.0, np.inf), "focus_distance": (tiny, np.inf)}
-        found[f"{sensor.name}.to_world"] = sensor, "to_world", (4, 4), -np.inf, np.inf
-        found |= {f"{sensor.name}.{key}": (sensor, key, (), *limits) for key, limits in numbers.items()}
-    return found
 
 
 class Params(MutableMapping):
@@ -119,48 +78,39 @@ class Params(MutableMapping):
 
     def __init__(self, scene):
         self._scene = scene
-        self._slots = slots(scene, fixed=True)
-        self._others = _camera(scene)
-        # Mitsuba's environment maps have a further column on each side; such an array is taken too.
-        self._padded = {e.textures["data"].name for e in scene.model.emitters if e.kind == "envmap"}
+        self._records = scene.layout.parameters
         self._pending = {}
 
     def __getitem__(self, name):
         if name in self._pending:
             return self._pending[name].copy()
-        if name in self._slots:
-            return self._slots[name].of(self._scene.values).copy()
-        if name in self._others:
-            sensor, attribute, *_ = self._others[name]
-            return np.array(getattr(sensor, attribute), float)
-        raise KeyError(self._unknown(name))
+        if name not in self._records:
+            raise KeyError(self._unknown(name))
+        return self._scene.parameter_values[self._records[name]].copy()
 
     def __setitem__(self, name, value):
         self._pending[name] = self._checked(name, value)
 
     def _checked(self, name, value):
         """The value as an array of the parameter's shape and type."""
-        if name in self._slots:
-            slot = self._slots[name]
-            array, shape, low, high = _numbers(name, value, np.float32), slot.shape, slot.low, slot.high
-        elif name in self._others:
-            array, (sensor, _, shape, low, high) = _numbers(name, value, np.float64), self._others[name]
-        else:
+        if name not in self._records:
             raise ParameterError(self._unknown(name))
-        if name in self._padded and array.shape == (shape[0], shape[1] + 2, 3):
+        record = self._records[name]
+        array, shape = _numbers(name, value, record.dtype), record.shape
+        if record.padded and array.shape == (shape[0], shape[1] + 2, 3):
             array = array[:, 1:-1]
-        if array.ndim == 1 and len(shape) > 1 and array.size == np.prod(shape):  # Mitsuba's flat arrays
+        if array.ndim == 1 and len(shape) > 1 and array.size == record.size:  # Mitsuba's flat arrays
             array = array.reshape(shape)
         if array.shape != shape:
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
             raise NotFiniteError(f"{name}: has a number that is not finite")
-        low, high = array.dtype.type(low), array.dtype.type(high)  # what a value at the limit is rounded to
+        low, high = record.dtype(record.low), record.dtype(record.high)  # what a limit itself is rounded to
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")
-        if name in self._others and shape == (4, 4):
-            _check_transform(name, array, sensor.kind)
+        if record.check is not None:
+            record.check(name, array)
         return array
 
     def _unknown(self, name):
@@ -172,46 +122,40 @@ class Params(MutableMapping):
         raise ParameterError(f"{name}: a scene's parameters cannot be removed")
 
     def __iter__(self):
-        yield from self._slots
-        yield from self._others
+        return iter(self._records)
 
     def __len__(self):
-        return len(self._slots) + len(self._others)
+        return len(self._records)
 
     def differentiable(self, name):
         """True if a gradient with respect to the parameter can be had."""
-        return name in self._slots and self._slots[name].differentiable
+        return name in self._records and self._records[name].differentiable
 
     def update(self, values=()):
-        """Make assigned values take effect. values: a mapping to assign first; an optimiser's own values are
-        clipped to their ranges for that, so that they are those of the scene.
+        """Make assigned values take effect. values: a mapping to assign first. An optimiser's own values are
+        clipped to their ranges for that (by its method `project`), so that they are those of the scene.
 
         Raises ParameterError, and then nothing has changed.
         """
-        if isinstance(values, Optimizer):
-            values.project({name: (slot.low, slot.high) for name, slot in self._slots.items()})
+        project = getattr(values, "project", None)
+        if project is not None:
+            project({name: (record.low, record.high) for name, record in self._records.items()})
         assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
         pending = {**self._pending, **assigned}
-        self._check_clipping(pending)
+        self._check_order(pending)
         for name, array in pending.items():
-            if name in self._slots:
-                self._slots[name].of(self._scene.values)[...] = array
-            else:
-                sensor, attribute, *_ = self._others[name]
-                setattr(sensor, attribute, array if array.shape else float(array))
-                if attribute == "x_fov":
-                    sensor.fov = (float(array), "x")  # what a film of another size goes by
+            self._scene.parameter_values[self._records[name]] = array
         self._pending.clear()
-        self._scene.follow()
-        self._scene.refresh()
+        self._scene.update()
 
-    def _check_clipping(self, pending):
-        for sensor in self._scene.model.sensors:
-            near = float(pending.get(f"{sensor.name}.near_clip", sensor.near_clip))
-            far = float(pending.get(f"{sensor.name}.far_clip", sensor.far_clip))
-            if near >= far:
-                place = f"{sensor.name}.near_clip"
-                raise ParameterError(f"{place}: {near:g} must be smaller than far_clip {far:g}")
+    def _check_order(self, pending):
+        """Raise ParameterError unless parameters that must be smaller than others are so."""
+        for name, record in self._records.items():
+            if record.below:
+                here, there = (float(pending.get(n, self[n])) for n in (name, record.below))
+                if here >= there:
+                    other = record.below.rpartition(".")[2]
+                    raise ParameterError(f"{name}: {here:g} must be smaller than {other} {there:g}")
 
     def __repr__(self):
         rows = [
@@ -227,17 +171,6 @@ def _numbers(name, value, dtype):
             return np.array(value, dtype)
     except (TypeError, ValueError):
         raise ParameterError(f"{name}: expected numbers, got {value!r}") from None
-
-
-def _check_transform(name, matrix, kind):
-    """Raise ParameterError for a matrix that cannot place a camera of that kind."""
-    affine = np.allclose(matrix[3], [0, 0, 0, 1])
-    if kind == "orthographic":
-        scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-        if not affine or scales[2] <= 1e-9 * scales[0]:
-            raise ParameterError(f"{name}: the transform must be affine and invertible")
-    elif not affine or not is_rigid(matrix):
-        raise ParameterError(f"{name}: a camera's transform may only rotate and translate")
 
 
 def _shape(shape):

@@ -12,16 +12,15 @@ from prb.device.camera import camera_buffer, filter_tables
 from prb.device.layout import lay_out
 from prb.errors import ParameterError
 from prb.kernels import arrays
-from prb.scene.plugins.sensors import resize
 
 
 @dataclass
-class _Held:
+class DeviceState:
     """What a scene has on the device; all views of it share this.
 
     arrays: by name. sensors: a sensor's number -> its arrays by name. argument, sensor_arguments: the same as
-    kernel arguments. generation: the `prb.init` that they
-    belong to. tape_buffers: see `prb.estimators.tape.Buffers`. hits: see `prb.estimators.integrate.Hits`.
+    kernel arguments. generation: the `prb.init` that they belong to. tape_buffers, hits: what the tape and
+    the replay keep from call to call (prb/estimators).
     """
 
     arrays: dict = field(default_factory=dict)
@@ -36,16 +35,19 @@ class _Held:
 class Scene:
     """A loaded scene. Make one with `prb.load_file` or `prb.load_dict`, change it through `prb.traverse`.
 
-    model: the `SceneModel` it came from. name: for output files and reports.
+    model: the `SceneModel` it came from, which stays as it is. name: for output files and reports.
+    parameter_values: the current values of all parameters, which `layout.parameters` lists; values: the part
+    of them that kernels read, float32. Whoever changes one calls `update`.
     """
 
     def __init__(self, model, name="scene"):
         self.model = model
         self.name = name
         self.layout = lay_out(model, progress=True)
-        self.values = self.layout.params.copy()  # what the device's parameter buffer holds
+        self.parameter_values = self.layout.start.copy()
+        self.values = self.parameter_values.traced
         self._number = 0  # of the sensor
-        self.held = _Held()
+        self.state = DeviceState()
 
     def view(self, sensor=None):
         """This scene through another of its sensors; all else is shared, parameters too.
@@ -69,8 +71,9 @@ class Scene:
 
     @property
     def sensor(self):
-        """The camera that is rendered: the first one, or that of the view."""
-        return self.model.sensors[self._number]
+        """The camera that is rendered, as it is now: the first one, or that of the view. Change it through
+        `prb.traverse` and `resize`."""
+        return self.layout.cameras[self._number].sensor
 
     @property
     def film(self):
@@ -84,60 +87,69 @@ class Scene:
 
     def device_arrays(self):
         """The two arguments of a kernel with this scene's and this sensor's arrays; anew after `prb.init`."""
-        held, generation = self.held, runtime.ensure()
-        if held.generation != generation:
-            self.layout.derive(self.values)  # parameters may have been set before
-            held.arrays = uploaded(arrays.SCENE, {**self.layout.arrays, "params": self.values})
-            held.argument = arrays.SceneArrays(**held.arrays)
-            held.sensors, held.sensor_arguments = {}, {}
-            held.generation = generation
-        if self._number not in held.sensors:
+        state, generation = self.state, runtime.ensure()
+        if state.generation != generation:
+            self.layout.update(self.parameter_values, tables=False)  # parameters may have been set before
+            state.arrays = uploaded(arrays.SCENE, {**self.layout.arrays, "params": self.values})
+            state.argument = arrays.SceneArrays(**state.arrays)
+            state.sensors, state.sensor_arguments = {}, {}
+            state.generation = generation
+        number = self._number
+        if number not in state.sensors:
             inverse_cdf, quantiles = filter_tables(self.film)
             host = {"camera": camera_buffer(self.sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
-            held.sensors[self._number] = uploaded(arrays.SENSOR, host)
-            held.sensor_arguments[self._number] = arrays.SensorArrays(**held.sensors[self._number])
-        return held.argument, held.sensor_arguments[self._number]
+            state.sensors[number] = uploaded(arrays.SENSOR, host)
+            state.sensor_arguments[number] = arrays.SensorArrays(**state.sensors[number])
+        return state.argument, state.sensor_arguments[number]
 
     def device_array(self, name):
         """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
         self.device_arrays()
-        return self.held.arrays[name]
+        return self.state.arrays[name]
 
-    def set_values(self, values):
-        """Take a whole parameter buffer, float32, and send it to the device if it is another one."""
+    def set_values(self, values, *, tables=True):
+        """Take values for all that kernels read, in the order of `values`; nothing is done if the scene has
+        them already. tables: as for `update`."""
         if not np.array_equal(self.values, values):
             self.values[...] = values
-            self.follow()
-            self.refresh()
+            self.update(tables=tables)
+
+    def update(self, *, tables=True):
+        """Let all that depends on parameters follow their current values, here and on the device.
+
+        tables: whether those by which lights and directions are sampled follow, too. False for finite
+        differences: the renders on both sides must turn the same random numbers into the same paths.
+        """
+        changed = self.layout.update(self.parameter_values, tables=tables)
+        state = self.state
+        if state.generation is None or state.generation != runtime.ensure():
+            return  # the next render sends everything
+        for name in changed & state.arrays.keys():
+            state.arrays[name].from_numpy(self.layout.arrays[name])
+        if self.values.size:
+            state.arrays["params"].from_numpy(self.values)
+        if "camera" in changed:
+            for number, of_sensor in state.sensors.items():
+                of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
 
     def follow(self):
-        """Let the sampling tables of the lights follow the parameters."""
-        held = self.held
-        for name in self.layout.lights.refresh(self.layout, self.values):
-            if held.generation is not None and held.generation == runtime.ensure():
-                held.arrays[name].from_numpy(self.layout.arrays[name])
+        """As `update`."""
+        self.update()
 
     def refresh(self):
-        """Send the current parameter values and cameras to the device."""
-        held = self.held
-        if held.generation is not None and held.generation == runtime.ensure():
-            for name in self.layout.derive(self.values):
-                held.arrays[name].from_numpy(self.layout.arrays[name])
-            if self.values.size:
-                held.arrays["params"].from_numpy(self.values)
-            for number, arrays in held.sensors.items():
-                arrays["camera"].from_numpy(camera_buffer(self.model.sensors[number]))
+        """As `update`, but tables for sampling stay."""
+        self.update(tables=False)
 
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
-        resize(self.sensor, width, height)
-        self.held.sensors.pop(self._number, None)
+        self.layout.cameras[self._number].resize(width, height, self.parameter_values)
+        self.state.sensors.pop(self._number, None)
 
     def device_bytes(self):
         """Bytes of the scene's arrays on the device, this sensor's among them."""
         self.device_arrays()
-        held = self.held
-        return sum(_nbytes(a) for a in (*held.arrays.values(), *held.sensors[self._number].values()))
+        state = self.state
+        return sum(_nbytes(a) for a in (*state.arrays.values(), *state.sensors[self._number].values()))
 
     def __repr__(self):
         height, width, _ = self.image_shape

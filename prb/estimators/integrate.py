@@ -334,11 +334,11 @@ class Hits:
         if vertices < 1:
             return None
         key = runtime.ensure(), height, width, spp, min(vertices, max_depth if max_depth > 0 else UNLIMITED)
-        if scene.held.hits is None or scene.held.hits._key != key:
-            scene.held.hits = None  # let go of the old ones first
-            scene.held.hits = cls(key, key[-1])
-        scene.held.hits.sweeps = 0, 1
-        return scene.held.hits
+        if scene.state.hits is None or scene.state.hits._key != key:
+            scene.state.hits = None  # let go of the old ones first
+            scene.state.hits = cls(key, key[-1])
+        scene.state.hits.sweeps = 0, 1
+        return scene.state.hits
 
     def second_sweep(self):
         """From now on the kept vertices are used."""
@@ -392,14 +392,14 @@ class Spread:
 
 def wanted(scene, names):
     """How much of the parameter buffer, from its beginning, holds the named parameters (None: all)."""
-    names = set(slots(scene)) - scene.layout.turning if names is None else names
+    names = set(slots(scene)) - scene.layout.orientations if names is None else names
     ends = [slot.offset + slot.size for name, slot in slots(scene).items() if name in names]
     return max([1, *ends])
 
 
 def turns(scene, names):
     """True if a vertex normal or a light's direction is among the named parameters."""
-    return not scene.layout.turning.isdisjoint(names or ())
+    return not scene.layout.orientations.isdisjoint(names or ())
 
 
 def least_share(scene, names):

@@ -133,7 +133,7 @@ class FiniteDifference:
         return [
             (slot.offset + i, slot.low, slot.high)
             for name, slot in slots(scene).items()
-            if (name in names if names is not None else name not in scene.layout.turning)
+            if (name in names if names is not None else name not in scene.layout.orientations)
             for i in range(slot.size)
         ]
 

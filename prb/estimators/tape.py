@@ -145,13 +145,13 @@ class Buffers:
     @classmethod
     def of(cls, scene, paths, located):
         """The scene's buffers if they are of that size and on the device in use, else new ones."""
-        kept = scene.held.tape_buffers
+        kept = scene.state.tape_buffers
         if kept is None or (
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
-            scene.held.tape_buffers = None  # let go of the old ones first
-            scene.held.tape_buffers = cls(runtime.ensure(), paths, located)
-        return scene.held.tape_buffers
+            scene.state.tape_buffers = None  # let go of the old ones first
+            scene.state.tape_buffers = cls(runtime.ensure(), paths, located)
+        return scene.state.tape_buffers
 
     def reserve(self, bounce):
         """Make sure that there is room for a bounce."""
@@ -194,7 +194,9 @@ def _check_memory(scene, spp, max_depth, passes, memory_limit, names):
     limit = memory_limit
     free = runtime.free_memory()
     if limit is None and free is not None:
-        limit = SHARE_OF_FREE * (free + (scene.held.tape_buffers.nbytes() if scene.held.tape_buffers else 0))
+        limit = SHARE_OF_FREE * (
+            free + (scene.state.tape_buffers.nbytes() if scene.state.tape_buffers else 0)
+        )
     if limit is not None and needed > limit:
         fixed = device_bytes(scene, spp=0, **asked)
         fitting = int((limit - fixed) // (device_bytes(scene, spp=1, **asked) - fixed))  # samples

@@ -17,6 +17,7 @@ from prb.bench import suite as module
 from prb.bench.report import markdown, slope, slopes
 from prb.bench.suite import Settings, bench, in_fresh_process, peak_mib
 from prb.cli.main import main
+from prb.device.params import slots
 
 SMALL = Settings(depths=(8, 4), spps=(16, 4), size=(8, 8), runs=1)
 POINTS = [(4, 4), (8, 4), (4, 16)]  # depth, spp
@@ -372,5 +373,5 @@ def test_benchmark_scenes_load():
     finally:
         sys.path.pop(0)
     made = benchmark_scenes.SCENES
-    assert len(prb.device.params.slots(prb.load_dict(made["tiles"]()))) > 256
+    assert len(slots(prb.load_dict(made["tiles"]()))) > 256
     assert prb.load_dict(made["furnace"](max_depth=3)).model.integrator.max_depth == 3

@@ -93,6 +93,7 @@ def test_hidden_emitters_are_seen_through():
     hidden = box(32)
     hidden.model.integrator.hide_emitters = True
     hidden = prb.Scene(hidden.model)
+    hidden.resize(32, 32)
     image = prb.render(hidden, spp=64)
     assert visible[lamp].max() > 5 and image[lamp].max() < 2
     assert image[lamp].min() > 0, "the ceiling behind the lamp"

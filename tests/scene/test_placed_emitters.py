@@ -266,24 +266,24 @@ def test_tables_follow_the_parameters():
     image = picture(8, 9)
     sky = envmap(image)
     lights = Lights([FAR_AWAY], [sky, emitter("point", 1.0, np.zeros(3))])
-    layout, table = lights.layout, lights.layout.lights
-    values = layout.params.copy()
-    before = {name: array.copy() for name, array in table.arrays().items()}
-    assert table.refresh(layout, values) == set()
-    values *= np.float32(1.01)
-    assert table.refresh(layout, values) == set()
+    layout = lights.layout
+    values = layout.start.copy()
+    names = ("lights", "light_pdf", "env_marginal", "env_conditional")
+    before = {name: layout.arrays[name].copy() for name in names}
+    assert layout.update(values) == set()
+    values.traced *= np.float32(1.01)
+    assert layout.update(values) == set()
 
-    at = layout.offsets[[t.name for t in layout.textures].index("e.data")]
-    values[at : at + image.size] = image[::-1].ravel()
-    assert table.refresh(layout, values) >= {"env_marginal", "env_conditional"}
+    values[layout.parameters["e.data"]] = image[::-1]
+    assert layout.update(values, tables=False) == set()
+    assert layout.update(values) >= {"env_marginal", "env_conditional"}
     np.testing.assert_array_equal(layout.arrays["env_conditional"], environment_tables(image[::-1])[1])
 
-    at = layout.offsets[[t.name for t in layout.textures].index("intensity")]
-    values[at : at + 3] *= 1e4
-    assert table.refresh(layout, values) == {"lights", "light_pdf"}
+    values[layout.parameters["intensity"]] *= 1e4
+    assert layout.update(values) == {"lights", "light_pdf"}
     assert layout.arrays["light_pdf"][1, 1] > before["light_pdf"][1, 1] + 0.1
 
-    assert table.refresh(layout, layout.params) == {"lights", "light_pdf", "env_marginal", "env_conditional"}
+    assert layout.update(layout.start) == set(names)
     for name, array in before.items():
         np.testing.assert_array_equal(layout.arrays[name], array)
 

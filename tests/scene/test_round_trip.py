@@ -106,7 +106,8 @@ def assert_same(a, b):
     for name in x.arrays:
         np.testing.assert_array_equal(x.arrays[name], y.arrays[name], err_msg=name)
     np.testing.assert_array_equal(x.params, y.params)
-    assert [t.name for t in x.textures] == [t.name for t in y.textures] and x.offsets == y.offsets
+    np.testing.assert_array_equal(x.start.of_cameras, y.start.of_cameras)
+    assert x.parameters == y.parameters and list(x.parameters) == list(y.parameters)
     for s, t in zip(a.model.sensors, b.model.sensors, strict=True):
         assert s.name == t.name and (s.to_world == t.to_world).all() and vars(s.film) == vars(t.film)
         assert s.x_fov == t.x_fov and s.sample_count == t.sample_count

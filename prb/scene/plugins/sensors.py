@@ -114,19 +114,18 @@ def _refuse(reader: Reader) -> None:
             reader.fail(problem, f"{key}.type")
 
 
-def resize(sensor: Sensor, width: int, height: int) -> None:
-    """Give the sensor a film of another size, without a crop; the field of view stays along its axis."""
+def resized(sensor: Sensor, width: int, height: int) -> Sensor:
+    """The sensor with a film of another size, without a crop; the field of view stays along its axis."""
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
         fail(
             "size",
             f"{width}x{height} is not a size prb renders; sides go from 1 to {MAX_SIDE},"
             f" pixels to {MAX_PIXELS}",
         )
-    if sensor.kind != "orthographic":
-        sensor.x_fov = horizontal_fov(*sensor.fov, width / height)
-    film = sensor.film
-    film.width, film.height = film.crop_size = width, height
-    film.crop_offset = 0, 0
+    film = replace(sensor.film, width=width, height=height, crop_size=(width, height), crop_offset=(0, 0))
+    if sensor.kind == "orthographic":
+        return replace(sensor, film=film)
+    return replace(sensor, film=film, x_fov=horizontal_fov(*sensor.fov, width / height))
 
 
 def fov_of(reader: Reader) -> tuple[float, str]:

@@ -1,0 +1,74 @@
+"""Arrays that depend on parameters: each knows from which records it is computed, and when to compute anew.
+
+A layout holds all of them in one list, which `Layout.update` goes through. The tables for sampling are in
+`prb.device.lights`, the cameras in `prb.device.camera`.
+"""
+
+import numpy as np
+
+
+class Dependent:
+    """What is computed from some parameters. A subclass says which, and how.
+
+    parameters: the records that it depends on. arrays: names of the arrays that it changes. tables: True if
+    they only decide where samples go, so that a picture's expected value does not depend on them.
+    """
+
+    arrays: tuple[str, ...] = ()
+    tables = False
+
+    def __init__(self, parameters):
+        self.parameters = tuple(parameters)
+        self._made_from = None
+
+    def update(self, values, arrays):
+        """Compute anew if what it is made from has changed; True if so.
+
+        values: the scene's `ParameterValues`. arrays: the layout's, by name.
+        """
+        inputs = self.inputs(values)
+        if self._made_from is not None and not self.differ(inputs, self._made_from):
+            return False
+        self._made_from = [np.array(x) for x in inputs]
+        self.compute(self._made_from, arrays)
+        return True
+
+    def inputs(self, values):
+        """The arrays that it is computed from."""
+        return [values[record] for record in self.parameters]
+
+    def differ(self, new, old):
+        """True if new inputs ask for computing anew."""
+        return not all(map(np.array_equal, new, old))
+
+    def compute(self, inputs, arrays):
+        """Change the arrays, in place or for others of the same shapes."""
+        raise NotImplementedError
+
+
+class MeshNormals(Dependent):
+    """Rows of `normals`: those of each face's three vertices, for one mesh."""
+
+    arrays = ("normals",)
+
+    def __init__(self, parameter, faces, first_row):
+        super().__init__([parameter])
+        self._faces, self._first = faces, first_row
+
+    def compute(self, inputs, arrays):
+        normals = inputs[0][self._faces].reshape(-1, 3)
+        arrays["normals"][self._first : self._first + len(normals)] = normals
+
+
+class LightDirection(Dependent):
+    """The unit direction of a distant light, in its row of `emitter_data`."""
+
+    arrays = ("emitter_data",)
+
+    def __init__(self, parameter, row):
+        super().__init__([parameter])
+        self._row = row
+
+    def compute(self, inputs, arrays):
+        v = inputs[0].astype(float)
+        arrays["emitter_data"][self._row, :3] = v / np.linalg.norm(v)

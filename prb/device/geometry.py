@@ -1,0 +1,89 @@
+"""Primitives and their hierarchy as arrays: `nodes`, `children`, `packets`, and what is known of the
+primitive in each slot of a packet. NumPy only."""
+
+import numpy as np
+
+from prb.device import bvh, primitives
+from prb.kernels.view import CYLINDER, DISK, SPHERE, WIDTH
+
+
+class Geometry:
+    """All shapes' primitives, numbered one shape after the other, and their places in packets.
+
+    kinds, corners: of each primitive, see `prb.device.primitives`. owner: its shape's number. lower, upper:
+    its bounds. slot_of: its slot among those of all packets, where kernels look it up, or -1. normals: those
+    of each primitive's three vertices; first_normal: row of its first one, or -1. starts: number of the first
+    primitive of each shape, and at the end how many there are.
+    """
+
+    def __init__(self, shapes, *, progress=False):
+        self._shapes = shapes
+        self._prims = prims = [primitives.of_shape(shape) for shape in shapes]
+        self.starts = np.cumsum([0] + [len(p.kind) for p in prims])
+        self.kinds = np.concatenate([p.kind for p in prims] or [np.zeros(0, np.int32)])
+        self.corners = np.concatenate([p.corners for p in prims] or [np.zeros((0, 3, 3))])
+        self.owner = np.repeat(np.arange(len(prims), dtype=np.int32), np.diff(self.starts))
+        self.normals, self.first_normal = primitives.vertex_normals(prims)
+        self.lower, self.upper = primitives.boxes(self.kinds, self.corners)
+        self._tree = bvh.build(self.lower, self.upper, width=WIDTH, progress=progress)
+        self._children, self._slots = primitives.packets_of(self._tree, self.kinds)
+        flat = self._slots.reshape(-1)
+        self._used = flat >= 0
+        self._prim = np.where(self._used, flat, 0)
+        self.slot_of = np.full(len(self.kinds), -1, np.int32)
+        self.slot_of[self._prim[self._used]] = np.flatnonzero(self._used)
+
+    def by_slot(self, values, fill):
+        """Something of each primitive as something of each slot; `fill` for slots without a primitive."""
+        out = np.full((len(self._used), *values.shape[1:]), fill, values.dtype)
+        out[self._used] = values[self._prim[self._used]]
+        return out
+
+    def arrays(self, *, textured, numbered):
+        """The arrays by name. textured: texture coordinates are looked up; numbered: values of vertices and
+        faces are."""
+        info = np.stack([self.kinds, self.owner, self.first_normal], axis=1).astype(np.int32)
+        uvs, ids = np.zeros((0, 6), np.float32), np.zeros((0, 4), np.int32)
+        return {
+            "nodes": self._tree.bounds,
+            "children": self._children,
+            "packets": primitives.packets(self._slots, self.kinds, self.corners),
+            "prims": self.by_slot(primitives.records(self._prims), 0),
+            "prim_info": self.by_slot(info, 0),
+            "normals": self.normals,
+            "uvs": self.by_slot(_texture_coordinates(self._prims), 0) if textured else uvs,
+            "corners": self.by_slot(_vertex_numbers(self._shapes, self._prims), 0) if numbered else ids,
+        }
+
+    def features(self):
+        """Those of the kernels' `Features` that follow from the primitives."""
+        stack = 64
+        while stack < self._tree.stack_size + WIDTH:
+            stack *= 2
+        return dict(
+            spheres=bool((self.kinds == SPHERE).any()),
+            cylinders=bool((self.kinds == CYLINDER).any()),
+            disks=bool((self.kinds == DISK).any()),
+            normals=len(self.normals) > 0,
+            stack=stack,
+        )
+
+
+def _texture_coordinates(prims):
+    """Those of each primitive's three corners, float32 (primitives, 6); 0 for primitives that have none."""
+    parts = [
+        np.zeros((len(p.kind), 6), np.float32) if p.uvs is None else p.uvs.reshape(-1, 6).astype(np.float32)
+        for p in prims
+    ]
+    return np.concatenate(parts or [np.zeros((0, 6), np.float32)])
+
+
+def _vertex_numbers(shapes, prims):
+    """Each primitive's three vertices and its face, as its mesh counts them: int32 (primitives, 4)."""
+    parts = []
+    for shape, p in zip(shapes, prims, strict=True):
+        ids = np.zeros((len(p.kind), 4), np.int32)
+        if shape.faces is not None:
+            ids[:, :3], ids[:, 3] = shape.faces, np.arange(len(ids))
+        parts.append(ids)
+    return np.concatenate(parts or [np.zeros((0, 4), np.int32)])
