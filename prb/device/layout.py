@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prb.device import bvh, lights, primitives
-from prb.device.leaves import MaterialTables, has_frame, is_attribute, varies
+from prb.device.material_tables import MaterialTables
 from prb.errors import SceneError
 from prb.kernels import emitter as emitter_kernels
 from prb.kernels import texture as kernels
 from prb.kernels.view import CYLINDER, DISK, SPHERE, WIDTH, Features
+from prb.scene.leaves import has_frame, is_attribute, varies
 from prb.scene.model import Texture
 
 SMALL = 64  # numbers; larger parameters come last in the buffer, so that a gradient may leave them out

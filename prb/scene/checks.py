@@ -9,8 +9,9 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from prb.kernels.bsdf import REGISTRY
+from prb.scene.leaves import flatten
 from prb.scene.model import Bsdf, SceneModel, Shape, Texture
-from prb.scene.reading.reader import fail
+from prb.scene.reading.values import fail
 
 IMAGES = ("bitmap", "checkerboard")  # what is looked up by texture coordinates
 FACTORS = ("texture", "scale")  # keys of emitters that are no radiometric quantities
@@ -27,8 +28,6 @@ class _Use(NamedTuple):
 
 def check(model: SceneModel) -> None:
     """Raise SceneError for what cannot be rendered; add warnings for what will look odd."""
-    from prb.device.leaves import flatten  # it imports this package
-
     for bsdf in {id(s.bsdf): s.bsdf for s in model.shapes}.values():
         flatten(bsdf)
     _check_shared(model)

@@ -12,7 +12,8 @@ from prb.scene.model import Integrator, SceneModel
 from prb.scene.plugins.materials import child_name
 from prb.scene.plugins.registry import MITSUBA_PLUGINS, PLUGINS
 from prb.scene.plugins.shapes import in_world
-from prb.scene.reading.reader import Context, Node, Reader, describe, fail, kind_of, nearest
+from prb.scene.reading.reader import Context, Node, Reader
+from prb.scene.reading.values import describe, fail, kind_of, nearest
 from prb.scene.reading.xml import Document, file_name, read_xml
 
 _MAX_NESTING = 64

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from prb.scene.model import Film, Sensor
-from prb.scene.reading.reader import Reader, fail, kind_of
+from prb.scene.reading.reader import Reader
+from prb.scene.reading.values import fail, kind_of
 
 MAX_SIDE = 65536
 MAX_PIXELS = 2**28

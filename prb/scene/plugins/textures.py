@@ -11,33 +11,10 @@ from prb.errors import ImageError
 from prb.io.images import from_srgb, read_texels
 from prb.scene.model import Texture
 from prb.scene.plugins.spectra import COLOUR_PLUGINS, rgb_value, spectrum_value
-from prb.scene.reading.reader import Reader, describe, numeric_array
+from prb.scene.reading.reader import Reader
+from prb.scene.reading.values import describe, numeric_array
 
 MAX_TEXELS = 2**28
-
-
-def number_texture(reader: Reader, key: str, default: float, *, low, high, emission) -> Texture:
-    """A colour that the file gives as a plain number, or does not give.
-
-    As in Mitsuba a number is a grey: one value as a reflectance, three equal ones as an emission.
-    """
-    name = f"{reader.name}.{key}.value"
-    if key in reader:
-        value = reader.data[key]
-        array = numeric_array(value)
-        if type(value).__name__.startswith(("Color3", "ScalarColor3")) and array is not None:
-            array = array.reshape(-1)  # Mitsuba's own colour objects
-        elif array is None or array.shape != ():
-            three = array is not None and array.size == 3
-            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if three else ""
-            reader.fail(f"expected a number or a colour, got {describe(value)}{remedy}", key)
-        elif emission:
-            array = np.full(3, array)
-        reader.check_range(array, low, high, key)
-    else:
-        array = np.array(default)
-    kind = "rgb" if array.shape else "uniform"
-    return Texture(name, kind, array.astype(np.float32), low, high)
 
 
 def _rgb(reader: Reader, *, low, high, emission) -> Texture:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from xml.parsers import expat
 
 from prb.errors import SceneError
-from prb.scene.reading.reader import fail, nearest
+from prb.scene.reading.values import fail, nearest
 from prb.scene.reading.xml_values import OBJECTS, SCENE_ATTRIBUTES, VALUES, Builder, Element
 
 _MAX_NESTING = 60
