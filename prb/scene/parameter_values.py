@@ -1,4 +1,4 @@
-"""A scene file with other values of its parameters: `with_values`."""
+"""The values of a scene file's parameters, replaced by others: what `prb optimize` writes as a scene."""
 
 import copy
 
