@@ -31,6 +31,8 @@ def _placed(nodes, name, params, write_bitmap):
         for other in ("bitmap", "data"):
             node.pop(other, None)
         node["filename"] = write_bitmap(name, value)
+    elif key == "value" and node is not None and node.get("type") == "rawconstant":
+        node["value"] = value.tolist()
     elif key == "value" and node is not None and node.get("type") in TEXTURES:
         kept = {"id": node["id"]} if "id" in node else {}
         node.clear()

@@ -270,6 +270,8 @@ class Reader:
             texture = self.texture(p.key, default, low=p.low, high=p.high)
         if p.number and texture.kind == "checkerboard":  # Mitsuba 3.9.1 swaps the colours of a number's
             texture = replace(texture, children=texture.children[::-1])
+        if p.number and texture.raw and texture.value.shape:  # as in Mitsuba, which takes no luminance of it
+            self.fail("expected one number, got a rawconstant of three", p.key)
         texture.differentiable = texture.differentiable and p.differentiable
         return texture
 
