@@ -17,21 +17,9 @@ LINEAR = (".exr", ".npy", ".hdr")
 EIGHT_BIT = (".png", ".jpg", ".jpeg")
 FORMATS = EIGHT_BIT + LINEAR  # that can be written
 READABLE = (*FORMATS, ".bmp", ".tga", ".ppm")
-# What Pillow may open, which goes by the content. Some of its formats start other programs (EPS: Ghostscript).
+# What Pillow may open, which goes by the content: some of its formats start programs, EPS Ghostscript.
 PILLOW = ("PNG", "JPEG", "BMP", "PPM")
-MODES = (
-    "1",
-    "L",
-    "LA",
-    "P",
-    "PA",
-    "RGB",
-    "RGBA",
-    "RGBX",
-    "I;16",
-    "I;16B",
-    "I;16L",
-)  # Pillow's, of these kinds
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "I;16L")
 
 
 def to_srgb(linear):

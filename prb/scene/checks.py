@@ -11,7 +11,7 @@ import numpy as np
 from prb.kernels.bsdf import REGISTRY
 from prb.scene.leaves import flatten
 from prb.scene.model import Bsdf, SceneModel, Shape, Texture
-from prb.scene.reading.values import fail
+from prb.scene.reading.values import fail, warning
 
 IMAGES = ("bitmap", "checkerboard")  # what is looked up by texture coordinates
 FACTORS = ("texture", "scale")  # keys of emitters that are no radiometric quantities
@@ -43,6 +43,10 @@ def check(model: SceneModel) -> None:
         if shape.kind == "mesh" and shape.texcoords is None and (shape.name, id(shape.bsdf)) not in warned:
             warned.add((shape.name, id(shape.bsdf)))
             _check_coordinates(model, shape)
+
+
+def _warn(model: SceneModel, place: str, message: str) -> None:
+    model.warnings.append(warning(place, message))
 
 
 def _textures(shape: Shape) -> list[Texture]:
@@ -129,16 +133,20 @@ def _fit(model: SceneModel, texture: Texture, uses: list[_Use]) -> None:
             fail(texture.name, f"{worst:g} is out of range; expected a value in [{low:g}, {high:g}]")
         if not image:
             fail(texture.name, f"{strict} allows only values in [{low:g}, {high:g}]; give it one of its own")
-        model.warnings.append(
-            f"{texture.name}: the image has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
-            f" [{low:g}, {high:g}]{f' for {strict}' if len(uses) > 1 else ''}"
+        _warn(
+            model,
+            texture.name,
+            f"the image has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
+            f" [{low:g}, {high:g}]{f' for {strict}' if len(uses) > 1 else ''}",
         )
         texture.value = value = np.clip(value, low, high)
     above = next((use for use in uses if use.reflects and value is not None and value.max() > use.high), None)
     if above is not None:
-        model.warnings.append(
-            f"{texture.name}: {above.place} has values up to {value.max():.4g}, above {above.high:g}, so"
-            " energy is not conserved; scale them down where that is not wanted"
+        _warn(
+            model,
+            texture.name,
+            f"{above.place} has values up to {value.max():.4g}, above {above.high:g}, so"
+            " energy is not conserved; scale them down where that is not wanted",
         )
     texture.low, texture.high = low, high
 
@@ -160,9 +168,11 @@ def _check_coordinates(model: SceneModel, shape: Shape) -> None:
             _no_coordinates(shape, bsdf.textures[bsdf.kind], f"a {bsdf.kind} turns normals along them")
     image = next((t for t in _textures(shape) if t.kind in IMAGES), None)
     if image is not None:
-        model.warnings.append(
-            f"{image.name}: '{shape.name}' has no texture coordinates, so the {image.kind} is repeated on"
-            " each of its triangles; give the mesh coordinates, or use a mesh_attribute"
+        _warn(
+            model,
+            image.name,
+            f"'{shape.name}' has no texture coordinates, so the {image.kind} is repeated on"
+            " each of its triangles; give the mesh coordinates, or use a mesh_attribute",
         )
 
 
@@ -179,8 +189,9 @@ def _check_attribute(model: SceneModel, shape: Shape, texture: Texture) -> None:
         fail(texture.name, f"there is no attribute '{texture.attribute}' on '{shape.name}', {has}")
     low, high = texture.low, texture.high
     if values.min() < low or values.max() > high:
-        model.warnings.append(
-            f"{shape.name}.{texture.attribute}: has values in [{values.min():.3g}, {values.max():.3g}];"
-            f" clipped to [{low:g}, {high:g}]"
+        _warn(
+            model,
+            f"{shape.name}.{texture.attribute}",
+            f"has values in [{values.min():.3g}, {values.max():.3g}]; clipped to [{low:g}, {high:g}]",
         )
         shape.attributes[texture.attribute] = np.clip(values, low, high)

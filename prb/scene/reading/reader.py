@@ -16,7 +16,7 @@ import numpy as np
 
 from prb.scene.model import Texture
 from prb.scene.reading.transforms import parse_transform
-from prb.scene.reading.values import FLOAT32_MAX, describe, fail, kind_of, nearest, numeric_array
+from prb.scene.reading.values import FLOAT32_MAX, describe, fail, kind_of, nearest, numeric_array, warning
 
 REQUIRED = object()
 
@@ -56,7 +56,7 @@ class Context:
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, place: str, message: str) -> None:
-        self.warnings.append(f"{place or 'scene'}: {message}")
+        self.warnings.append(warning(place, message))
 
 
 class Reader:

@@ -10,13 +10,18 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from prb.errors import SceneError
+from prb.errors import SceneError, printable
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def fail(place: str, problem: str) -> NoReturn:
     raise SceneError(f"{place or 'scene'}: {' '.join(problem.split())}")
+
+
+def warning(place: str, message: str) -> str:
+    """The line of a warning, as `fail` makes that of an error."""
+    return printable(f"{place or 'scene'}: {message}")
 
 
 def kind_of(data: Mapping) -> str | None:
