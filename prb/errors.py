@@ -9,8 +9,8 @@ _LONGEST = 2000
 def printable(text):
     """The text of a message as one line that does nothing to a terminal, whatever a damaged file put into it.
 
-    Line ends become blanks, control characters and what else is not printable are escaped, and what is overlong
-    loses its middle.
+    Line ends become blanks, control characters and what else is not printable are escaped, and what is
+    overlong loses its middle.
     """
     text = re.sub(r"\s*[\n\r\t]\s*", " ", text)
     if not text.isprintable():
