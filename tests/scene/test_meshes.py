@@ -6,9 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.mesh_files import (
+    QUAD,
+    assert_is_mitsubas,
+    mesh_of,
+    model_of,
+    packed,
+    parameters_of,
+    ply,
+    theirs_of,
+)
 
 from prb.errors import SceneError
-from prb.scene import load_model_dict
 from prb.scene.meshes.mesh import MeshFileError, check_mesh, smooth_normals, triangulate
 from prb.scene.meshes.obj import read_obj
 from prb.scene.meshes.ply import read_ply
@@ -17,56 +26,11 @@ SCENES = Path(__file__).parents[2] / "scenes"
 DATA = Path(__file__).parents[3] / "shared/data/mitsuba/common/meshes"
 
 
-def model_of(folder, filename, **keys):
-    return load_model_dict(
-        {
-            "type": "scene",
-            "integrator": {"type": "path"},
-            "sensor": {"type": "perspective"},
-            "light": {"type": "constant"},
-            "mesh": {"type": Path(filename).suffix[1:], "filename": str(filename), **keys},
-        },
-        base_dir=folder,
-    )
-
-
-def mesh_of(folder, filename, **keys):
-    model = model_of(folder, filename, **keys)
-    assert model.warnings == []
-    return model.shapes[0]
-
-
 @pytest.fixture(scope="module")
 def mi():
     mitsuba = pytest.importorskip("mitsuba")
     mitsuba.set_variant("scalar_rgb")
     return mitsuba
-
-
-def theirs_of(mi, path, **keys):
-    parameters = parameters_of(mi, path, **keys)
-    widths = {"vertex_positions": 3, "vertex_normals": 3, "vertex_texcoords": 2, "faces": 3}
-    return {k: np.array(parameters[k]).reshape(-1, n) for k, n in widths.items()}
-
-
-def parameters_of(mi, path, **keys):
-    return mi.traverse(mi.load_dict({"type": path.suffix[1:], "filename": str(path), **keys}))
-
-
-def assert_is_mitsubas(mesh, theirs):
-    """Compared corner by corner, as the two may number the vertices differently."""
-    for mine, name in (
-        (mesh.vertices, "vertex_positions"),
-        (mesh.normals, "vertex_normals"),
-        (mesh.texcoords, "vertex_texcoords"),
-    ):
-        if len(theirs[name]) == 0:
-            assert mine is None, name
-        else:
-            assert mine.dtype == np.float32
-            np.testing.assert_allclose(
-                mine[mesh.faces], theirs[name][theirs["faces"]], atol=2e-6, err_msg=name
-            )
 
 
 @pytest.mark.parametrize("name", ["bunny.ply", "teapot.ply", "sphere.obj", "rectangle.obj"])
@@ -185,33 +149,6 @@ def test_missing_obj_normals_are_computed(tmp_path):
     assert model.warnings == [
         "mesh.filename: t.obj: 1 vertices have no usable normal in the file; computed them"
     ]
-
-
-def ply(
-    body: bytes,
-    *,
-    form="binary_little_endian",
-    vertices=4,
-    faces=1,
-    extra="",
-    scalar="float",
-    index="int",
-    after="",
-):
-    header = (
-        f"ply\nformat {form} 1.0\ncomment made here\nelement vertex {vertices}\n"
-        f"property {scalar} x\nproperty {scalar} y\nproperty {scalar} z\n{extra}"
-        f"element face {faces}\nproperty list uchar {index} vertex_indices\n{after}end_header\n"
-    )
-    return header.encode() + body
-
-
-QUAD = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0.5], [0, 1, 0]])
-
-
-def packed(order, scalar="f", index="i", polygons=((0, 1, 2, 3),), columns=QUAD):
-    body = b"".join(struct.pack(f"{order}{len(row)}{scalar}", *row) for row in columns)
-    return body + b"".join(struct.pack(f"{order}B{len(p)}{index}", len(p), *p) for p in polygons)
 
 
 PLIES = {

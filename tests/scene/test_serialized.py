@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from test_meshes import QUAD, assert_is_mitsubas, mesh_of, model_of, theirs_of
+from helpers.mesh_files import QUAD, assert_is_mitsubas, mesh_of, model_of, theirs_of
 
 from prb.errors import SceneError
 from prb.scene.meshes.mesh import MeshFileError
