@@ -6,11 +6,14 @@ from prb.kernels import bsdf as kernels
 from prb.kernels.view import BUMPMAP, FIRST_TEXTURE, FLIP_INVALID, MAX_WEIGHTS, NORMALMAP, PLAIN, SHADOWING
 from prb.scene.leaves import flatten, parameters_of, uses_attributes, varies
 
-ALONG = ("alpha_u", "anisotropic")  # parameters that make a model ask for dp/du
+ALONG = ("alpha_u", "anisotropic")  # parameters of models that need dp/du
 
 
 class MaterialTables:
-    """Rows of `materials`, `bsdfs` and `bsdf_data`; `texture` gives a texture its number."""
+    """Collects the rows of `materials`, `bsdfs` and `bsdf_data`.
+
+    texture: a function (texture, mesh) -> the texture's number.
+    """
 
     def __init__(self, texture):
         self._texture = texture
@@ -22,7 +25,7 @@ class MaterialTables:
         self._numbers = {}
 
     def number(self, model, mesh):
-        """The number of a model on a mesh: one with mesh attributes is another one on each mesh."""
+        """The number of a model on a mesh; a model with mesh attributes gets one for each mesh."""
         key = (id(model), id(mesh) if uses_attributes(model) else None)
         if key not in self._numbers:
             self._numbers[key] = len(self.materials)
@@ -64,7 +67,7 @@ class MaterialTables:
         self.weights = max(self.weights, len(leaf.weights))
 
     def arrays(self):
-        """materials, bsdfs, bsdf_data as SceneView describes them."""
+        """The arrays materials, bsdfs and bsdf_data, as SceneView describes them."""
         return {
             "materials": np.array(self.materials, np.int32).reshape(-1, 4),
             "bsdfs": _rectangle(self.rows, np.int32),

@@ -13,8 +13,8 @@ from prb.scene.leaves import flatten
 from prb.scene.model import Bsdf, SceneModel, Shape, Texture
 from prb.scene.reading.values import fail, warning
 
-IMAGES = ("bitmap", "checkerboard")  # what is looked up by texture coordinates
-FACTORS = ("texture", "scale")  # keys of emitters that are no radiometric quantities
+IMAGES = ("bitmap", "checkerboard")  # kinds of textures that are looked up by texture coordinates
+FACTORS = ("texture", "scale")  # keys of emitters whose values are factors, not radiometric quantities
 
 
 class _Use(NamedTuple):
@@ -31,7 +31,7 @@ class _Use(NamedTuple):
 
 
 def check(model: SceneModel) -> None:
-    """Raise SceneError for what cannot be rendered; add warnings for what will look odd."""
+    """Raise SceneError for what cannot be rendered; add warnings for what may look wrong."""
     for bsdf in {id(s.bsdf): s.bsdf for s in model.shapes}.values():
         flatten(bsdf)
     _check_ranges(model)
@@ -64,11 +64,11 @@ def _inside(texture: Texture) -> list[Texture]:
     return [texture, *(inner for child in texture.children for inner in _inside(child))]
 
 
-# --- the ranges of textures, of those that several use too ----------------------------------------------
+# --- the ranges of textures -----------------------------------------------------------------------------
 
 
 def _check_ranges(model: SceneModel) -> None:
-    """Bring textures into the range that all who use them allow."""
+    """Bring each texture into the range that all its uses allow."""
     uses: dict[int, list] = {}
     bsdfs = {id(m): m for shape in model.shapes for m in _nested(shape.bsdf)}
     emitters = [e for e in (*(s.emitter for s in model.shapes), *model.emitters) if e is not None]

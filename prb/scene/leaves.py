@@ -1,7 +1,7 @@
 """From nested scattering models to their leaves, which the kernels evaluate one by one.
 
-`blendbsdf` and `mask` become weights of the leaves below them, `twosided` the side they show on,
-`normalmap` and `bumpmap` what turns their frame.
+`blendbsdf` and `mask` become weights of the leaves below them, `twosided` becomes the side on which they are
+visible, `normalmap` and `bumpmap` perturb their shading frame.
 """
 
 from dataclasses import dataclass, replace
@@ -15,8 +15,11 @@ MAX_LEAVES = 8
 
 @dataclass(frozen=True)
 class Leaf:
-    """model: of the registry. weights: pairs (texture, True for its complement). frame: the `normalmap` or
-    `bumpmap` around it, or None. side: as kernels/view.py numbers them."""
+    """One model of the registry, without nesting.
+
+    weights: pairs (texture, True for its complement), which are multiplied. frame: the `normalmap` or
+    `bumpmap` around it, or None. side: where it is visible, as kernels/view.py numbers the sides.
+    """
 
     model: Bsdf
     side: int = PLAIN
@@ -25,7 +28,7 @@ class Leaf:
 
 
 def flatten(model, leaf=None):
-    """The leaves of a model. Raises SceneError for a nesting that prb has no place for."""
+    """The leaves of a model. Raises SceneError for a nesting that the kernels do not support."""
     leaf = Leaf(model) if leaf is None else leaf
     if model.kind == "twosided":
         if leaf.side != PLAIN:
@@ -78,7 +81,7 @@ def uses_attributes(model):
 
 
 def has_frame(model):
-    """True if a normal or bump map turns the frame of the model, or of one inside it."""
+    """True if a normal or bump map perturbs the shading frame of the model, or of one inside it."""
     return model.kind in ("normalmap", "bumpmap") or any(map(has_frame, model.children))
 
 

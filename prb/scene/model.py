@@ -1,7 +1,7 @@
 """What a loaded scene consists of: plain records, checked, with all references resolved.
 
 `prb.scene.load` makes these from a Mitsuba dictionary; `prb.device` lays them out for the kernels.
-Arrays are NumPy, matrices are 4x4 object-to-world in float64, angles are in degrees as in the file.
+Arrays are NumPy, matrices are 4x4 object-to-world matrices in float64, angles are in degrees as in the file.
 """
 
 from dataclasses import dataclass, field

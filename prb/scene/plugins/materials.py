@@ -1,4 +1,4 @@
-"""Surface-scattering models, and what nests them: `twosided`, `blendbsdf`, `mask`, `normalmap`, `bumpmap`.
+"""Surface-scattering models, and wrappers of them: `twosided`, `blendbsdf`, `mask`, `normalmap`, `bumpmap`.
 
 Which models there are, with their keys, defaults and ranges, is declared in `prb.kernels.bsdf`; one whose
 keys are more than its parameters has a reader of its own, in a file beside this one.

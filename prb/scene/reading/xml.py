@@ -1,7 +1,7 @@
 """Mitsuba's XML, versions 2 and 3, to the dictionary that `load_model_dict` takes.
 
-This file reads the text and does what is about text and files: includes, `default` and $name, `path`, ids and
-aliases. `prb.scene.reading.xml_values` makes the dictionary of the elements that are left.
+This file reads the text and resolves what concerns text and files: includes, `default` and $name, `path`, ids
+and aliases. `prb.scene.reading.xml_values` makes the dictionary of the elements that are left.
 
 The parser is expat with document types refused, so that there are no entities to expand; nesting, includes,
 elements and the length of substituted texts are bounded.
