@@ -76,7 +76,7 @@ def _rigid(reader: Reader) -> np.ndarray:
 
 
 def _projector(reader: Reader) -> Emitter:
-    """The projected picture has the aspect ratio of the texture; it is square for one without a resolution."""
+    """The projected picture has the aspect ratio of the texture; it is square if that has no resolution."""
     textures = _quantity(reader, "irradiance")
     textures["scale"] = reader.texture_of(SCALE)
     picture = textures["irradiance"]
