@@ -1,8 +1,35 @@
 """Exceptions of prb: every one that a user's mistake can cause derives from `PrbError`."""
 
+import re
+
+_LONGEST_WORD = 400  # characters; a path may well be long
+_LONGEST = 2000
+
+
+def printable(text):
+    """The text of a message as one line that does nothing to a terminal, whatever a damaged file put into it.
+
+    Line ends become blanks, control characters and what else is not printable are escaped, and what is
+    overlong loses its middle.
+    """
+    text = re.sub(r"\s*[\n\r\t]\s*", " ", text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _shortened(word[0], _LONGEST_WORD), text)
+    return _shortened(text, _LONGEST)
+
+
+def _shortened(text, most):
+    """The beginning and the end of a text, which name the place and the remedy."""
+    half = most // 2 - 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
 
 class PrbError(Exception):
-    """A mistake in the input; the message is one line that names the place and the remedy."""
+    """A mistake in the input; the message is one `printable` line that names the place and the remedy."""
+
+    def __init__(self, message=""):
+        super().__init__(printable(str(message)))
 
 
 class SceneError(PrbError):

@@ -6,7 +6,7 @@ F, D, G: reflection by the coat's facets (kernels/microfacet.py). T: the part of
 passes the coat; R, inside `base` (kernels/bsdf/plastic.py): the part of diffuse light that the coat sends
 back to the base. Both depend on alpha. They are integrals without a closed form, so the constants of a scene
 hold their Chebyshev expansions for its eta, which follow alpha and its derivative (`alpha_coordinate`,
-`cosine_coordinate`). prb/scene/plugins/coatings.py computes them.
+`cosine_coordinate`). prb/scene/plugins/rough_coat.py computes them.
 
 There is a variant for each distribution of the facets' normals. Directions are local and point away from the
 surface; only the side of the normal reflects. Jakob, Mitsuba 0.5 manual (2014), section 8.2.7.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from prb.device.leaves import varies
 from prb.kernels import emitter as kernels
+from prb.scene.leaves import varies
 
 
 class EmitterTable:

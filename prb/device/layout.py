@@ -14,8 +14,8 @@ from prb.device.camera import Camera, add_camera
 from prb.device.dependents import Dependent, LightDirection, MeshNormals
 from prb.device.emitters import EmitterTable
 from prb.device.geometry import Geometry
-from prb.device.leaves import MaterialTables, has_frame
 from prb.device.lights import LightEntries
+from prb.device.material_tables import MaterialTables
 from prb.device.parameters import (
     DIRECTION,
     NORMALS,
@@ -25,6 +25,7 @@ from prb.device.parameters import (
 )
 from prb.device.textures import TextureTable
 from prb.kernels.view import Features
+from prb.scene.leaves import has_frame
 
 
 @dataclass(eq=False)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from prb.device.leaves import is_attribute
 from prb.device.parameters import ATTRIBUTE, COLOUR, NUMBER, TEXELS
 from prb.errors import SceneError
 from prb.kernels import texture as kernels
+from prb.scene.leaves import is_attribute
 from prb.scene.model import Texture
 
 _KINDS = {  # of a texture -> of its parameter

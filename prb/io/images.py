@@ -1,7 +1,7 @@
 """Pictures in and out of files: linear RGB in arrays, sRGB in 8-bit files, and never a half-written file.
 
-The formats are imageio's and OpenEXR's, but for Radiance's .hdr, which imageio reads and writes only with
-another library beside it.
+8-bit formats are read by Pillow and written by imageio, EXR is OpenEXR's. Radiance's .hdr is read and written
+here, for imageio needs another library for it.
 """
 
 import contextlib
@@ -15,7 +15,11 @@ from prb.errors import ImageError
 
 LINEAR = (".exr", ".npy", ".hdr")
 EIGHT_BIT = (".png", ".jpg", ".jpeg")
-FORMATS = EIGHT_BIT + LINEAR
+FORMATS = EIGHT_BIT + LINEAR  # that can be written
+READABLE = (*FORMATS, ".bmp", ".tga", ".ppm")
+# What Pillow may open, which goes by the content: some of its formats start programs, EPS Ghostscript.
+PILLOW = ("PNG", "JPEG", "BMP", "PPM")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "I;16L")
 
 
 def to_srgb(linear):
@@ -154,11 +158,11 @@ def read_texels(path, *, raw=False):
         elif suffix == ".hdr":
             pixels = _from_hdr(path.read_bytes())
         else:
-            pixels = _read_with_imageio(path)
+            pixels = _read_with_pillow(path)
     except ImageError:
         raise
     except Exception as error:  # the readers raise many kinds
-        known = ", ".join(FORMATS)
+        known = ", ".join(READABLE)
         what = f"not a picture that can be read ({_reason(error)})"
         raise ImageError(f"{path}: {what}; give one of {known}") from None
     if pixels.ndim == 2:
@@ -191,17 +195,23 @@ def _read_npy(path):
         raise ValueError("it holds no array of numbers") from None
 
 
-def _read_with_imageio(path):
-    reader = _imageio()
+def _read_with_pillow(path):
+    """The pixels of one of PILLOW's formats, whatever the file is called. TGA, which has no signature, only
+    where the name says so."""
+    from PIL import Image, UnidentifiedImageError
+
+    formats = PILLOW + (("TGA",) if path.suffix.lower() == ".tga" else ())
     try:
-        mode = reader.immeta(path, plugin="pillow").get("mode", "RGB")
-    except OSError as error:
-        if error.strerror:
-            raise
+        with Image.open(path, formats=formats) as picture:
+            if picture.mode not in MODES:
+                raise ImageError(f"{path}: its colours are {picture.mode}; convert it to RGB")
+            if picture.mode == "P":
+                picture = picture.convert(picture.palette.mode)
+            elif picture.mode == "PA":
+                picture = picture.convert("RGBA")
+            pixels = np.asarray(picture)
+    except UnidentifiedImageError:
         raise ValueError("its format is unknown or it is damaged") from None
-    if mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "I;16L"):
-        raise ImageError(f"{path}: its colours are {mode}; convert it to RGB")
-    pixels = np.asarray(reader.imread(path, plugin="pillow"))
     return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == bool else pixels
 
 

@@ -1,11 +1,11 @@
-"""The one progress bar there is."""
+"""The progress bar that all of prb uses."""
 
 from tqdm import tqdm
 
 
 def bar(shown, **options):
-    """A bar on standard error that goes away at its end: if it is to be shown, and that is a terminal.
+    """A progress bar on standard error, which disappears at its end. It is drawn only on a terminal.
 
-    options: as of `tqdm.tqdm`.
+    shown: whether to draw it. options: those of `tqdm.tqdm`.
     """
     return tqdm(disable=None if shown else True, leave=False, **options)  # None: shown on a terminal

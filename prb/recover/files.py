@@ -12,7 +12,7 @@ from prb.errors import ImageError, ParameterError
 from prb.io.images import atomic, reduced, to_srgb, write_image, write_texels
 from prb.report.derivative_images import COLOURS, check_folder, file_name, has_matplotlib, limit, save_figure
 from prb.scene.files import scene_dict, write_scene
-from prb.scene.with_values import with_values
+from prb.scene.parameter_values import with_values
 
 FRAMES = 32  # of the animation, at most
 FRAME = 256  # pixels of the longer side of a frame, at most

@@ -12,7 +12,8 @@ from prb.scene.model import Integrator, SceneModel
 from prb.scene.plugins.materials import child_name
 from prb.scene.plugins.registry import MITSUBA_PLUGINS, PLUGINS
 from prb.scene.plugins.shapes import in_world
-from prb.scene.reading.reader import Context, Node, Reader, describe, fail, kind_of, nearest
+from prb.scene.reading.reader import Context, Node, Reader
+from prb.scene.reading.values import describe, fail, kind_of, nearest
 from prb.scene.reading.xml import Document, file_name, read_xml
 
 _MAX_NESTING = 64
@@ -22,7 +23,7 @@ _ENVIRONMENTS = ("constant", "envmap")  # emitters all around the scene, of whic
 def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneModel:
     """The scene of a Mitsuba 3 dictionary, checked and with all references resolved.
 
-    d: what `mi.load_dict` takes, of type "scene"; transforms also as DESIGN section 6 has them.
+    d: what `mi.load_dict` takes, of type "scene"; transforms may also be lists of steps.
     base_dir: where relative file names start; the current folder without it.
     Raises `SceneError` for anything that prb does not understand or support.
     """

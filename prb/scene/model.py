@@ -1,7 +1,7 @@
 """What a loaded scene consists of: plain records, checked, with all references resolved.
 
 `prb.scene.load` makes these from a Mitsuba dictionary; `prb.device` lays them out for the kernels.
-Arrays are NumPy, matrices are 4x4 object-to-world in float64, angles are in degrees as in the file.
+Arrays are NumPy, matrices are 4x4 object-to-world matrices in float64, angles are in degrees as in the file.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,9 @@ class Texture:
     kind: "rgb" (three numbers), "uniform" (one number, the same in all channels), "bitmap" (an image, value
     (height, width, 1 or 3)), "checkerboard" (two children), "mesh_attribute" (one of the mesh).
     value: float32, linear; shape (3,) or () for constants; None where the kind has none.
-    low, high: the valid range of each number.
+    low, high: the valid range of each number; updates and optimisers keep to it. The `high` of a reflectance
+    is 1, or the largest value of the image that the scene gives it.
+    raw: its numbers are no colour (`rawconstant`).
     filter: "bilinear" or "nearest"; wrap: "repeat", "mirror" or "clamp", for u and for v;
     to_uv: (2, 3), applied to texture coordinates before the lookup.
     """
@@ -28,6 +30,7 @@ class Texture:
     low: float = 0.0
     high: float = np.inf
     differentiable: bool = True
+    raw: bool = False
     filter: str = "bilinear"
     wrap: tuple[str, str] = ("repeat", "repeat")
     to_uv: np.ndarray = field(default_factory=lambda: np.eye(2, 3))

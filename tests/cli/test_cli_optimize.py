@@ -16,7 +16,7 @@ import prb
 from prb.cli.main import main
 from prb.device.params import slots
 from prb.io.images import read_image, read_texels, write_image
-from prb.scene.with_values import with_values
+from prb.scene.parameter_values import with_values
 
 RED = "red.reflectance.value"
 SMALL = ["--size", "8x8", "--spp", "2", "--max-depth", "3"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from helpers.bsdfs import limits, row
 from prb.kernels import bsdf
-from prb.scene.plugins.coatings import expansions
+from prb.scene.plugins.rough_coat import expansions
 
 
 class Case(NamedTuple):

@@ -201,6 +201,32 @@ def npy(array):
     return write
 
 
+@pytest.mark.parametrize("suffix", ["bmp", "tga", "ppm"])
+def test_formats_that_are_read_only(tmp_path, suffix):
+    Image.new("RGB", (3, 2), (255, 0, 51)).save(tmp_path / f"a.{suffix}")
+    np.testing.assert_allclose(read_image(tmp_path / f"a.{suffix}")[1, 2], [1, 0, 0.0331], atol=1e-4)
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    Image.new("RGB", (3, 2), (255, 0, 51)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg").shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "TGA", "TIFF", "WEBP", "PDF"])
+def test_other_formats_are_refused_whatever_they_are_called(tmp_path, monkeypatch, kind):
+    """An EPS would start Ghostscript, where that is installed."""
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **k: started.append(a))
+    monkeypatch.setattr("subprocess.Popen", lambda *a, **k: started.append(a))
+    Image.new("RGB", (3, 2), (255, 0, 51)).save(tmp_path / "a.png", kind)
+    with pytest.raises(ImageError) as caught:
+        read_image(tmp_path / "a.png")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'a.png'}: not a picture that can be read (its format is unknown")
+    assert "give one of .png, .jpg" in message and "\n" not in message and started == []
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

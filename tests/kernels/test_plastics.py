@@ -9,7 +9,7 @@ from helpers.bsdfs import charts, direction, evaluate, jvp, pdf, random_directio
 
 import prb
 from prb.kernels.bsdf import plastic, roughplastic
-from prb.scene.plugins import coatings
+from prb.scene.plugins import rough_coat
 
 COLOURS = {"diffuse_reflectance": [0.1, 0.5, 0.9], "specular_reflectance": [0.9, 0.6, 0.3]}
 ETA = 1.49 / 1.000277
@@ -161,17 +161,17 @@ def test_alphas_derivative_holds_the_coats(mi, distribution, alpha):
 @every_distribution
 def test_expansions_between_their_nodes(distribution):
     eta, mu = 1.5, np.linspace(0.02, 1, 37)
-    constants = coatings.expansions(distribution, eta)
+    constants = rough_coat.expansions(distribution, eta)
     assert set(constants) == set(roughplastic.CONSTANTS) - {"nonlinear"}
     assert max(map(abs, constants.values())) < 1  # so that single precision is enough
     for alpha in (0.011, 0.07, 0.3, 0.62, 0.97):
         y = roughplastic.chebyshev(roughplastic.alpha_coordinate(alpha, np.sqrt))
         x = roughplastic.chebyshev(roughplastic.cosine_coordinate(mu, alpha, np.sqrt))
         sums = [constants[f"transmittance_{i}_{j}"] * y[i] * x[j] for i, j in roughplastic.TERMS]
-        exact = coatings.transmittance(distribution, alpha, mu, eta)
+        exact = rough_coat.transmittance(distribution, alpha, mu, eta)
         np.testing.assert_allclose(sum(sums), exact, atol=1.5e-3)
         internal = sum(constants[f"internal_{i}"] * y[i] for i in range(roughplastic.ORDER))
-        assert internal == pytest.approx(coatings.internal_reflectance(distribution, alpha, eta), abs=1e-3)
+        assert internal == pytest.approx(rough_coat.internal_reflectance(distribution, alpha, eta), abs=1e-3)
 
 
 def test_a_nearly_smooth_rough_coat_is_smooth():

@@ -163,9 +163,9 @@ SHARED = {
     "b": {"type": "cube", "x": {"type": "diffuse", "reflectance": {"type": "ref", "id": "t"}}},
 }
 WARNINGS = [
-    (image(GREY * 5), "s.bsdf.reflectance.data: the image has values in [2, 2]; clipped to [0, 1]"),
+    (image(GREY * 5), "s.bsdf.reflectance.data: s.bsdf.reflectance has values up to 2, above 1, so"),
     (image(-GREY), "s.bsdf.reflectance.data: the image has values in [-0.4, -0.4]; clipped to [0, 1]"),
-    (SHARED, "t.data: the image has values in [2, 2]; clipped to [0, 1] for b.bsdf.reflectance"),
+    (SHARED, "t.data: b.bsdf.reflectance has values up to 2, above 1, so energy is not conserved"),
     (on({"type": "normalmap", "normalmap": {**IMAGE, "data": np.full((2, 2, 3), 0.5)}, "a": DIFFUSE}),
      "s.bsdf.normalmap: (0.5, 0.5, 0.5) stands for no normal; the surface's own is used there"),
     (on({"type": "normalmap", "a": DIFFUSE,

@@ -6,10 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.mesh_files import (
+    QUAD,
+    assert_is_mitsubas,
+    mesh_of,
+    model_of,
+    packed,
+    parameters_of,
+    ply,
+    theirs_of,
+)
 
 from prb.errors import SceneError
-from prb.scene import load_model_dict
-from prb.scene.meshes.mesh import MeshFileError, check_mesh, smooth_normals, triangulate
+from prb.scene.meshes.mesh import MeshFileError, check_mesh
 from prb.scene.meshes.obj import read_obj
 from prb.scene.meshes.ply import read_ply
 
@@ -17,56 +26,11 @@ SCENES = Path(__file__).parents[2] / "scenes"
 DATA = Path(__file__).parents[3] / "shared/data/mitsuba/common/meshes"
 
 
-def model_of(folder, filename, **keys):
-    return load_model_dict(
-        {
-            "type": "scene",
-            "integrator": {"type": "path"},
-            "sensor": {"type": "perspective"},
-            "light": {"type": "constant"},
-            "mesh": {"type": Path(filename).suffix[1:], "filename": str(filename), **keys},
-        },
-        base_dir=folder,
-    )
-
-
-def mesh_of(folder, filename, **keys):
-    model = model_of(folder, filename, **keys)
-    assert model.warnings == []
-    return model.shapes[0]
-
-
 @pytest.fixture(scope="module")
 def mi():
     mitsuba = pytest.importorskip("mitsuba")
     mitsuba.set_variant("scalar_rgb")
     return mitsuba
-
-
-def theirs_of(mi, path, **keys):
-    parameters = parameters_of(mi, path, **keys)
-    widths = {"vertex_positions": 3, "vertex_normals": 3, "vertex_texcoords": 2, "faces": 3}
-    return {k: np.array(parameters[k]).reshape(-1, n) for k, n in widths.items()}
-
-
-def parameters_of(mi, path, **keys):
-    return mi.traverse(mi.load_dict({"type": path.suffix[1:], "filename": str(path), **keys}))
-
-
-def assert_is_mitsubas(mesh, theirs):
-    """Compared corner by corner, as the two may number the vertices differently."""
-    for mine, name in (
-        (mesh.vertices, "vertex_positions"),
-        (mesh.normals, "vertex_normals"),
-        (mesh.texcoords, "vertex_texcoords"),
-    ):
-        if len(theirs[name]) == 0:
-            assert mine is None, name
-        else:
-            assert mine.dtype == np.float32
-            np.testing.assert_allclose(
-                mine[mesh.faces], theirs[name][theirs["faces"]], atol=2e-6, err_msg=name
-            )
 
 
 @pytest.mark.parametrize("name", ["bunny.ply", "teapot.ply", "sphere.obj", "rectangle.obj"])
@@ -185,33 +149,6 @@ def test_missing_obj_normals_are_computed(tmp_path):
     assert model.warnings == [
         "mesh.filename: t.obj: 1 vertices have no usable normal in the file; computed them"
     ]
-
-
-def ply(
-    body: bytes,
-    *,
-    form="binary_little_endian",
-    vertices=4,
-    faces=1,
-    extra="",
-    scalar="float",
-    index="int",
-    after="",
-):
-    header = (
-        f"ply\nformat {form} 1.0\ncomment made here\nelement vertex {vertices}\n"
-        f"property {scalar} x\nproperty {scalar} y\nproperty {scalar} z\n{extra}"
-        f"element face {faces}\nproperty list uchar {index} vertex_indices\n{after}end_header\n"
-    )
-    return header.encode() + body
-
-
-QUAD = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0.5], [0, 1, 0]])
-
-
-def packed(order, scalar="f", index="i", polygons=((0, 1, 2, 3),), columns=QUAD):
-    body = b"".join(struct.pack(f"{order}{len(row)}{scalar}", *row) for row in columns)
-    return body + b"".join(struct.pack(f"{order}B{len(p)}{index}", len(p), *p) for p in polygons)
 
 
 PLIES = {
@@ -418,7 +355,9 @@ def test_broken_files(tmp_path, name):
     [(read_ply, ply(packed("<"))), (read_obj, TRIANGLES.encode()), (read_ply, PLIES["mixed ascii"])],
 )
 def test_damaged_files_raise_nothing_else(reader, data):
+    """Some are refused, with the one error there is for that, and some are read nevertheless."""
     random = np.random.default_rng(0)
+    refused = 0
     for _ in range(400):
         damaged = bytearray(data[: random.integers(len(data) + 1)] if random.random() < 0.3 else data)
         for _ in range(random.integers(1, 4)):
@@ -427,42 +366,14 @@ def test_damaged_files_raise_nothing_else(reader, data):
         try:
             reader(bytes(damaged))
         except MeshFileError:
-            pass
+            refused += 1
+    assert 100 < refused < 395
 
 
 def test_vertices_beyond_32_bits(tmp_path):
     (tmp_path / "t.obj").write_text(V + "f 1 2 3\n")
     with pytest.raises(SceneError, match="beyond the range of 32-bit"):
         model_of(tmp_path, "t.obj", to_world=[{"scale": 1e38}, {"scale": 1}, {"translate": [3.3e38, 0, 0]}])
-
-
-def test_smooth_normals_weigh_by_angle():
-    # at the corner of a cube three squares meet, one of them split: the weight is the angle, not a count
-    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], np.float32)
-    faces = np.array([[0, 4, 1], [0, 2, 4], [0, 3, 2], [0, 1, 3]])
-    normals, undefined = smooth_normals(vertices, faces)
-    np.testing.assert_allclose(normals[0], -np.ones(3) / np.sqrt(3), atol=1e-6)
-    assert not undefined.any()
-
-
-def test_degenerate_faces_give_no_nan(tmp_path):
-    text = V + "v 5 5 5\nv 6 6 6\nf 1 2 3\nf 1 1 2\nf 4 5 4\n"  # 4 and 5 have no face with area
-    (tmp_path / "t.obj").write_text(text)
-    mesh = mesh_of(tmp_path, "t.obj")
-    np.testing.assert_array_equal(mesh.normals, [[0, 0, 1]] * 3 + [[1, 0, 0]] * 2)
-
-
-def test_faces_that_cancel_out_warn(tmp_path):
-    (tmp_path / "t.obj").write_text(V + "f 1 2 3\nf 1 3 2\n")
-    model = model_of(tmp_path, "t.obj")
-    assert np.isfinite(model.shapes[0].normals).all()
-    assert "the faces around 3 vertices cancel out" in model.warnings[0]
-
-
-def test_triangulate():
-    corners = np.array([7, 8, 9, 1, 2, 3, 4, 5])
-    fans = triangulate(np.array([3, 5]), corners)
-    assert fans.tolist() == [[7, 8, 9], [1, 2, 3], [1, 3, 4], [1, 4, 5]]
 
 
 def test_the_script_makes_the_bundled_meshes():

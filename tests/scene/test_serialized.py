@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from test_meshes import QUAD, assert_is_mitsubas, mesh_of, model_of, theirs_of
+from helpers.mesh_files import QUAD, assert_is_mitsubas, mesh_of, model_of, theirs_of
 
 from prb.errors import SceneError
 from prb.scene.meshes.mesh import MeshFileError
@@ -103,7 +103,9 @@ def test_a_shape_index_is_a_whole_number(tmp_path):
 
 
 def test_damaged_files_raise_nothing_else():
+    """Some are refused, with the one error there is for that, and some are read nevertheless."""
     random = np.random.default_rng(0)
+    refused = 0
     data = serialized(STREAM, STREAM)
     for _ in range(400):
         damaged = bytearray(data[: random.integers(len(data) + 1)] if random.random() < 0.3 else data)
@@ -113,4 +115,5 @@ def test_damaged_files_raise_nothing_else():
         try:
             read_serialized(bytes(damaged), int(random.integers(3)))
         except MeshFileError:
-            pass
+            refused += 1
+    assert 100 < refused < 395

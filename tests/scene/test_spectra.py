@@ -7,15 +7,13 @@ from prb.errors import SceneError
 from prb.scene.plugins import cie
 from prb.scene.plugins.spectra import (
     COLOUR_PLUGINS,
-    parse_numbers,
-    parse_pairs,
-    parse_rgb,
     planck,
     rgb_value,
     spectrum_to_rgb,
     spectrum_value,
 )
 from prb.scene.reading.reader import Context, Node, Plugin, Reader
+from prb.scene.reading.texts import parse_numbers, parse_pairs, parse_rgb
 
 
 @pytest.fixture

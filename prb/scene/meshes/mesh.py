@@ -139,7 +139,7 @@ def _world_normals(
     name: str,
     warn: Callable[[str], None],
 ) -> np.ndarray:
-    """The file's normals in world space; smooth ones for vertices where it has none to use."""
+    """The file's normals in world space; smooth ones for the vertices without a usable normal."""
     if raw.normals is None:
         return _smooth(vertices, faces, np.ones(len(vertices), bool), name, warn)
     normals = raw.normals @ inverse_transpose.T

@@ -27,7 +27,7 @@ def _quantity(reader: Reader, key: str) -> dict[str, Texture]:
 
 
 def _constant_quantity(reader: Reader, key: str) -> dict[str, Texture]:
-    """A quantity that no texture can vary, for want of texture coordinates."""
+    """A quantity that no texture can vary, because the light has no texture coordinates."""
     textures = _quantity(reader, key)
     if textures[key].kind not in ("rgb", "uniform"):
         reader.fail(f"{reader.type} takes one colour, not a {textures[key].kind}", key)
@@ -39,7 +39,7 @@ def _area(reader: Reader) -> Emitter:
 
 
 def _constant(reader: Reader) -> Emitter:
-    reader.transform()  # checked; it turns a light that looks the same from everywhere
+    reader.transform()  # checked; a rotation does not change a light that is the same from all directions
     return _emitter(reader, _constant_quantity(reader, "radiance"))
 
 
@@ -76,7 +76,7 @@ def _rigid(reader: Reader) -> np.ndarray:
 
 
 def _projector(reader: Reader) -> Emitter:
-    """Its picture has the proportions of the texture; one without a resolution is square."""
+    """The projected picture has the aspect ratio of the texture; it is square if that has no resolution."""
     textures = _quantity(reader, "irradiance")
     textures["scale"] = reader.texture_of(SCALE)
     picture = textures["irradiance"]

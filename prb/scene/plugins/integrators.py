@@ -1,8 +1,9 @@
-"""Integrators. All of them render by prb's path tracer; what that changes is said in a warning.
+"""Integrators. prb's path tracer renders for all of them; a warning says where that makes a difference.
 
-`path` and `prb` are it. `direct` is it with paths of two edges. The projective ones differ from theirs only
-in derivatives of moving edges, and the volumetric ones only where there are media, which prb refuses.
-`moment` and `aov` are wrappers that write more than a picture: the integrator inside renders it.
+`path` and `prb` are this path tracer, and `direct` is it with paths of two edges. Mitsuba's projective
+integrators differ from it only in derivatives of moving edges, its volumetric ones only in participating
+media, which prb refuses. `moment` and `aov` are wrappers that write further channels: the integrator inside
+renders the picture.
 """
 
 from prb.scene.model import Integrator

@@ -1,4 +1,4 @@
-"""Surface-scattering models, and what nests them: `twosided`, `blendbsdf`, `mask`, `normalmap`, `bumpmap`.
+"""Surface-scattering models, and wrappers of them: `twosided`, `blendbsdf`, `mask`, `normalmap`, `bumpmap`.
 
 Which models there are, with their keys, defaults and ranges, is declared in `prb.kernels.bsdf`; one whose
 keys are more than its parameters has a reader of its own, in a file beside this one.
@@ -12,7 +12,7 @@ from prb.io.images import LINEAR
 from prb.kernels.bsdf import REGISTRY
 from prb.kernels.parameter import Parameter
 from prb.scene.model import Bsdf
-from prb.scene.plugins import coatings, principled, surfaces
+from prb.scene.plugins import conductors_dielectrics, plastics, principled
 from prb.scene.reading.reader import Reader
 
 WEIGHT = Parameter("weight", default=0.5, high=1.0, number=True)
@@ -129,8 +129,8 @@ def child_name(kind: str, index: int) -> str:
 
 BSDFS: Mapping = {
     **{name: _bsdf for name in REGISTRY if "_" not in name},
-    **coatings.BSDFS,
-    **surfaces.BSDFS,
+    **conductors_dielectrics.BSDFS,
+    **plastics.BSDFS,
     **principled.BSDFS,
     "twosided": _twosided,
     "blendbsdf": _blendbsdf,

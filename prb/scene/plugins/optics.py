@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from prb.scene.reading.reader import Reader, describe, nearest
+from prb.scene.reading.reader import Reader
+from prb.scene.reading.values import describe, nearest
 
 # Index of refraction of visible light (sodium D line where the substance disperses), as Mitsuba 3.9.1 has
 # them. Sources there: Wikipedia "List of refractive indices" and textbooks.

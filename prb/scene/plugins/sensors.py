@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from prb.scene.model import Film, Sensor
-from prb.scene.reading.reader import Reader, fail, kind_of
+from prb.scene.reading.reader import Reader
+from prb.scene.reading.values import fail, kind_of
 
 MAX_SIDE = 65536
 MAX_PIXELS = 2**28
@@ -26,7 +27,7 @@ _SAMPLERS = {  # those that 'independent' stands in for, and their keys
     "orthogonal": ("jitter", "strength"),
     "stratified": ("jitter",),
 }
-_REFUSED = {  # Mitsuba's plugins that may stand inside a film or a sensor, and why they cannot be had
+_REFUSED = {  # Mitsuba's plugins that may stand inside a film or a sensor, and why prb lacks them
     **dict.fromkeys(
         ("mitchell", "catmullrom", "lanczos"),
         "its weights are negative in places, so it cannot be sampled; use gaussian, tent or box",
@@ -106,7 +107,7 @@ def is_rigid(matrix: np.ndarray) -> bool:
 
 
 def _refuse(reader: Reader) -> None:
-    """Fail for a nested plugin that cannot be had, and say why."""
+    """Fail for a nested plugin that prb does not support, and say why."""
     for key, value in reader.data.items():
         kind = kind_of(value) if isinstance(value, Mapping) else None
         if kind in _REFUSED:
@@ -129,7 +130,7 @@ def resized(sensor: Sensor, width: int, height: int) -> Sensor:
 
 
 def fov_of(reader: Reader) -> tuple[float, str]:
-    """The field of view in degrees, and along what."""
+    """The field of view in degrees, and the axis of the film that it is measured along."""
     if "fov" in reader:
         if "focal_length" in reader:
             reader.fail("both fov and focal_length are given; keep one of them")
@@ -215,7 +216,7 @@ def _independent(reader: Reader) -> int:
 
 
 def _replaced(reader: Reader) -> int:
-    """A sampler that prb does not have; with its keys, so that the file loads."""
+    """A sampler that prb replaces by `independent`; its keys are read, so that the file loads."""
     if "jitter" in _SAMPLERS[reader.type]:
         reader.boolean("jitter", True)
     if "strength" in _SAMPLERS[reader.type]:

@@ -4,8 +4,8 @@ copies of them by `shapegroup` and `instance`.
 Normals, as Mitsuba 3.9.1 has them. A flat shape's shading normal is its local +z under the inverse
 transpose of `to_world`, a cube's are its local outward ones, likewise; they survive a mirroring
 transform. A sphere's point outward, and inward under a mirroring transform; a cylinder's always point
-outward. A mesh's geometric normal follows the winding of the transformed triangle. `flip_normals` turns
-all of them around. An instance takes the normals of what it shows along, by the inverse transpose.
+outward. A mesh's geometric normal follows the winding of the transformed triangle. `flip_normals` reverses
+all of them. An instance transforms the normals of its shapes by the inverse transpose.
 
 Instances become copies in world space when the scene is loaded: a copy of a mesh takes as much memory as the
 mesh, about 0.3 kB of device memory for each triangle. The copies share surface models and attributes.
@@ -28,13 +28,13 @@ from prb.scene.reading.transforms import check_invertible
 
 @dataclass(eq=False)
 class ShapeGroup:
-    """Shapes that are seen through instances only."""
+    """Shapes that are visible through instances only."""
 
     shapes: list[Shape]
 
 
 def in_world(made: Iterable) -> list[Shape]:
-    """The shapes that are seen, of what the readers of `SHAPES` return."""
+    """The visible shapes among what the readers of `SHAPES` return: those outside groups, and instances."""
     shapes: list[Shape] = []
     for item in made:
         if isinstance(item, Shape):
@@ -97,7 +97,7 @@ def _cylinder(reader: Reader) -> Shape:
 
 
 def _keeps_round(kind: str, to_world: np.ndarray) -> bool:
-    """Whether the unit sphere or cylinder stays one under the matrix."""
+    """True if the matrix maps the unit sphere to a sphere, or the unit cylinder to a circular cylinder."""
     axes = to_world[:3, :3].copy()
     if kind == "cylinder":  # its length is free
         axes[:, 2] *= np.linalg.norm(axes[:, 0]) / np.linalg.norm(axes[:, 2])
@@ -129,7 +129,7 @@ def _mesh(reader: Reader) -> Shape:
 
 
 def _shapegroup(reader: Reader) -> ShapeGroup:
-    """What instances show: shapes that do not emit."""
+    """The shapes that instances copy; they may not emit."""
     shapes = []
     for child in reader.children("shape"):
         if child.type in ("shapegroup", "instance"):
@@ -184,10 +184,10 @@ def _copy(reader: Reader, shape: Shape, to_world: np.ndarray) -> Shape:
     if normals is not None:
         normals = normals @ np.linalg.inv(linear)
         normals = (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
-    faces, turned = shape.faces, shape.reversed
+    faces, reversed_faces = shape.faces, shape.reversed
     if np.linalg.det(linear) < 0:  # the geometric normals follow the vertex normals, not the winding
-        faces, turned = np.ascontiguousarray(faces[:, ::-1]), not turned
-    return replace(shape, vertices=vertices, normals=normals, faces=faces, reversed=turned)
+        faces, reversed_faces = np.ascontiguousarray(faces[:, ::-1]), not reversed_faces
+    return replace(shape, vertices=vertices, normals=normals, faces=faces, reversed=reversed_faces)
 
 
 def _shape(reader: Reader, kind: str, to_world: np.ndarray, flip_normals: bool) -> Shape:

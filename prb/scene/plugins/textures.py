@@ -1,4 +1,4 @@
-"""Colours and textures: constants, `bitmap`, `checkerboard`, `mesh_attribute`.
+"""Colours and textures: constants, `bitmap`, `checkerboard`, `mesh_attribute`, `rawconstant`.
 
 Each reader takes the range of the parameter that the texture stands for, and whether it is emission.
 """
@@ -11,33 +11,10 @@ from prb.errors import ImageError
 from prb.io.images import from_srgb, read_texels
 from prb.scene.model import Texture
 from prb.scene.plugins.spectra import COLOUR_PLUGINS, rgb_value, spectrum_value
-from prb.scene.reading.reader import Reader, describe, numeric_array
+from prb.scene.reading.reader import Reader
+from prb.scene.reading.values import describe, numeric_array
 
 MAX_TEXELS = 2**28
-
-
-def number_texture(reader: Reader, key: str, default: float, *, low, high, emission) -> Texture:
-    """A colour that the file gives as a plain number, or does not give.
-
-    As in Mitsuba a number is a grey: one value as a reflectance, three equal ones as an emission.
-    """
-    name = f"{reader.name}.{key}.value"
-    if key in reader:
-        value = reader.data[key]
-        array = numeric_array(value)
-        if type(value).__name__.startswith(("Color3", "ScalarColor3")) and array is not None:
-            array = array.reshape(-1)  # Mitsuba's own colour objects
-        elif array is None or array.shape != ():
-            three = array is not None and array.size == 3
-            remedy = '; write {"type": "rgb", "value": [r, g, b]}' if three else ""
-            reader.fail(f"expected a number or a colour, got {describe(value)}{remedy}", key)
-        elif emission:
-            array = np.full(3, array)
-        reader.check_range(array, low, high, key)
-    else:
-        array = np.array(default)
-    kind = "rgb" if array.shape else "uniform"
-    return Texture(name, kind, array.astype(np.float32), low, high)
 
 
 def _rgb(reader: Reader, *, low, high, emission) -> Texture:
@@ -49,6 +26,22 @@ def _rgb(reader: Reader, *, low, high, emission) -> Texture:
 def _constant(reader: Reader, value: np.ndarray, low: float, high: float) -> Texture:
     kind = "rgb" if value.shape else "uniform"
     return Texture(f"{reader.name}.value", kind, value.astype(np.float32), low, high)
+
+
+def _rawconstant(reader: Reader, *, low, high, emission) -> Texture:
+    """A number or three numbers that are no colour, such as a normal: taken as they are, also as emission.
+
+    `prb.scene.checks` sees to their range, as to that of an image.
+    """
+    array = numeric_array(reader.data.get("value"))
+    if "value" not in reader or array is None or array.size not in (1, 3):
+        got = f", got {describe(reader.data['value'])}" if "value" in reader else ""
+        reader.fail(f"expected a number or 3 numbers{got}", "value")
+    array = array.reshape(() if array.size == 1 else 3)
+    reader.check_range(array, -np.inf, np.inf, "value")
+    texture = _constant(reader, array, low, high)
+    texture.raw = True
+    return texture
 
 
 def _uniform(reader: Reader, *, low, high, emission) -> Texture:
@@ -65,7 +58,10 @@ def _colour_plugin(reader: Reader, *, low, high, emission) -> Texture:
 
 
 def _bitmap(reader: Reader, *, low, high, emission) -> Texture:
-    """An image from a file, or an array: (height, width), (height, width, 1 or 3), linear unless uint8."""
+    """An image from a file, or an array: (height, width), (height, width, 1 or 3), linear unless uint8.
+
+    `prb.scene.checks` sees to its range, once all that use it are known.
+    """
     raw = reader.boolean("raw", False)
     given = [key for key in ("filename", "bitmap", "data") if key in reader]
     if len(given) != 1:
@@ -86,10 +82,6 @@ def _bitmap(reader: Reader, *, low, high, emission) -> Texture:
         reader.fail(f"{size} texels are more than prb takes ({MAX_TEXELS}); make the image smaller", place)
     if not np.isfinite(texels).all():
         reader.fail("the image has numbers that are not finite; replace them", place)
-    if texels.min() < low or texels.max() > high:
-        reader.warn(f"the image has values in [{texels.min():.3g}, {texels.max():.3g}]; clipped to"
-                    f" [{low:g}, {high:g}]", place)  # fmt: skip
-        texels = np.clip(texels, low, high)
     wrap = reader.choice("wrap_mode", ("repeat", "mirror", "clamp"), "repeat")
     reader.choice("format", ("variant", "fp16", "fp32", "auto"), "auto")
     reader.boolean("accel", True)  # of Mitsuba's hardware texture units
@@ -169,4 +161,5 @@ TEXTURES: Mapping = {
     "bitmap": _bitmap,
     "checkerboard": _checkerboard,
     "mesh_attribute": _mesh_attribute,
+    "rawconstant": _rawconstant,
 }

@@ -5,7 +5,6 @@ A `Reader` knows its place in the scene ("red.reflectance"), so every mistake be
 A `Context` is what all readers of one scene share: references, warnings, the table of plugins.
 """
 
-import difflib
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +14,11 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from prb.errors import SceneError
 from prb.scene.model import Texture
+from prb.scene.reading.transforms import parse_transform
+from prb.scene.reading.values import FLOAT32_MAX, describe, fail, kind_of, nearest, numeric_array, warning
 
 REQUIRED = object()
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class Plugin(NamedTuple):
@@ -57,64 +56,7 @@ class Context:
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, place: str, message: str) -> None:
-        self.warnings.append(f"{place or 'scene'}: {message}")
-
-
-def fail(place: str, problem: str) -> NoReturn:
-    raise SceneError(f"{place or 'scene'}: {' '.join(problem.split())}")
-
-
-def kind_of(data: Mapping) -> str | None:
-    """The plugin that a dictionary names, if it names one."""
-    kind = data.get("type")
-    return kind if isinstance(kind, str) else None
-
-
-def describe(value: Any) -> str:
-    """A short description of a wrong value, for a message."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"the string '{value if len(value) <= 40 else value[:37] + '...'}'"
-    if isinstance(value, Mapping):
-        kind = kind_of(value)
-        return f"a dictionary of type '{kind}'" if kind else "a dictionary"
-    if isinstance(value, numbers.Real):
-        return f"{value:g}" if isinstance(value, float) else str(value)[:40]
-    if isinstance(value, list | tuple):
-        for item in value:
-            if isinstance(item, bool | str) or item is None:
-                return f"a list with {describe(item)} in it"
-        return f"a list of {len(value)} values"
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return f"a {type(value).__name__}"
-
-
-def nearest(word: str, known) -> str:
-    """'; did you mean "x"?' where a known word is close, else nothing."""
-    folded = {k.lower(): k for k in known}
-    match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return f"; did you mean '{folded[match[0]]}'?" if match else ""
-
-
-def _holds_bool(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_holds_bool(v) for v in value)
-    return isinstance(value, bool | np.bool_)
-
-
-def numeric_array(value: Any) -> np.ndarray | None:
-    """`value` as a float64 array, or None where it does not consist of numbers alone."""
-    if value is None or isinstance(value, str | bytes | Mapping) or _holds_bool(value):
-        return None
-    try:
-        array = np.array(value)
-        return array.astype(np.float64) if array.dtype.kind in "iuf" else None
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
+        self.warnings.append(warning(place, message))
 
 
 class Reader:
@@ -251,8 +193,6 @@ class Reader:
 
     def transform(self, key: str = "to_world") -> np.ndarray:
         """A 4x4 matrix in float64; the identity where the key is absent."""
-        from prb.scene.reading.transforms import parse_transform
-
         self._known.add(key)
         if key not in self.data:
             return np.eye(4)
@@ -287,8 +227,6 @@ class Reader:
         self, key: str, default: float, *, low: float = 0.0, high: float = math.inf, emission: bool = False
     ):
         """A colour: a number, or a dictionary of a texture plugin. Returns a `Texture`."""
-        from prb.scene.plugins.textures import number_texture
-
         self._known.add(key)
         value = self.data.get(key)
         if isinstance(value, Mapping):
@@ -296,7 +234,30 @@ class Reader:
             if child.category != "texture":
                 child.fail(f"expected a colour or a texture, got {child.type} ({child.category})")
             return child.make(low=low, high=high, emission=emission)
-        return number_texture(self, key, default, low=low, high=high, emission=emission)
+        return self._number_texture(key, default, low=low, high=high, emission=emission)
+
+    def _number_texture(self, key: str, default: float, *, low, high, emission) -> Texture:
+        """A colour that the file gives as a plain number, or does not give.
+
+        As in Mitsuba a number is a grey: one value as a reflectance, three equal ones as an emission.
+        """
+        name = f"{self.name}.{key}.value"
+        if key in self:
+            value = self.data[key]
+            array = numeric_array(value)
+            if type(value).__name__.startswith(("Color3", "ScalarColor3")) and array is not None:
+                array = array.reshape(-1)  # Mitsuba's own colour objects
+            elif array is None or array.shape != ():
+                three = array is not None and array.size == 3
+                remedy = '; write {"type": "rgb", "value": [r, g, b]}' if three else ""
+                self.fail(f"expected a number or a colour, got {describe(value)}{remedy}", key)
+            elif emission:
+                array = np.full(3, array)
+            self.check_range(array, low, high, key)
+        else:
+            array = np.array(default)
+        kind = "rgb" if array.shape else "uniform"
+        return Texture(name, kind, array.astype(np.float32), low, high)
 
     def texture_of(self, parameter, default: float | None = None):
         """The texture of a declared parameter (`prb.kernels.parameter.Parameter`)."""
@@ -309,6 +270,8 @@ class Reader:
             texture = self.texture(p.key, default, low=p.low, high=p.high)
         if p.number and texture.kind == "checkerboard":  # Mitsuba 3.9.1 swaps the colours of a number's
             texture = replace(texture, children=texture.children[::-1])
+        if p.number and texture.raw and texture.value.shape:  # as in Mitsuba, which takes no luminance of it
+            self.fail("expected one number, got a rawconstant of three", p.key)
         texture.differentiable = texture.differentiable and p.differentiable
         return texture
 

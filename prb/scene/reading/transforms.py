@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from prb.scene.reading.reader import FLOAT32_MAX, describe, fail, nearest, numeric_array
+from prb.scene.reading.values import FLOAT32_MAX, describe, fail, nearest, numeric_array
 
 _FORMS = 'expected a 4x4 matrix, a list of steps such as {"translate": [0, 1, 0]}, or a transform object'
 

@@ -1,7 +1,7 @@
 """Mitsuba's XML, versions 2 and 3, to the dictionary that `load_model_dict` takes.
 
-This file reads the text and does what is about text and files: includes, `default` and $name, `path`, ids and
-aliases. `prb.scene.xml_values` makes the dictionary of the elements that are left.
+This file reads the text and resolves what concerns text and files: includes, `default` and $name, `path`, ids
+and aliases. `prb.scene.reading.xml_values` makes the dictionary of the elements that are left.
 
 The parser is expat with document types refused, so that there are no entities to expand; nesting, includes,
 elements and the length of substituted texts are bounded.
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 from xml.parsers import expat
 
-from prb.errors import SceneError
-from prb.scene.reading.reader import fail, nearest
+from prb.errors import SceneError, printable
+from prb.scene.reading.values import fail, nearest, warning
 from prb.scene.reading.xml_values import OBJECTS, SCENE_ATTRIBUTES, VALUES, Builder, Element
 
 _MAX_NESTING = 60
@@ -48,8 +48,9 @@ class Document:
     def located(self, error: SceneError) -> SceneError:
         """The same error, which says where in the XML its place is."""
         message = str(error)
-        inside = [p for p in self.places if message.startswith(p) and message[len(p) : len(p) + 1] in ".:["]
-        return SceneError(f"{message} ({self.places[max(inside, key=len)]})") if inside else error
+        begins = {printable(place): place for place in self.places}
+        inside = [p for p in begins if message.startswith(p) and message[len(p) : len(p) + 1] in ".:["]
+        return SceneError(f"{message} ({self.places[begins[max(inside, key=len)]]})") if inside else error
 
 
 def read_xml(
@@ -126,7 +127,7 @@ class _Source:
         return root
 
     def warn(self, element: Element, message: str) -> None:
-        self.warnings.append(f"{element.place}: {message}")
+        self.warnings.append(warning(element.place, message))
 
     def _parse(self, path: Path) -> Element:
         """The tree of one file, as it stands."""

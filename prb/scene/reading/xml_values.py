@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from prb.scene.plugins.spectra import check_pairs, parse_numbers, parse_pairs, parse_rgb
-from prb.scene.reading.reader import fail, nearest
+from prb.scene.reading.texts import check_pairs, parse_numbers, parse_pairs, parse_rgb
+from prb.scene.reading.values import fail, nearest
 
 # Elements that are a plugin; `type` says which.
 OBJECTS = (

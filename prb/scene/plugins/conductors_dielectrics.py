@@ -1,4 +1,4 @@
-"""Reading conductors and dielectrics, polished and rough, and choosing the variant that a scene needs."""
+"""Reading conductors and dielectrics, smooth and rough, and choosing the variant that a scene needs."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A scene file with other values of its parameters: `with_values`."""
+"""The values of a scene file's parameters, replaced by others: what `prb optimize` writes as a scene."""
 
 import copy
 
@@ -9,10 +9,10 @@ _OF_MESHES = ("vertex_", "face_")
 
 
 def with_values(data, names, params, write_bitmap):
-    """(a copy of a scene's dictionary with the values of the named parameters, the names left out).
+    """A copy of a scene's dictionary with the values of the named parameters, and the names left out.
 
-    params: name -> array, all of the scene's. What belongs to a mesh's vertices and faces stands in the
-        mesh's own file and is left out. write_bitmap: a function (name, texels) -> its file's name.
+    params: name -> array, all parameters of the scene. Attributes and normals of a mesh are left out, since
+        they stand in the mesh's own file. write_bitmap: a function (name, texels) -> the name of a file.
     """
     data = copy.deepcopy(data)
     nodes = named_nodes(data)
@@ -21,7 +21,7 @@ def with_values(data, names, params, write_bitmap):
 
 
 def _placed(nodes, name, params, write_bitmap):
-    """Put one value where the scene's dictionary has it; False if there is no such place."""
+    """Write one value to its place in the scene's dictionary; False if there is no such place."""
     value = params[name]
     owner, _, key = name.rpartition(".")
     if key.startswith(_OF_MESHES) or "." not in name:
@@ -31,6 +31,8 @@ def _placed(nodes, name, params, write_bitmap):
         for other in ("bitmap", "data"):
             node.pop(other, None)
         node["filename"] = write_bitmap(name, value)
+    elif key == "value" and node is not None and node.get("type") == "rawconstant":
+        node["value"] = value.tolist()
     elif key == "value" and node is not None and node.get("type") in TEXTURES:
         kept = {"id": node["id"]} if "id" in node else {}
         node.clear()

@@ -1,7 +1,7 @@
-"""Reading plastics and `phong`, and what a rough coat lets pass, as `kernels.bsdf.roughplastic` needs it.
+"""What a rough coat lets pass, integrated numerically for the expansions of `kernels.bsdf.roughplastic`.
 
 The transmittance T(alpha, mu) of a rough boundary from a direction of cosine mu, and its reflectance R(alpha)
-for diffuse light from inside, are integrals over the facets' normals m that the direction sees:
+for diffuse light from inside, are integrals over the microfacet normals m visible from there:
 
     T = E[(1 - F(w . m)) G1(refracted)]        R = 2 E over mu of mu E[F(w . m) G1(mirrored)]
 
@@ -12,15 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from prb.kernels.bsdf import phong, plastic, roughplastic
-from prb.scene.model import Bsdf, Texture
-from prb.scene.plugins.optics import index_of_refraction
-from prb.scene.reading.reader import Reader
+from prb.kernels.bsdf import roughplastic
 
 TABLE = 64  # cosines; Mitsuba's table has as many, and its R is their mean, 1.5 % below the integral
 COSINES = np.linspace(0, 1, TABLE)
 NODES, NODES_INSIDE = 32, 48  # of the two quadratures, along each axis
-RELEVANT = 0.009  # the expansion is tighter for alphas above
+FULL_ACCURACY_ALPHA = 0.009  # for smaller alphas the fit has five times the tolerance
 
 
 def _fresnel(c, eta):
@@ -60,8 +57,9 @@ def _normals(distribution, n):
     return slope[:, None], weight[:, None], np.cos(np.pi * x), w
 
 
-def _seen(distribution, alpha, mu, n):
-    """Cosines of normals with +z, with a direction of cosine mu (m,), and their weights: (m, n, n) each."""
+def _visible_normals(distribution, alpha, mu, n):
+    """The microfacet normals that are visible from directions of cosines mu (m,), as nodes of a quadrature:
+    mu, the normals' cosines with +z and with the direction, and their weights, (m, n, n) where they vary."""
     slope, weight, azimuth, width = _normals(distribution, n)
     mu = np.maximum(mu, 1e-6)[:, None, None]
     t = alpha * slope
@@ -73,7 +71,7 @@ def _seen(distribution, alpha, mu, n):
 
 def transmittance(distribution, alpha, mu, eta):
     """T for an alpha and cosines mu (m,), light from outside: (m,)."""
-    mu, z, d, weight = _seen(distribution, alpha, mu, NODES)
+    mu, z, d, weight = _visible_normals(distribution, alpha, mu, NODES)
     f, t = _fresnel(d, eta)
     out = (d / eta - t) * z - mu / eta  # cosine of the refracted direction, below the surface
     passed = np.where((t > 0) & (out < 0), (1 - f) * _masking(distribution, -np.minimum(out, 0), alpha), 0)
@@ -81,15 +79,18 @@ def transmittance(distribution, alpha, mu, eta):
 
 
 def internal_reflectance(distribution, alpha, eta):
-    """R for an alpha."""
-    mu, z, d, weight = _seen(distribution, alpha, COSINES, NODES_INSIDE)
+    """R for an alpha, light from inside."""
+    mu, z, d, weight = _visible_normals(distribution, alpha, COSINES, NODES_INSIDE)
     out = 2 * d * z - mu
     f = _fresnel(d, 1 / eta)[0] * np.where(out > 0, _masking(distribution, np.maximum(out, 0), alpha), 0)
     return 2 * np.mean(COSINES * (weight * f).sum(axis=(1, 2)))
 
 
 def _expand(rows, values, tolerance):
-    """Coefficients of columns that fit the values, with nearly the least greatest error / tolerance."""
+    """Coefficients of the columns of `rows` that fit the values, by iteratively reweighted least squares.
+
+    The largest error / tolerance is nearly minimal.
+    """
     weight = 1 / tolerance
     for _ in range(12):
         weight = weight / weight.max()
@@ -102,7 +103,7 @@ def _expand(rows, values, tolerance):
 
 @lru_cache(maxsize=64)
 def expansions(distribution, eta):
-    """The constants of `roughplastic` for a distribution of facets and an eta: name -> number."""
+    """The constants of `roughplastic` for a distribution of microfacet normals and an eta: name -> number."""
     alphas = _alphas(roughplastic.ORDER + 5)
     y = roughplastic.chebyshev(roughplastic.alpha_coordinate(alphas, np.sqrt))
     rows = np.stack(np.broadcast_arrays(*y), axis=1)
@@ -115,55 +116,7 @@ def expansions(distribution, eta):
     x = roughplastic.chebyshev(roughplastic.cosine_coordinate(mu, alpha, np.sqrt))
     y = roughplastic.chebyshev(roughplastic.alpha_coordinate(alpha, np.sqrt))
     rows = np.stack([np.broadcast_to(y[i] * x[j], mu.shape) for i, j in roughplastic.TERMS], axis=1)
-    tolerance = np.where(mu > 0, 1.0, 2.0) * np.where(alpha < RELEVANT, 5.0, 1.0)
-    tolerance = tolerance * np.clip(5 * (1 - passed), 0.3, 1.0)  # samples go by 1 - T
+    tolerance = np.where(mu > 0, 1.0, 2.0) * np.where(alpha < FULL_ACCURACY_ALPHA, 5.0, 1.0)
+    tolerance = tolerance * np.clip(5 * (1 - passed), 0.3, 1.0)  # the lobe is sampled by 1 - T
     constants.update(zip(roughplastic.TRANSMITTANCE, _expand(rows, passed, tolerance), strict=True))
     return {name: float(c) for name, c in constants.items()}
-
-
-def _eta(reader: Reader, parameter, *, fixed) -> Texture:
-    """The relative index of refraction under Mitsuba's name; fixed: it keeps its value."""
-    inside = index_of_refraction(reader, "int_ior", "polypropylene")
-    outside = index_of_refraction(reader, "ext_ior", "air")
-    eta = np.array(inside / outside, np.float32)
-    if not parameter.low <= eta <= parameter.high:
-        reader.fail(
-            f"int_ior / ext_ior is {eta:g}; a plastic needs a value in"
-            f" [{parameter.low:g}, {parameter.high:g}]; change int_ior or ext_ior", "int_ior"
-        )  # fmt: skip
-    low, high = (float(eta), float(eta)) if fixed else (parameter.low, parameter.high)
-    differentiable = parameter.differentiable
-    return Texture(f"{reader.name}.eta", "uniform", eta, low, high, differentiable=differentiable)
-
-
-def _plastic(reader: Reader) -> Bsdf:
-    *colours, eta = plastic.PARAMETERS
-    textures = {p.key: reader.texture_of(p) for p in colours}
-    textures["eta"] = _eta(reader, eta, fixed=False)
-    constants = {"nonlinear": float(reader.boolean("nonlinear", False))}
-    return Bsdf(reader.name, "plastic", textures, constants=constants)
-
-
-def _roughplastic(reader: Reader) -> Bsdf:
-    distribution = reader.choice("distribution", ("beckmann", "ggx"), "beckmann")
-    if not reader.boolean("sample_visible", True):
-        message = "only visible normals are sampled; the picture has less noise and is otherwise the same"
-        reader.warn(message, "sample_visible")
-    *others, eta = roughplastic.PARAMETERS
-    textures = {p.key: reader.texture_of(p) for p in others}
-    textures["eta"] = _eta(reader, eta, fixed=True)
-    constants = {
-        "nonlinear": float(reader.boolean("nonlinear", False)),
-        **expansions(distribution, float(textures["eta"].value)),
-    }
-    kind = "roughplastic" + ("_beckmann" if distribution == "beckmann" else "")
-    return Bsdf(reader.name, kind, textures, constants=constants)
-
-
-def _phong(reader: Reader) -> Bsdf:
-    textures = {p.key: reader.texture_of(p) for p in phong.PARAMETERS}
-    kind = "phong" if reader.boolean("normalized", True) else "phong_unnormalized"
-    return Bsdf(reader.name, kind, textures)
-
-
-BSDFS = {"plastic": _plastic, "roughplastic": _roughplastic, "phong": _phong}
