@@ -4,6 +4,11 @@ Radiance is texture0(uv) * texture1(uv) * scale: the textures are those of the l
 (kind, texture0, texture1 or -1, first row of its own in `emitter_data`), uv and scale the sample's. Each
 module has
     PARAMETER       its radiometric quantity: texture0
+    PLACEMENT       "position", "direction", "frame" (a rotation and a position), or None
+    CONSTANTS       further numbers of the scene file, where there are any
+    data(light)     its rows of four numbers in `emitter_data`, where it has any, of a `Description`
+    power(light, radius)
+                    its power where the quantity is 1; radius: of the scene's bounding sphere. Not of `area`
     sample(scene, entry, ref, u1, u2) -> LightSample
                     a direction from ref to the light of an entry of `lights`
 and those that a ray can find
@@ -13,7 +18,10 @@ and those that a ray can find
 """
 
 from prb.kernels.emitter import area, constant, directional, envmap, point, projector, spot
+from prb.kernels.emitter.description import Description
 from prb.kernels.traced import traced
+
+__all__ = ["Description", "ENVIRONMENTS", "FOUND_BY_RAYS", "KINDS", "REGISTRY", "of"]
 
 REGISTRY = {
     "area": area,
@@ -25,7 +33,8 @@ REGISTRY = {
     "projector": projector,
 }
 KINDS = {name: number for number, name in enumerate(REGISTRY)}
-ENVIRONMENTS = ("constant", "envmap")  # all around the scene; it holds one of them at most
+ENVIRONMENTS = tuple(name for name, light in REGISTRY.items() if hasattr(light, "environment"))
+FOUND_BY_RAYS = (*ENVIRONMENTS, *(name for name, light in REGISTRY.items() if hasattr(light, "pdf")))
 
 
 @traced

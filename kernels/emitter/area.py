@@ -13,6 +13,7 @@ from prb.kernels.view import CYLINDER, DISK, PARALLELOGRAM, SPHERE
 from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
 
 PARAMETER = Parameter("radiance", default=1.0)
+PLACEMENT = None
 
 
 @ti.func

@@ -7,6 +7,11 @@ from prb.kernels.parameter import Parameter
 from prb.kernels.warp import square_to_sphere
 
 PARAMETER = Parameter("radiance", default=1.0)
+PLACEMENT = None
+
+
+def power(light, radius):
+    return 4 * pi**2 * radius**2
 
 
 @ti.func

@@ -1,11 +1,20 @@
 """Parallel light from outside the scene. emitter_data: the direction in which it travels, unit length, 0."""
 
-from prb.kernels.backend import ti
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("irradiance", default=1.0)  # of a surface that faces the light
+PLACEMENT = "direction"
+
+
+def data(light):
+    return [[*light.direction, 0.0]]
+
+
+def power(light, radius):
+    return pi * radius**2
 
 
 @ti.func

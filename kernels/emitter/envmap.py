@@ -20,7 +20,7 @@ interval k / guides(n) lies. It is short, so that it stays in the cache.
     emitter_data        three rows: the world-to-local matrix, its rows followed by w, by h and by 0
 """
 
-from prb.kernels.backend import ti
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.point import local
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import larger, smaller, vec2, vec3
@@ -28,7 +28,18 @@ from prb.kernels.parameter import Parameter
 from prb.kernels.warp import BELOW_1, circle, polar_of, turn_of
 
 PARAMETER = Parameter("data", default=1.0)
+PLACEMENT = "frame"
 SPAN = 8  # intervals for each number of a guide
+
+
+def data(light):
+    width, height = light.resolution
+    x, y, z = light.to_local
+    return [[*x, width], [*y, height], [*z, 0.0]]
+
+
+def power(light, radius):
+    return 4 * pi**2 * radius**2
 
 
 @ti.func

@@ -1,11 +1,20 @@
 """A point that emits the same radiant intensity in all directions. emitter_data: its position, 0."""
 
-from prb.kernels.backend import ti
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("intensity", default=1.0)
+PLACEMENT = "position"
+
+
+def data(light):
+    return [[*light.position, 0.0]]
+
+
+def power(light, radius):
+    return 4 * pi
 
 
 @ti.func

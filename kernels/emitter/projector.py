@@ -5,12 +5,33 @@ axis, as Mitsuba 3.9.1 has it. emitter_data, four rows: position, 0; and the wor
 rotation, its rows followed by cot(x_fov / 2), by cot(y_fov / 2), and by 0.
 """
 
+import math
+
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.point import local, towards
 from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("irradiance", default=1.0)
+PLACEMENT = "frame"
+
+
+def _tangents(light):
+    """Tangents of half the horizontal and of half the vertical field of view."""
+    width, height = light.resolution
+    tan_x = math.tan(math.radians(0.5 * light.constants["x_fov"]))
+    return tan_x, tan_x * height / width
+
+
+def data(light):
+    tan_x, tan_y = _tangents(light)
+    x, y, z = light.to_local
+    return [[*light.position, 0.0], [*x, 1 / tan_x], [*y, 1 / tan_y], [*z, 0.0]]
+
+
+def power(light, radius):
+    tan_x, tan_y = _tangents(light)
+    return 4 * pi * tan_x * tan_y
 
 
 @ti.func

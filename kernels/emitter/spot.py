@@ -5,12 +5,33 @@ by 1 / (cutoff - beam width), and by cot(cutoff), which is 0 where no texture is
 measured from the axis, in radians. The texture fills the square around the cone, x to the right in u.
 """
 
-from prb.kernels.backend import ti
+import math
+
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.point import local, towards
 from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("intensity", default=1.0)
+PLACEMENT = "frame"
+
+
+def _angles(light):
+    """Cutoff angle and beam width in radians."""
+    return math.radians(light.constants["cutoff_angle"]), math.radians(light.constants["beam_width"])
+
+
+def data(light):
+    cutoff, beam = _angles(light)
+    cot = 1 / math.tan(cutoff) if cutoff < 0.5 * pi else 0.0
+    x, y, z = light.to_local
+    return [[*light.position, 0.0], [*x, cutoff], [*y, 1 / max(cutoff - beam, 1e-6)], [*z, cot]]
+
+
+def power(light, radius):
+    cutoff, beam = _angles(light)
+    slope = (math.sin(cutoff) - math.sin(beam)) / (cutoff - beam) if cutoff > beam else math.cos(cutoff)
+    return 2 * pi * (1 - slope)
 
 
 @ti.func

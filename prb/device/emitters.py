@@ -34,7 +34,8 @@ class EmitterTable:
             ]
             first = len(self._data)
             self._rows.append([kernels.KINDS[light.kind], *[*numbers, -1][:2], first])
-            self._data += data_rows(light)
+            module = kernels.of(light.kind)
+            self._data += module.data(description(light)) if hasattr(module, "data") else []
         return self._numbers[id(light)]
 
     def data_row(self, light):
@@ -53,35 +54,16 @@ class EmitterTable:
         }
 
 
-def data_rows(light):
-    """What the kernels must know of a light besides its textures: rows of `emitter_data`, four numbers each.
-
-    kernels/emitter says in each light's file what they are.
-    """
-    if light.kind == "point":
-        return [[*light.position, 0.0]]
-    if light.kind == "directional":
-        return [[*light.direction, 0.0]]
-    if light.kind not in ("spot", "projector", "envmap"):
-        return []
-    if light.kind == "envmap":
-        height, width = light.textures["data"].value.shape[:2]
-        extra = [width, height, 0.0]
-    elif light.kind == "spot":
-        cutoff, beam = np.radians([light.constants["cutoff_angle"], light.constants["beam_width"]])
-        cot = 1 / np.tan(cutoff) if cutoff < 0.5 * np.pi else 0.0
-        extra = [cutoff, 1 / max(cutoff - beam, 1e-6), cot]
-    else:
-        tan_x, tan_y = projector_tangents(light)
-        extra = [1 / tan_x, 1 / tan_y, 0.0]
-    to_local = np.linalg.inv(light.to_world[:3, :3])
-    position = [] if light.kind == "envmap" else [[*light.to_world[:3, 3], 0.0]]
-    return position + [[*row, number] for row, number in zip(to_local, extra, strict=True)]
+def description(light):
+    """A light of the model as its module in kernels/emitter takes it."""
+    picture = next(iter(light.textures.values()))
+    height, width = np.shape(picture.value)[:2] if picture.kind == "bitmap" else (1, 1)
+    position, to_local = light.position, None
+    if light.to_world is not None:
+        position, to_local = light.to_world[:3, 3], np.linalg.inv(light.to_world[:3, :3])
+    return kernels.Description(position, light.direction, to_local, light.constants, (width, height))
 
 
-def projector_tangents(light):
-    """Tangents of half the horizontal and of half the vertical field of view."""
-    picture = light.textures["irradiance"]
-    height, width = picture.value.shape[:2] if picture.kind == "bitmap" else (1, 1)
-    tan_x = np.tan(np.radians(0.5 * light.constants["x_fov"]))
-    return tan_x, tan_x * height / width
+def unit_power(light, radius):
+    """Power of a light without a surface whose textures are 1. radius: of the scene's bounding sphere."""
+    return kernels.of(light.kind).power(description(light), radius)

@@ -5,7 +5,7 @@ import numpy as np
 
 from prb.device import primitives
 from prb.device.dependents import Dependent
-from prb.device.emitters import projector_tangents
+from prb.device.emitters import unit_power
 from prb.errors import SceneError
 from prb.kernels.emitter import ENVIRONMENTS
 from prb.kernels.emitter.envmap import SPAN
@@ -81,7 +81,7 @@ class LightEntries:
                         f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter"
                     )
                 found.append((own, shape.emitter, np.pi * area[own].sum()))
-        found += [(None, light, _power(light, radius)) for light in model.emitters]
+        found += [(None, light, unit_power(light, radius)) for light in model.emitters]
         self.lights = [light for _, light, _ in found]
         self.unit_power = np.array([power for *_, power in found], float)
         self.prim_light = np.full(len(kinds), -1, np.int32)
@@ -183,22 +183,6 @@ class EnvironmentTable(_Table):
 
     def compute(self, inputs, arrays):
         arrays.update(zip(self.arrays, environment_tables(inputs[0]), strict=True))
-
-
-def _power(light, radius):
-    """Power of a light whose textures are 1. radius: of the scene's bounding sphere."""
-    if light.kind in ENVIRONMENTS:
-        return 4 * np.pi**2 * radius**2
-    if light.kind == "directional":
-        return np.pi * radius**2
-    if light.kind == "spot":
-        cutoff, beam = np.radians([light.constants["cutoff_angle"], light.constants["beam_width"]])
-        slope = (np.sin(cutoff) - np.sin(beam)) / (cutoff - beam) if cutoff > beam else np.cos(cutoff)
-        return 2 * np.pi * (1 - slope)
-    if light.kind == "projector":
-        tan_x, tan_y = projector_tangents(light)
-        return 4 * np.pi * tan_x * tan_y
-    return 4 * np.pi
 
 
 def _records(texture, record_of):

@@ -15,7 +15,7 @@ from prb.io.progress import bar as progress_bar
 from prb.kernels import material
 from prb.kernels.arrays import vec3f, vec10f
 from prb.kernels.backend import ti
-from prb.kernels.emitter import ENVIRONMENTS
+from prb.kernels.emitter import FOUND_BY_RAYS
 from prb.kernels.estimators import launch as launches
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.kept_vertices import VERTEX_SIZE as NUMBERS
@@ -25,7 +25,6 @@ UNLIMITED = 2**30
 VERTEX, PATH = 4 * NUMBERS, 40  # bytes of a kept vertex at most, and of a kept path without its vertices
 BATCHES = 8  # that a variance comes from, at least where there are as many samples
 MAX_SPP = 2**30
-VISIBLE = {"area", *ENVIRONMENTS}  # lights that a ray can find
 
 
 @dataclass(frozen=True)
@@ -446,7 +445,7 @@ def prepare_launch(scene, seed, max_depth):
     launch.crop_x, launch.crop_y = film.crop_offset
     launch.width, launch.film_width = film.crop_size[0], film.width
     launch.max_depth = UNLIMITED if max_depth < 0 else max_depth
-    found = not VISIBLE.isdisjoint(scene.layout.features.emitters)
+    found = not set(FOUND_BY_RAYS).isdisjoint(scene.layout.features.emitters)
     launch.max_vertices = launch.max_depth - (0 if found else 1)
     launch.rr_depth = min(scene.model.integrator.rr_depth, UNLIMITED)
     launch.environment = scene.layout.environment

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prb.errors import SceneError
+from prb.kernels.emitter import ENVIRONMENTS
 from prb.scene.checks import check
 from prb.scene.model import Integrator, SceneModel
 from prb.scene.plugins.materials import child_name
@@ -17,7 +18,6 @@ from prb.scene.reading.values import describe, fail, kind_of, nearest
 from prb.scene.reading.xml import Document, file_name, read_xml
 
 _MAX_NESTING = 64
-_ENVIRONMENTS = ("constant", "envmap")  # emitters all around the scene, of which there is one
 
 
 def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneModel:
@@ -216,7 +216,7 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
                 " write it where it is used"
             )
         found[reader.category].append(reader)
-    environments = [r for r in found["emitter"] if r.type in _ENVIRONMENTS]
+    environments = [r for r in found["emitter"] if r.type in ENVIRONMENTS]
     for several, what in ((found["integrator"], "integrator"), (environments, "environment light")):
         if len(several) > 1:
             several[1].fail(f"a scene holds one {what} and '{several[0].path}' is one; remove one of the two")
@@ -230,7 +230,7 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
     emitters = [e for e in made["emitter"] if e.kind != "area"]
     if not made["sensor"]:
         fail("", 'there is no sensor; add one, such as "sensor": {"type": "perspective", "to_world": ...}')
-    if not made["shape"] and not any(e.kind in _ENVIRONMENTS for e in emitters):
+    if not made["shape"] and not any(e.kind in ENVIRONMENTS for e in emitters):
         fail("", "there is nothing to see; add a shape, or a constant or envmap emitter")
     if not emitters and not any(s.emitter for s in made["shape"]):
         context.warn("", "there is no emitter; the picture will be black")

@@ -8,6 +8,7 @@ import numpy as np
 
 from prb.errors import ImageError
 from prb.io.images import read_texels
+from prb.kernels.emitter import REGISTRY
 from prb.kernels.parameter import Parameter
 from prb.scene.model import Emitter, Texture
 from prb.scene.plugins.sensors import fov_of, horizontal_fov, is_rigid
@@ -38,16 +39,46 @@ def _area(reader: Reader) -> Emitter:
     return _emitter(reader, _quantity(reader, "radiance"))
 
 
-def _constant(reader: Reader) -> Emitter:
-    reader.transform()  # checked; a rotation does not change a light that is the same from all directions
-    return _emitter(reader, _constant_quantity(reader, "radiance"))
+def _declared(reader: Reader) -> Emitter:
+    """A light whose keys are what its module declares: its quantity, its place, its constants."""
+    module = REGISTRY[reader.type]
+    constants = {
+        p.key: reader.number(p.key, p.default, low=p.low, high=p.high)
+        for p in getattr(module, "CONSTANTS", ())
+    }
+    place = _PLACES[module.PLACEMENT](reader)
+    quantity = _constant_quantity(reader, module.PARAMETER.key)
+    return _emitter(reader, quantity, constants=constants, **place)
 
 
-def _point(reader: Reader) -> Emitter:
+def _anywhere(reader: Reader) -> dict:
+    reader.transform()  # checked; the light looks the same from everywhere
+    return {}
+
+
+def _position(reader: Reader) -> dict:
     if "position" in reader and "to_world" in reader:
         reader.fail("both position and to_world are given; keep one of them")
-    position = reader.transform()[:3, 3] if "to_world" in reader else reader.vector("position", [0, 0, 0])
-    return _emitter(reader, _constant_quantity(reader, "intensity"), position=position)
+    if "to_world" in reader:
+        return {"position": reader.transform()[:3, 3]}
+    return {"position": reader.vector("position", [0, 0, 0])}
+
+
+def _direction(reader: Reader) -> dict:
+    if "direction" in reader and "to_world" in reader:
+        reader.fail("both direction and to_world are given; keep one of them")
+    direction = reader.vector("direction") if "direction" in reader else _rigid(reader)[:3, 2]
+    length = np.linalg.norm(direction)
+    if not length > 0:
+        reader.fail("the direction is zero; give the one in which the light travels", "direction")
+    return {"direction": direction / length}
+
+
+def _frame(reader: Reader) -> dict:
+    return {"to_world": _rigid(reader)}
+
+
+_PLACES = {None: _anywhere, "position": _position, "direction": _direction, "frame": _frame}
 
 
 def _spot(reader: Reader) -> Emitter:
@@ -87,17 +118,6 @@ def _projector(reader: Reader) -> Emitter:
     return _emitter(reader, textures, to_world=_rigid(reader), constants={"x_fov": x_fov})
 
 
-def _directional(reader: Reader) -> Emitter:
-    textures = _constant_quantity(reader, "irradiance")
-    if "direction" in reader and "to_world" in reader:
-        reader.fail("both direction and to_world are given; keep one of them")
-    direction = reader.vector("direction") if "direction" in reader else _rigid(reader)[:3, 2]
-    length = np.linalg.norm(direction)
-    if not length > 0:
-        reader.fail("the direction is zero; give the one in which the light travels", "direction")
-    return _emitter(reader, textures, direction=direction / length)
-
-
 def _envmap(reader: Reader) -> Emitter:
     if ("filename" in reader) + ("bitmap" in reader) != 1:
         reader.fail("expected one of filename and bitmap (an image)")
@@ -130,12 +150,5 @@ def _envmap(reader: Reader) -> Emitter:
     return _emitter(reader, textures, to_world=_rigid(reader))
 
 
-EMITTERS = {
-    "area": _area,
-    "constant": _constant,
-    "directional": _directional,
-    "envmap": _envmap,
-    "point": _point,
-    "projector": _projector,
-    "spot": _spot,
-}
+_SPECIAL = {"area": _area, "envmap": _envmap, "projector": _projector, "spot": _spot}
+EMITTERS = {name: _SPECIAL.get(name, _declared) for name in REGISTRY}
