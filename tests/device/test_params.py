@@ -6,6 +6,8 @@ import pytest
 import prb
 from prb.device.params import select
 
+pytestmark = pytest.mark.quick
+
 RED = "red.reflectance.value"
 
 

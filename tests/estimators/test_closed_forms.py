@@ -7,6 +7,8 @@ import pytest
 
 import prb
 
+pytestmark = pytest.mark.quick
+
 SIGMAS = 4.5  # two-sided significance 7e-6 for each comparison
 
 

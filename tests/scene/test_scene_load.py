@@ -12,6 +12,8 @@ from prb.scene.plugins.registry import MITSUBA_PLUGINS, PLUGINS
 from prb.scene.plugins.sensors import horizontal_fov
 from prb.scene.reading.transforms import parse_transform
 
+pytestmark = pytest.mark.quick
+
 SCENES = Path(__file__).parents[2] / "scenes"
 
 

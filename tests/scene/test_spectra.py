@@ -17,6 +17,8 @@ from prb.scene.plugins.spectra import (
 )
 from prb.scene.reading.reader import Context, Node, Plugin, Reader
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def reader(tmp_path):
