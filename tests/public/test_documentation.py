@@ -89,3 +89,10 @@ def test_picture_of_the_layers_is_what_the_imports_say():
     command = [sys.executable, str(ROOT / "docs" / "make_layers.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_citation_has_the_version_of_the_package():
+    import prb
+
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", text, flags=re.M) == [prb.__version__]
