@@ -16,6 +16,8 @@ NOT_YET = {
     "kernels/estimators/launch.py",
     "kernels/estimators/modes.py",
     "kernels/estimators/path_basic.py",
+    "kernels/estimators/shading.py",
+    "kernels/gradient.py",
     "prb/device/dependents.py",
     "prb/device/emitters.py",
     "prb/device/parameters.py",
