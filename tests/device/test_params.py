@@ -6,8 +6,6 @@ import pytest
 import prb
 from prb.device.params import select
 
-pytestmark = pytest.mark.quick
-
 RED = "red.reflectance.value"
 
 

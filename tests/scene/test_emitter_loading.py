@@ -8,8 +8,6 @@ from prb.errors import SceneError
 from prb.io.images import from_srgb, write_image
 from prb.scene import load_model_dict
 
-pytestmark = pytest.mark.quick
-
 PICTURE = np.random.default_rng(0).random((4, 6, 3), np.float32)
 STRETCHED = np.diag([1.0, 2, 1, 1])
 

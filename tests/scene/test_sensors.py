@@ -10,8 +10,6 @@ import prb
 from prb.errors import SceneError
 from prb.scene import load_model_dict
 
-pytestmark = pytest.mark.quick
-
 BROWN = {"type": "rgb", "value": [0.7, 0.5, 0.3]}
 SPHERE = {"type": "sphere", "bsdf": {"type": "diffuse", "reflectance": BROWN}}
 REFLECTANCE = "ball.bsdf.reflectance.value"
