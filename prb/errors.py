@@ -55,7 +55,7 @@ class DeviceError(PrbError):
 class MemoryLimitError(PrbError):
     """A method that needs more device memory than it may take. `needed` and `limit` are in bytes."""
 
-    def __init__(self, message, needed=0, limit=0):
+    def __init__(self, message: str, needed: int = 0, limit: int = 0) -> None:
         super().__init__(message)
         self.needed = needed
         self.limit = limit

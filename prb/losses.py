@@ -6,84 +6,92 @@ shape. `l1`, `l2`, `relative_l2` and `log` make one from a target; values are me
 `prb.value_and_grad` have no bias; for the others it shrinks as the samples grow.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from prb.errors import ImageError, ParameterError
 
+Array: TypeAlias = NDArray[np.float64]
+Loss: TypeAlias = Callable[[Any], tuple[float, Array]]  # image -> (value, derivative by the image)
+LossOfTarget: TypeAlias = Callable[[Any], Loss]
 
-def l1(target):
+
+def l1(target: ArrayLike) -> Loss:
     """The mean absolute difference."""
-    target = _checked(target)
+    wanted = _checked(target)
 
-    def loss(image):
-        difference = _same_shape(image, target) - target
+    def loss(image: ArrayLike) -> tuple[float, Array]:
+        difference = _same_shape(image, wanted) - wanted
         return float(np.abs(difference).mean()), np.sign(difference) / difference.size
 
     return loss
 
 
-def l2(target):
+def l2(target: ArrayLike) -> Loss:
     """The mean squared difference."""
     return _squared(_checked(target), 1.0)
 
 
-def relative_l2(target, epsilon=1e-2):
+def relative_l2(target: ArrayLike, epsilon: float = 1e-2) -> Loss:
     """The mean of squared differences over target^2 + epsilon, so that what is dark counts as well."""
-    target = _checked(target)
-    return _squared(target, 1 / (target**2 + epsilon))
+    wanted = _checked(target)
+    return _squared(wanted, 1 / (wanted**2 + epsilon))
 
 
-def log(target):
+def log(target: ArrayLike) -> Loss:
     """The mean squared difference of log(1 + x), where x below zero counts as zero."""
-    target = np.log1p(np.maximum(_checked(target), 0))
+    wanted = np.log1p(np.maximum(_checked(target), 0))
 
-    def loss(image):
-        positive = np.maximum(_same_shape(image, target), 0)
-        difference = np.log1p(positive) - target
+    def loss(image: ArrayLike) -> tuple[float, Array]:
+        positive = np.maximum(_same_shape(image, wanted), 0)
+        difference = np.log1p(positive) - wanted
         slope = np.where(np.asarray(image) > 0, 1 / (1 + positive), 0.0)
         return float((difference**2).mean()), 2 * difference * slope / difference.size
 
     return loss
 
 
-LOSSES = {"l1": l1, "l2": l2, "relative_l2": relative_l2, "log": log}
+LOSSES: dict[str, LossOfTarget] = {"l1": l1, "l2": l2, "relative_l2": relative_l2, "log": log}
 
 
-def masked(loss, target, mask):
+def masked(loss: str | LossOfTarget, target: ArrayLike, mask: ArrayLike) -> Loss:
     """A loss of some pixels only. loss: a name of `LOSSES` or a function target -> loss that takes each
     number for itself. mask: (height, width), true where a pixel counts."""
-    target, mask = _checked(target), np.asarray(mask, bool)
-    if mask.shape != target.shape[:2]:
-        raise ImageError(f"mask: expected shape {target.shape[:2]} (height, width), got {mask.shape}")
-    if not mask.any():
+    wanted, counts = _checked(target), np.asarray(mask, bool)
+    if counts.shape != wanted.shape[:2]:
+        raise ImageError(f"mask: expected shape {wanted.shape[:2]} (height, width), got {counts.shape}")
+    if not counts.any():
         raise ImageError("mask: no pixel is left; let it be true somewhere")
-    of_pixels = made(loss)(target[mask])
+    of_pixels = made(loss)(wanted[counts])
 
-    def masked_loss(image):
-        image = _same_shape(image, target)
+    def masked_loss(image: ArrayLike) -> tuple[float, Array]:
+        image = _same_shape(image, wanted)
         derivative = np.zeros(image.shape)
-        value, derivative[mask] = of_pixels(image[mask])
+        value, derivative[counts] = of_pixels(image[counts])
         return value, derivative
 
     return masked_loss
 
 
-def multiscale(loss, target, levels=4):
+def multiscale(loss: str | LossOfTarget, target: ArrayLike, levels: int = 4) -> Loss:
     """The mean of a loss over the picture and its reductions; each is the means of 2 x 2 pixels of the one
     before, without an odd last row or column. loss: as for `masked`."""
-    target, make = _checked(target), made(loss)
+    wanted, make = _checked(target), made(loss)
     if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
         raise ParameterError(f"levels: {levels!r} is out of range; it is a whole number from 1 on")
-    if min(target.shape[:2]) < 2 ** (levels - 1):
-        size = f"{target.shape[1]} x {target.shape[0]} pixels"
+    if min(wanted.shape[:2]) < 2 ** (levels - 1):
+        size = f"{wanted.shape[1]} x {wanted.shape[0]} pixels"
         raise ParameterError(f"levels: {size} cannot be halved {levels - 1} times; take fewer levels")
-    targets = [target]
+    targets = [wanted]
     while len(targets) < levels:
         targets.append(_halved(targets[-1]))
     losses = [make(t) for t in targets]
 
-    def multiscale_loss(image):
-        images = [_same_shape(image, target)]
+    def multiscale_loss(image: ArrayLike) -> tuple[float, Array]:
+        images = [_same_shape(image, wanted)]
         while len(images) < levels:
             images.append(_halved(images[-1]))
         found = [of_level(reduced) for of_level, reduced in zip(losses, images, strict=True)]
@@ -95,8 +103,8 @@ def multiscale(loss, target, levels=4):
     return multiscale_loss
 
 
-def _squared(target, weight):
-    def loss(image):
+def _squared(target: Array, weight: float | Array) -> Loss:
+    def loss(image: ArrayLike) -> tuple[float, Array]:
         difference = _same_shape(image, target) - target
         weighted = weight * difference
         return float((weighted * difference).mean()), 2 * weighted / difference.size
@@ -104,7 +112,7 @@ def _squared(target, weight):
     return loss
 
 
-def made(loss):
+def made(loss: str | LossOfTarget) -> LossOfTarget:
     """The function target -> loss that a name stands for. Raises ParameterError."""
     if callable(loss):
         return loss
@@ -113,13 +121,13 @@ def made(loss):
     return LOSSES[loss]
 
 
-def _halved(image):
+def _halved(image: Array) -> Array:
     height, width = (n // 2 for n in image.shape[:2])
     blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, *image.shape[2:])
     return blocks.mean(axis=(1, 3))
 
 
-def _spread(derivative, shape):
+def _spread(derivative: Array, shape: tuple[int, ...]) -> Array:
     """The derivative by an image of the given shape, of one by its half."""
     found = np.zeros(shape)
     height, width = derivative.shape[:2]
@@ -127,21 +135,21 @@ def _spread(derivative, shape):
     return found
 
 
-def _checked(target):
+def _checked(target: ArrayLike) -> Array:
     try:
-        target = np.asarray(target, np.float64)
+        checked = np.asarray(target, np.float64)
     except (TypeError, ValueError):
         raise ImageError(f"target: expected an array of numbers, got {type(target).__name__}") from None
-    if target.size == 0 or target.ndim < 2:
-        raise ImageError(f"target: expected (height, width, channels), got {target.shape}")
-    if not np.isfinite(target).all():
+    if checked.size == 0 or checked.ndim < 2:
+        raise ImageError(f"target: expected (height, width, channels), got {checked.shape}")
+    if not np.isfinite(checked).all():
         raise ImageError("target: has numbers that are not finite; replace them")
-    return target
+    return checked
 
 
-def _same_shape(image, target):
-    image = np.asarray(image, np.float64)
-    if image.shape != target.shape:
-        shapes = f"{target.shape} and the picture {image.shape}"
+def _same_shape(image: ArrayLike, target: Array) -> Array:
+    found = np.asarray(image, np.float64)
+    if found.shape != target.shape:
+        shapes = f"{target.shape} and the picture {found.shape}"
         raise ImageError(f"target: has shape {shapes}; resize one of them")
-    return image
+    return found

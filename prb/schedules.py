@@ -14,7 +14,7 @@ class Exponential:
     lr: float
     decay: float
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.lr * self.decay**step
 
 
@@ -26,7 +26,7 @@ class Cosine:
     steps: int
     end: float = 0.0
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1.0)
         return self.end + (self.lr - self.end) * (1 + math.cos(math.pi * done)) / 2
 
@@ -39,5 +39,5 @@ class Step:
     factor: float
     every: int
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step // self.every)

@@ -23,7 +23,8 @@ _MAX_NESTING = 64
 def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneModel:
     """The scene of a Mitsuba 3 dictionary, checked and with all references resolved.
 
-    d: what `mi.load_dict` takes, of type "scene"; transforms may also be lists of steps.
+    d: what `mi.load_dict` takes, of type "scene"; transforms also as lists of steps (docs/architecture.md,
+        section 5).
     base_dir: where relative file names start; the current folder without it.
     Raises `SceneError` for anything that prb does not understand or support.
     """

@@ -61,6 +61,7 @@ def test_replay_is_the_tape_path_by_path(name):
                 )
 
 
+@pytest.mark.quick
 def test_replay_is_the_tape_where_factors_are_zero():
     scene = prepared("cornell-box", 24)
     params = prb.traverse(scene)

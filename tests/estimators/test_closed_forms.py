@@ -59,6 +59,7 @@ def geometric(a, n):
     )
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("max_depth, rr_depth", [(1, 99), (2, 99), (3, 99), (6, 3), (-1, 30), (-1, 4)])
 def test_furnace(max_depth, rr_depth):
     scene = furnace(ALBEDO.tolist(), EMISSION.tolist(), max_depth=max_depth, rr_depth=rr_depth)
@@ -71,6 +72,7 @@ def test_furnace(max_depth, rr_depth):
     assert_mean(by_emission, series)
 
 
+@pytest.mark.quick
 def test_furnace_of_several_lights():
     """Six faces, each chosen with its probability, which both densities of the weights must hold."""
     scene = furnace(ALBEDO.tolist(), EMISSION.tolist(), max_depth=4, shape="cube")
@@ -80,6 +82,7 @@ def test_furnace_of_several_lights():
     assert_mean(by_albedo, EMISSION * slope)
 
 
+@pytest.mark.quick
 def test_deep_furnace():
     albedo = np.array([0.9, 0.95, 0.99])
     scene = furnace(albedo.tolist(), [0.1, 0.1, 0.1], max_depth=40)
@@ -88,6 +91,7 @@ def test_deep_furnace():
     assert_mean(prb.render_forward(scene, {"ball.bsdf.reflectance.value": 1.0}, spp=256, seed=2), 0.1 * slope)
 
 
+@pytest.mark.quick
 def test_reverse_mode_is_the_transpose_of_forward_mode():
     scene = furnace([0.5, 0.8, 0.0], [0.5, 0.2, 2.0], max_depth=24, rr_depth=5)
     rng = np.random.default_rng(1)
@@ -126,6 +130,7 @@ def lit_plane(reflectance, intensity, **integrator):
     )
 
 
+@pytest.mark.quick
 def test_plane_under_a_point_light():
     reflectance, intensity = np.array([0.5, 0.0, 1.0]), np.array([3.0, 5.0, 0.0])
     scene = lit_plane(reflectance.tolist(), intensity.tolist())

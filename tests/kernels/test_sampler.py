@@ -10,6 +10,8 @@ from scipy import stats
 from prb.kernels.backend import ti
 from prb.kernels.sampler import uniform4
 
+pytestmark = pytest.mark.quick
+
 KEYS = ("pixel", "sample", "counter", "seed")
 P_MIN = 1e-4
 

@@ -12,6 +12,8 @@ from prb.kernels import traced
 from prb.kernels.backend import Expr, ti
 from prb.kernels.traced import Vec3, select
 
+pytestmark = pytest.mark.quick
+
 # ti.init makes Python's floats single, so constants in the table are ones that a single holds exactly.
 
 

@@ -11,6 +11,8 @@ from prb.kernels import frame, warp
 from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 
+pytestmark = pytest.mark.quick
+
 P_MIN = 1e-4
 Rows = ti.types.ndarray(ti.f32, 2)
 CONE = 0.3  # 1 - cos of its half angle

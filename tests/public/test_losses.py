@@ -6,6 +6,8 @@ import pytest
 import prb
 from prb import losses
 
+pytestmark = pytest.mark.quick
+
 SHAPE = (9, 6, 3)
 
 

@@ -10,6 +10,8 @@ import pytest
 import prb
 from prb import schedules
 
+pytestmark = pytest.mark.quick
+
 GRADIENTS = [np.array([0.3, -2.0]), np.array([0.1, 0.5]), np.array([-0.4, 0.01])]
 START = np.array([1.0, -1.0])
 

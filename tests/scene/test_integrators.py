@@ -5,6 +5,8 @@ import pytest
 import prb
 from prb.scene import load_model_dict
 
+pytestmark = pytest.mark.quick
+
 
 def load(**integrator):
     return load_model_dict({"type": "scene", "integrator": integrator, "sensor": {"type": "perspective"},

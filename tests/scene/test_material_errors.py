@@ -14,6 +14,8 @@ from prb.cli.main import main
 from prb.errors import SceneError
 from prb.scene import load_model_dict
 
+pytestmark = pytest.mark.quick
+
 DIFFUSE = {"type": "diffuse"}
 GREY = np.full((4, 4, 3), 0.4, np.float32)
 IMAGE = {"type": "bitmap", "data": GREY, "raw": True}

@@ -22,6 +22,8 @@ from prb.scene.meshes.mesh import MeshFileError, check_mesh
 from prb.scene.meshes.obj import read_obj
 from prb.scene.meshes.ply import read_ply
 
+pytestmark = pytest.mark.quick
+
 SCENES = Path(__file__).parents[2] / "scenes"
 DATA = Path(__file__).parents[3] / "shared/data/mitsuba/common/meshes"
 

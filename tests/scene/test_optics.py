@@ -9,6 +9,8 @@ from prb.errors import SceneError
 from prb.scene.plugins.optics import CONDUCTORS, INDICES, conductor_ior, index_of_refraction
 from prb.scene.reading.reader import Context, Node, Plugin, Reader
 
+pytestmark = pytest.mark.quick
+
 
 def reader(**data):
     plugins = {"conductor": Plugin("bsdf", None)}

@@ -9,6 +9,8 @@ import pytest
 from prb.errors import SceneError
 from prb.scene import load_model_dict, load_model_file
 
+pytestmark = pytest.mark.quick
+
 NAN, INF = math.nan, math.inf
 DIFFUSE = {"type": "diffuse"}
 

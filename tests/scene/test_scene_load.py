@@ -11,6 +11,8 @@ from prb.scene import load_model_dict, load_model_file
 from prb.scene.plugins.registry import MITSUBA_PLUGINS, PLUGINS
 from prb.scene.plugins.sensors import horizontal_fov
 
+pytestmark = pytest.mark.quick
+
 SCENES = Path(__file__).parents[2] / "scenes"
 
 

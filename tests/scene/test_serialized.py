@@ -11,6 +11,8 @@ from prb.errors import SceneError
 from prb.scene.meshes.mesh import MeshFileError
 from prb.scene.meshes.serialized import read_serialized
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def mi():

@@ -15,6 +15,8 @@ from prb.scene.plugins.spectra import (
 from prb.scene.reading.reader import Context, Node, Plugin, Reader
 from prb.scene.reading.texts import parse_numbers, parse_pairs, parse_rgb
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def reader(tmp_path):

@@ -13,6 +13,8 @@ from prb.scene import load_model_file
 from prb.scene.reading.transforms import parse_transform
 from prb.scene.reading.xml import read_xml
 
+pytestmark = pytest.mark.quick
+
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "mitsuba" / "tests" / "scenes"
 SUITE = sorted(SHARED.glob("*/*.xml"))
 SENSOR = '<sensor type="perspective"><film type="hdrfilm"><integer name="width" value="8"/></film></sensor>'
