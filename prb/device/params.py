@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
+from prb.device.lock import locked
 from prb.errors import NotFiniteError, ParameterError
-from prb.recover.optimizers import Optimizer
 from prb.scene.plugins.sensors import is_rigid
 
 ALIASES = {
@@ -182,13 +182,14 @@ class Params(MutableMapping):
         """True if a gradient with respect to the parameter can be had."""
         return name in self._slots and self._slots[name].differentiable
 
+    @locked
     def update(self, values=()):
         """Make assigned values take effect. values: a mapping to assign first; an optimiser's own values are
         clipped to their ranges for that, so that they are those of the scene.
 
         Raises ParameterError, and then nothing has changed.
         """
-        if isinstance(values, Optimizer):
+        if hasattr(values, "project"):  # an optimiser
             values.project({name: (slot.low, slot.high) for name, slot in self._slots.items()})
         assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
         pending = {**self._pending, **assigned}

@@ -10,6 +10,7 @@ from prb.device import runtime
 from prb.device.arrays import upload
 from prb.device.camera import camera_buffer, filter_tables
 from prb.device.layout import lay_out
+from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.kernels import view
 from prb.scene.plugins.sensors import resize
@@ -46,14 +47,15 @@ class _Held:
     """What a scene has on the device; all views of it share this.
 
     arrays: by name. sensors: a sensor's number -> its arrays by name. generation: the `prb.init` that they
-    belong to. tape_buffers: see `prb.estimators.tape.Buffers`. hits: see `prb.estimators.integrate.Hits`.
+    belong to. tape_buffers: see `prb.estimators.tape.Buffers`. kept_vertices: see
+    `prb.estimators.kept_vertices.KeptVertices`.
     """
 
     arrays: dict = field(default_factory=dict)
     sensors: dict = field(default_factory=dict)
     generation: int | None = None
     tape_buffers: object = None
-    hits: object = None
+    kept_vertices: object = None
 
 
 class Scene:
@@ -105,6 +107,7 @@ class Scene:
         width, height = self.film.crop_size
         return height, width, 3
 
+    @locked
     def device_arrays(self):
         """The arrays that a kernel takes for this scene, in order; laid out anew after `prb.init`."""
         held, generation = self.held, runtime.ensure()
@@ -126,6 +129,7 @@ class Scene:
         self.device_arrays()
         return self.held.arrays[name]
 
+    @locked
     def set_values(self, values):
         """Take a whole parameter buffer, float32, and send it to the device if it is another one."""
         if not np.array_equal(self.values, values):
@@ -133,24 +137,33 @@ class Scene:
             self.follow()
             self.refresh()
 
-    def follow(self):
-        """Let the sampling tables of the lights follow the parameters."""
+    @locked
+    def follow(self, values=None):
+        """Let the sampling tables of the lights follow the parameters, the scene's own or those given."""
         held = self.held
-        for name in self.layout.lights.refresh(self.layout, self.values):
+        for name in self.layout.lights.refresh(self.layout, self.values if values is None else values):
             if held.generation is not None and held.generation == runtime.ensure():
                 held.arrays[name].from_numpy(self.layout.arrays[name])
 
+    @locked
     def refresh(self):
         """Send the current parameter values and cameras to the device."""
         held = self.held
         if held.generation is not None and held.generation == runtime.ensure():
-            for name in self.layout.derive(self.values):
-                held.arrays[name].from_numpy(self.layout.arrays[name])
-            if self.values.size:
-                held.arrays["params"].from_numpy(self.values)
+            self.send(self.values)
             for number, arrays in held.sensors.items():
                 arrays["camera"].from_numpy(camera_buffer(self.model.sensors[number]))
 
+    @locked
+    def send(self, values):
+        """Send these parameter values, float32, to the device, which has the scene's arrays; the scene's own
+        values stay as they are, and so do the sampling tables of the lights."""
+        for name in self.layout.derive(values):
+            self.held.arrays[name].from_numpy(self.layout.arrays[name])
+        if values.size:
+            self.held.arrays["params"].from_numpy(values)
+
+    @locked
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
         resize(self.sensor, width, height)

@@ -11,7 +11,7 @@ import pytest
 
 import prb
 from prb.device import runtime
-from prb.estimators import integrate as launches
+from prb.estimators import work
 from prb.kernels.estimators import path
 
 # Prints a digest of the picture and of every gradient, once per line of "scene threads".
@@ -80,7 +80,7 @@ def test_same_bits_run_after_run(name):
 def test_same_bits_for_any_number_of_threads():
     order = [f"{name} {threads}" for name in SCENES for threads in (1, 2)]
     arguments = " ".join(order).split()
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1]), *arguments]
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), *arguments]
     run = subprocess.run(command, env={**os.environ, "PRB_ARCH": "cpu"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     lines = run.stdout.split("\n")[: len(order)]
@@ -90,9 +90,9 @@ def test_same_bits_for_any_number_of_threads():
 def test_which_scenes_share_their_gradient_buffers():
     """What the tests above rely on: the box's workers have a buffer each, the texture's have not."""
     for scene, own in ((box(), True), (papered(), False)):
-        size = launches.wanted(scene, None)
-        workers, replicas = launches.cut(launches.CPU, scene, path.REVERSE, 8, size)[3:]
-        assert (workers == replicas) is own
+        size = work.gradient_size(scene, None)
+        cut = work.cut(work.CPU, scene, path.REVERSE, 8, size)
+        assert (cut.workers == cut.gradient_copies) is own
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])

@@ -9,7 +9,7 @@ from helpers import bundled
 
 import prb
 from prb.device.params import select, slots
-from prb.estimators import integrate as launches
+from prb.estimators import work
 
 STEP = 0.05  # of a parameter's size
 SCENES = {name: prb.load_file(name) for name in bundled.SCENES}
@@ -114,7 +114,7 @@ def test_a_nearly_black_wall_keeps_its_digits():
 def test_paths_longer_than_the_vertex_cache(monkeypatch):
     """Vertices past the cache are traced again, from where it ended: a closed, bright box, depth 40."""
     cached = 16
-    monkeypatch.setattr(launches, "CPU", replace(launches.CPU, cached=cached))
+    monkeypatch.setattr(work, "CPU", replace(work.CPU, kept_vertices=cached))
     d = json.loads(prb.bundled_scenes()["cornell-box"].read_text())
     d["integrator"] = {"type": "path", "max_depth": 2 * cached + 8, "rr_depth": 10000}
     d["front"] = {

@@ -153,9 +153,9 @@ def test_several_scenes_and_sensors_in_one_graph():
 
 
 def _paths_of(seed):
-    from prb.recover.loop import PATHS, random_seed
+    from prb.estimators import seeds
 
-    return random_seed(seed, PATHS)
+    return seeds.torch_paths(seed)
 
 
 def test_only_what_needs_a_gradient_gets_one():
