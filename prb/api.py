@@ -12,7 +12,7 @@ from prb.estimators.checked import backward, check_memory, forward, report_rejec
 from prb.estimators.gradients import Estimate, estimates, split
 from prb.estimators.integrate import integrate
 from prb.estimators.registry import method_of, selected
-from prb.kernels.estimators import path as kernels
+from prb.kernels.estimators import path as modes
 from prb.losses import derivative_of, value_of
 from prb.scene.files import scene_file
 from prb.scene.load import load_model_dict, load_model_file
@@ -57,8 +57,8 @@ def render(scene, *, sensor=None, spp=None, seed=0, max_depth=None, progress=Fal
     contribution was not finite.
     """
     scene = viewed(scene, sensor)
-    check_memory(scene, kernels.PRIMAL)
-    result = integrate(scene, kernels.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
+    check_memory(scene, modes.PRIMAL)
+    result = integrate(scene, modes.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     report_rejected(result)
     return result.image.astype(np.float32)
 
@@ -161,7 +161,7 @@ def value_and_grad(
     whose derivative has another shape. Interior derivatives only, as for `prb.render_backward`.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
-    check_memory(scene, kernels.REVERSE)
+    check_memory(scene, modes.REVERSE)
     if params is not None and not isinstance(params, str):
         params = list(params)
     names = selected(scene, params, method)

@@ -16,7 +16,7 @@ from prb.estimators.integrate import integrate
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import UNLIMITED, resolved
 from prb.io.progress import bar as progress_bar
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as modes
 
 STEPS = (0.1, 0.05, 0.025)
 SPP = 16
@@ -247,7 +247,7 @@ class _Run:
         """The objective for each seed, with the component at x."""
         values = self.scene.values.copy()
         values[c.at] = x
-        picture = functools.partial(integrate, self.scene, path.PRIMAL, values=values, **self.setting)
+        picture = functools.partial(integrate, self.scene, modes.PRIMAL, values=values, **self.setting)
         found = []
         for result in self._results(picture, seeds, bar):
             found.append((self.weight * result.image).sum())

@@ -11,10 +11,10 @@ from prb.device.params import select, slots
 from prb.device.scene import Scene
 from prb.errors import ImageError, ParameterError
 from prb.estimators.registry import method_of
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as modes
 
 # Of the host at the peak, where a CPU traces and the picture is then written: sums, buffers, copies.
-BYTES_PER_PIXEL = {path.PRIMAL: 72, path.REVERSE: 100, path.FORWARD: 100}
+BYTES_PER_PIXEL = {modes.PRIMAL: 72, modes.REVERSE: 100, modes.FORWARD: 100}
 
 OPTIONAL = {"rr_depth": None, "values": None, "first_sample": 0, "progress": False}  # see `Adjoint`
 
@@ -37,7 +37,7 @@ def backward(
     options: those of `Adjoint.backward`.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
-    check_memory(scene, path.REVERSE)
+    check_memory(scene, modes.REVERSE)
     weight = checked_image(grad_image, scene.image_shape, "grad_image")
     special = _special(method, stderr=stderr, deterministic=deterministic)
     with device_lock:
@@ -49,7 +49,7 @@ def backward(
 def forward(scene, tangents, adjoint=None, *, sensor=None, stderr=False, **options):
     """As `prb.render_forward`: a `Result` with the derivative image. options: those of `Adjoint.forward`."""
     scene, method = viewed(scene, sensor), method_of(adjoint)
-    check_memory(scene, path.FORWARD)
+    check_memory(scene, modes.FORWARD)
     flat, names = flat_tangents(scene, tangents, method), list(tangents)
     special = _special(method, stderr=stderr)
     with device_lock:

@@ -19,7 +19,7 @@ from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result, first_half
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as modes
 
 KEPT_BUDGET = 256 * 2**20  # bytes
 
@@ -43,11 +43,11 @@ def kept(scene, derivative_of, *, names, spp, seed, max_depth, kept_budget, pass
     ):
         if vertices is None:
             return None
-        result = integrate(scene, path.REVERSE, kept=vertices, label="picture", **common)
+        result = integrate(scene, modes.REVERSE, kept=vertices, label="picture", **common)
         vertices.second_sweep()
         adjoint = np.stack([derivative_of(picture) for picture in result.halves[::-1]])
         reverse = integrate(
-            scene, path.REVERSE, kept=vertices, image_adjoint=adjoint, label="gradient", **common
+            scene, modes.REVERSE, kept=vertices, image_adjoint=adjoint, label="gradient", **common
         )
         return Result(result.image, reverse.gradient, rejected=result.rejected, spp=settings.spp)
 
@@ -59,7 +59,7 @@ def traced_twice(backward, scene, derivative_of, *, names, spp, seed, max_depth,
     halves = [dict(spp=first), dict(spp=spp - first, first_sample=first)]
     common = dict(seed=seed, max_depth=settings.max_depth, **options)
     with device_lock:
-        pictures = [integrate(scene, path.PRIMAL, label="picture", **common, **half) for half in halves]
+        pictures = [integrate(scene, modes.PRIMAL, label="picture", **common, **half) for half in halves]
         image, gradient = 0.0, 0.0
         for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
             share = half["spp"] / spp

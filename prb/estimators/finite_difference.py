@@ -11,7 +11,7 @@ from prb.estimators.methods import Adjoint
 from prb.estimators.sums import Result
 from prb.estimators.work import device_bytes
 from prb.io.progress import bar as progress_bar
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as modes
 
 ROOM = 0.1  # of a step that has to be left in the valid range on one side
 
@@ -45,7 +45,7 @@ class FiniteDifference(Adjoint):
         """
         self._check()
         options = dict(spp=spp, seed=seed, max_depth=max_depth, **options)
-        result = integrate(scene, path.PRIMAL, values=values, **options)
+        result = integrate(scene, modes.PRIMAL, values=values, **options)
         result.gradient = np.zeros(scene.values.size)
         values = (scene.values if values is None else values).copy()
         weight = np.asarray(image_adjoint, np.float64)
@@ -58,7 +58,7 @@ class FiniteDifference(Adjoint):
                 for moved in (min(x + step, high), max(x - step, low)):
                     values[i] = moved
                     at.append(float(values[i]))
-                    image = integrate(scene, path.PRIMAL, values=values, **options).image
+                    image = integrate(scene, modes.PRIMAL, values=values, **options).image
                     objective.append((weight * image).sum())
                     bar.update()
                 values[i] = x
@@ -79,7 +79,7 @@ class FiniteDifference(Adjoint):
         values = scene.values if values is None else values
         numbers = self._numbers(scene, names)
         with progress_bar(progress, total=3, desc="differences", unit="render") as bar:
-            result = integrate(scene, path.PRIMAL, values=values, **options)
+            result = integrate(scene, modes.PRIMAL, values=values, **options)
             bar.update()
             result.tangent = np.zeros(result.image.shape)
             for direction in self._directions(values, np.asarray(tangents, np.float64), numbers):
@@ -89,7 +89,7 @@ class FiniteDifference(Adjoint):
                     moved = (values + t * direction).astype(np.float32)
                     for i, low, high in numbers:
                         moved[i] = min(max(moved[i], np.float32(low)), np.float32(high))  # rounding
-                    pictures.append(integrate(scene, path.PRIMAL, values=moved, **options).image)
+                    pictures.append(integrate(scene, modes.PRIMAL, values=moved, **options).image)
                     at.append(t)
                     bar.update()
                 result.tangent += (pictures[0] - pictures[1]) / (at[0] - at[1])
@@ -101,7 +101,7 @@ class FiniteDifference(Adjoint):
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device."""
-        return device_bytes(scene, path.PRIMAL, spp)
+        return device_bytes(scene, modes.PRIMAL, spp)
 
     def _check(self):
         if not (isinstance(self.step, (int, float)) and 0 < self.step < np.inf):

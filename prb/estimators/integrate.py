@@ -15,7 +15,8 @@ from prb.estimators.sums import Result, Sums, first_half, per_sample
 from prb.estimators.values import at
 from prb.io.progress import bar as progress_bar
 from prb.kernels.backend import ti
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as kernel
+from prb.kernels.estimators import path as modes
 from prb.kernels.estimators.vertex import VERTEX
 from prb.kernels.view import vec3f, vec10f
 
@@ -82,18 +83,18 @@ def integrate(
         size = work.gradient_size(scene, names)
         cut = work.cut(plan, scene, mode, spp, size)
         copies = cut.gradient_copies
-        exclusive = mode == path.REVERSE and runtime.on_cpu() and copies == cut.workers
-        integers = deterministic and mode == path.REVERSE and not exclusive
+        exclusive = mode == modes.REVERSE and runtime.on_cpu() and copies == cut.workers
+        integers = deterministic and mode == modes.REVERSE and not exclusive
         if integers and not runtime.adds_integers():
             why = f"{runtime.arch()} cannot add 64-bit integers"
             raise ParameterError(f"deterministic: {why}; leave it out, or use the CPU")
-        orientations = mode != path.PRIMAL and work.has_orientations(scene, names)
+        orientations = mode != modes.PRIMAL and work.has_orientations(scene, names)
         flags = dict(exclusive=exclusive, integers=integers, orientations=orientations)
         features = work.features(scene, plan, **flags)
 
         sweeps = (0, 2) if kept is None else kept.sweeps
-        differentiates = mode == path.REVERSE and sweeps[1] == 2
-        forward, records = mode == path.FORWARD, mode == path.REVERSE and not differentiates
+        differentiates = mode == modes.REVERSE and sweeps[1] == 2
+        forward, records = mode == modes.FORWARD, mode == modes.REVERSE and not differentiates
         keeps = differentiates and kept is None
         number = ti.i64 if integers else ti.f32
         length = copies * size + integers  # integers: one place for the misfits
@@ -117,7 +118,7 @@ def integrate(
         if differentiates:
             sums.of_gradient(max(scene.values.size, 1), copies, size, scale, integers)
 
-        selection = 0.0 if mode == path.PRIMAL else work.min_selection(scene, names)
+        selection = 0.0 if mode == modes.PRIMAL else work.min_selection(scene, names)
         launch = work.new_launch(scene, settings, min_selection=selection)
         work.set_gradient(launch, copies=copies, size=size, fixed_point_scale=scale)
         work.set_sweeps(launch, sweeps, UNLIMITED if kept is None else first_half(spp), pixels)
@@ -135,7 +136,7 @@ def integrate(
                     outputs.kept_vertices, outputs.kept_paths = own
                 work.set_row_capacity(launch, outputs.kept_vertices.shape[1])
                 sums.before_launch()
-                path.trace_paths(features, mode, launch, *arrays, *vars(outputs).values())
+                kernel.trace_paths(features, mode, launch, *arrays, *vars(outputs).values())
                 whole = (piece.items_per_pixel, piece.samples_per_item) == cut[1:3]
                 sums.add(piece, is_batch=whole)
                 bar.update(piece.paths)

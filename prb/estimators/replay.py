@@ -7,7 +7,7 @@ from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.sums import Result
 from prb.estimators.work import device_bytes
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as modes
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class ReplayAdjoint(Adjoint):
         `prb.estimators.integrate.integrate`.
         """
         return integrate(
-            scene, path.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
+            scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
             names=names, passes=self.passes, label="gradient", **options,
         )  # fmt: skip
 
     def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J tangents and the image, in one pass: the tangent of a path's product goes along with it."""
         return integrate(
-            scene, path.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
+            scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
             names=names, label="derivative", **options,
         )  # fmt: skip
 
@@ -58,4 +58,4 @@ class ReplayAdjoint(Adjoint):
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device."""
-        return device_bytes(scene, path.REVERSE, spp)
+        return device_bytes(scene, modes.REVERSE, spp)

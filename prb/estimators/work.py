@@ -17,7 +17,8 @@ from prb.estimators.kept_vertices import VERTEX_BYTES
 from prb.estimators.settings import UNLIMITED
 from prb.kernels import material
 from prb.kernels.emitter import ENVIRONMENTS
-from prb.kernels.estimators import path
+from prb.kernels.estimators import path as kernel
+from prb.kernels.estimators import path as modes
 
 VISIBLE = {"area", *ENVIRONMENTS}  # lights that a ray can find
 
@@ -104,10 +105,10 @@ def cut(plan, scene, mode, spp, size):
     items_per_pixel = min(samples, math.ceil(plan.items / pixels))
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size
-    if mode == path.REVERSE and plan.min_workers <= copies < workers:
+    if mode == modes.REVERSE and plan.min_workers <= copies < workers:
         workers = min(workers, plan.min_workers)  # fewer, rather than that they share a copy by atomics
     copies = workers if copies >= workers else max(1, min(copies, plan.gradient_copies))
-    copies = copies if mode == path.REVERSE else 1
+    copies = copies if mode == modes.REVERSE else 1
     return Cut(pixels, items_per_pixel, samples // items_per_pixel, workers, copies)
 
 
@@ -130,9 +131,9 @@ def device_bytes(scene, mode, spp):
     size = max(scene.values.size, 1)
     work = cut(plan, scene, mode, spp, size)
     height, width, _ = scene.image_shape
-    images = work.pixels * work.items_per_pixel * (2 if mode == path.FORWARD else 1)
-    images += height * width if mode == path.REVERSE else 0  # the adjoint
-    kept = VERTEX_BYTES * plan.kept_vertices * work.workers if mode == path.REVERSE else 0
+    images = work.pixels * work.items_per_pixel * (2 if mode == modes.FORWARD else 1)
+    images += height * width if mode == modes.REVERSE else 0  # the adjoint
+    kept = VERTEX_BYTES * plan.kept_vertices * work.workers if mode == modes.REVERSE else 0
     return 12 * images + 4 * work.gradient_copies * size + kept
 
 
@@ -190,7 +191,7 @@ def new_launch(scene, settings, *, min_selection=0.0):
 
 @functools.cache
 def _launch():
-    launch = path.Launch()
+    launch = kernel.Launch()
     launch.entries.update(dict.fromkeys(launch.entries, 0))
     return launch
 

@@ -233,7 +233,7 @@ def test_an_exception_leaves_the_scene_as_it_was(monkeypatch):
 
     scene = box()
     expected = prb.render(scene, spp=2)
-    trace, calls = module.path.trace_paths, []
+    trace, calls = module.kernel.trace_paths, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -249,7 +249,7 @@ def test_an_exception_leaves_the_scene_as_it_was(monkeypatch):
     ):
         calls.clear()
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(module.path, "trace_paths", interrupted)
+            patch.setattr(module.kernel, "trace_paths", interrupted)
             call()
         assert len(calls) == 3
         np.testing.assert_array_equal(prb.render(scene, spp=2), expected)
