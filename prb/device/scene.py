@@ -43,7 +43,7 @@ _SENSOR_ARRAYS = ("camera", "inverse_cdf", "quantiles")
 
 
 @dataclass
-class _Held:
+class DeviceState:
     """What a scene has on the device; all views of it share this.
 
     arrays: by name. sensors: a sensor's number -> its arrays by name. generation: the `prb.init` that they
@@ -70,7 +70,7 @@ class Scene:
         self.layout = lay_out(model, progress=True)
         self.values = self.layout.params.copy()  # what the device's parameter buffer holds
         self._number = 0  # of the sensor
-        self.held = _Held()
+        self.state = DeviceState()
 
     def view(self, sensor=None):
         """This scene through another of its sensors; all else is shared, parameters too.
@@ -110,7 +110,7 @@ class Scene:
     @locked
     def device_arrays(self):
         """The arrays that a kernel takes for this scene, in order; laid out anew after `prb.init`."""
-        held, generation = self.held, runtime.ensure()
+        held, generation = self.state, runtime.ensure()
         if held.generation != generation:
             self.layout.derive(self.values)  # parameters may have been set before
             host = {**self.layout.arrays, "params": self.values}
@@ -127,7 +127,7 @@ class Scene:
     def device_array(self, name):
         """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
         self.device_arrays()
-        return self.held.arrays[name]
+        return self.state.arrays[name]
 
     @locked
     def set_values(self, values):
@@ -140,7 +140,7 @@ class Scene:
     @locked
     def follow(self, values=None):
         """Let the sampling tables of the lights follow the parameters, the scene's own or those given."""
-        held = self.held
+        held = self.state
         for name in self.layout.lights.refresh(self.layout, self.values if values is None else values):
             if held.generation is not None and held.generation == runtime.ensure():
                 held.arrays[name].from_numpy(self.layout.arrays[name])
@@ -148,7 +148,7 @@ class Scene:
     @locked
     def refresh(self):
         """Send the current parameter values and cameras to the device."""
-        held = self.held
+        held = self.state
         if held.generation is not None and held.generation == runtime.ensure():
             self.send(self.values)
             for number, arrays in held.sensors.items():
@@ -159,15 +159,15 @@ class Scene:
         """Send these parameter values, float32, to the device, which has the scene's arrays; the scene's own
         values stay as they are, and so do the sampling tables of the lights."""
         for name in self.layout.derive(values):
-            self.held.arrays[name].from_numpy(self.layout.arrays[name])
+            self.state.arrays[name].from_numpy(self.layout.arrays[name])
         if values.size:
-            self.held.arrays["params"].from_numpy(values)
+            self.state.arrays["params"].from_numpy(values)
 
     @locked
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
         resize(self.sensor, width, height)
-        self.held.sensors.pop(self._number, None)
+        self.state.sensors.pop(self._number, None)
 
     def device_bytes(self):
         """Bytes of the scene's arrays on the device, this sensor's among them."""

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prb.device.params import slots
 from prb.errors import ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.sums import Result
-from prb.estimators.work import device_bytes
+from prb.estimators.work import device_bytes, differentiated
 from prb.io.progress import bar as progress_bar
 from prb.kernels.estimators import path as modes
 
@@ -134,8 +133,7 @@ class FiniteDifference(Adjoint):
         """(its place in the buffer, lowest and highest valid value) of each number to differentiate."""
         return [
             (slot.offset + i, slot.low, slot.high)
-            for name, slot in slots(scene).items()
-            if (name in names if names is not None else name not in scene.layout.turning)
+            for slot in differentiated(scene, names)
             for i in range(slot.size)
         ]
 

@@ -35,7 +35,7 @@ class KeptVertices:
         if vertices < 1:
             return None
         key = runtime.ensure(), height, width, spp, min(vertices, max_depth if max_depth > 0 else UNLIMITED)
-        kept, scene.held.kept_vertices = scene.held.kept_vertices, None  # lets go of those that do not fit
+        kept, scene.state.kept_vertices = scene.state.kept_vertices, None  # lets go of those that do not fit
         if kept is None or kept._key != key:
             kept = None
             kept = cls(key, key[-1])
@@ -52,7 +52,7 @@ class KeptVertices:
             yield kept
         finally:
             if kept is not None:
-                scene.held.kept_vertices = kept
+                scene.state.kept_vertices = kept
 
     def second_sweep(self):
         """From now on the kept vertices are used."""

@@ -143,7 +143,7 @@ class TapeAdjoint(Adjoint):
         needed = device_bytes(scene, spp=spp, passes=self.passes, **asked)
         limit, free = self.memory_limit, runtime.free_memory()
         if limit is None and free is not None:
-            buffers = scene.held.tape_buffers
+            buffers = scene.state.tape_buffers
             limit = SHARE_OF_FREE * (free + (buffers.nbytes() if buffers else 0))
         if limit is not None and needed > limit:
             fixed = device_bytes(scene, spp=0, **asked)
@@ -187,13 +187,13 @@ class Buffers:
     @classmethod
     def of(cls, scene, paths, located):
         """The scene's buffers if they are of that size and on the device in use, else new ones."""
-        kept = scene.held.tape_buffers
+        kept = scene.state.tape_buffers
         if kept is None or (
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
-            scene.held.tape_buffers = None  # let go of the old ones first
-            scene.held.tape_buffers = cls(runtime.ensure(), paths, located)
-        return scene.held.tape_buffers
+            scene.state.tape_buffers = None  # let go of the old ones first
+            scene.state.tape_buffers = cls(runtime.ensure(), paths, located)
+        return scene.state.tape_buffers
 
     def reserve(self, bounce):
         """Make sure that there is room for a bounce."""

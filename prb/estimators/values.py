@@ -48,5 +48,5 @@ def _send_own(scene):
     try:
         scene.send(scene.values)
     except BaseException:  # an interrupt: the next call lays the scene out anew
-        scene.held.generation = None
+        scene.state.generation = None
         raise

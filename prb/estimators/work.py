@@ -140,11 +140,17 @@ def device_bytes(scene, mode, spp):
 # ------------------------------------------------------------------- what is differentiated
 
 
+def differentiated(scene, names):
+    """The slots of the named parameters (None: all but vertex normals and directions)."""
+    known = slots(scene)
+    if names is None:
+        return [slot for name, slot in known.items() if name not in scene.layout.turning]
+    return [known[name] for name in known if name in names]
+
+
 def gradient_size(scene, names):
-    """How much of the parameter buffer, from its beginning, holds the named parameters (None: all)."""
-    names = set(slots(scene)) - scene.layout.turning if names is None else names
-    ends = [slot.offset + slot.size for name, slot in slots(scene).items() if name in names]
-    return max([1, *ends])
+    """How much of the parameter buffer, from its beginning, holds the parameters that are differentiated."""
+    return max([1, *(slot.offset + slot.size for slot in differentiated(scene, names))])
 
 
 def has_orientations(scene, names):

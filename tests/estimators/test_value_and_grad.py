@@ -46,11 +46,11 @@ def test_gradient_does_not_depend_on_what_is_kept(spp, monkeypatch):
     loss = losses.l2(np.full(scene.image_shape, 0.3))
     paths = 16 * 16 * spp
     expected = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=0)
-    assert scene.held.kept_vertices is None
+    assert scene.state.kept_vertices is None
     vertices = [1, 2.4, 100, 2.4, 2.4]
     for budget in [paths * (PATH_BYTES + v * VERTEX_BYTES) for v in vertices]:
         found = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=budget)
-        assert 0 < scene.held.kept_vertices.nbytes() <= budget + 7 * 2 * VERTEX_BYTES * 7
+        assert 0 < scene.state.kept_vertices.nbytes() <= budget + 7 * 2 * VERTEX_BYTES * 7
         np.testing.assert_allclose(found.image, expected.image, rtol=1e-5, atol=1e-6)
         for name, gradient in expected.grads.items():
             np.testing.assert_allclose(found.grads[name], gradient, rtol=1e-4, err_msg=name)
