@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import prb
-from prb.api import backward, split
 from prb.bench.report import slope
+from prb.estimators.checked import backward
+from prb.estimators.gradients import split
 
 FIRST = 4  # power of two
 REFERENCE_SEEDS = 1000  # and on: none that the errors use

@@ -39,7 +39,7 @@ class Prb:
 
     def __init__(self, scene, parameters=None, method="replay", hit_budget=None):
         import prb
-        from prb.estimators.methods import METHODS
+        from prb.estimators.registry import METHODS
 
         self.prb = prb
         self.scene = prb.load_dict(scene)

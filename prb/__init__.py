@@ -8,7 +8,7 @@ grads = prb.render_backward(scene, grad_image, params=["albedo"])
 import importlib
 
 from prb import _checkout, losses, schedules  # noqa: F401  _checkout comes first
-from prb.api import Estimate, load_dict, load_file, render, render_backward, render_forward
+from prb.api import load_dict, load_file, render, render_backward, render_forward, value_and_grad
 from prb.checking.differences import check
 from prb.device.params import Params, traverse
 from prb.device.runtime import available_archs, init
@@ -23,14 +23,17 @@ from prb.errors import (
     PrbError,
     SceneError,
 )
-from prb.estimators.methods import FiniteDifference, ReplayAdjoint, TapeAdjoint
-from prb.loss_gradient import value_and_grad
+from prb.estimators.finite_difference import FiniteDifference
+from prb.estimators.gradients import Estimate
+from prb.estimators.methods import Adjoint
+from prb.estimators.replay import ReplayAdjoint
+from prb.estimators.tape import TapeAdjoint
 from prb.recover.loop import Recovery, optimize
 from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
 
 __all__ = [
-    "Adam", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
+    "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
     "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
     "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
     "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "render",

@@ -1,32 +1,30 @@
-"""Pictures and their derivatives: `render`, `render_backward`, `render_forward`."""
+"""Scenes from files, pictures and their derivatives: the functions that most programs use."""
 
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from prb.device import runtime
-from prb.device.params import select, slots
+from prb.device.lock import device_lock
 from prb.device.scene import Scene
-from prb.errors import ImageError, ParameterError
+from prb.estimators import cross_halves
+from prb.estimators.checked import backward, check_memory, forward, report_rejected, viewed
+from prb.estimators.gradients import Estimate, estimates, split
 from prb.estimators.integrate import integrate
-from prb.estimators.methods import ReplayAdjoint
+from prb.estimators.registry import method_of, selected
 from prb.kernels.estimators import modes
+from prb.losses import derivative_of, value_of
 from prb.scene.files import scene_file
 from prb.scene.load import load_model_dict, load_model_file
 
-# Of the host at the peak, where a CPU traces and the picture is then written: sums, buffers, copies.
-BYTES_PER_PIXEL = {modes.PRIMAL: 72, modes.REVERSE: 100, modes.FORWARD: 100}
 
+class ValueAndGrad(NamedTuple):
+    """value: the loss of the picture. grads: name -> its derivative, float64 in the parameter's shape.
+    image: the picture, float64 (height, width, 3)."""
 
-class Estimate(NamedTuple):
-    """A Monte Carlo estimate and its standard error, two arrays of the same shape: were the estimate made
-    again with other random numbers, `value` would vary by about `stderr`."""
-
-    value: np.ndarray
-    stderr: np.ndarray
+    value: float
+    grads: dict
+    image: np.ndarray
 
 
 def load_dict(scene_dict, *, base_dir=None):
@@ -82,11 +80,12 @@ def render_backward(
     """Reverse mode: J^T grad_image, where J is the derivative of the image by the parameters.
 
     grad_image: derivative of the objective with respect to the image, (height, width, 3).
-    params: names, globs or aliases, as `prb.traverse` lists them; None: every differentiable parameter.
+    params: names, globs or aliases, as `prb.traverse` lists them; None: every parameter that the method can
+        differentiate, but vertex normals and directions.
     sensor: number or name of the image's sensor, by default the first.
     spp, seed, max_depth: of the paths that carry the gradient; for an objective that is not linear in the
         image, give them another seed than the picture's, or the gradient is biased.
-    adjoint: the method: `ReplayAdjoint()` by default, `TapeAdjoint()` or `FiniteDifference()`.
+    adjoint: the method, a `prb.Adjoint`; by default the cheapest that can, which is `ReplayAdjoint()`.
 
     stderr: also say how certain each number is, at no further rays: the values of the result are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
@@ -96,132 +95,81 @@ def render_backward(
     Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
     finite. Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
     """
-    scene = viewed(scene, sensor)
-    names = select(scene, params)
+    scene, method = viewed(scene, sensor), method_of(adjoint)
+    names = selected(scene, params, method)
     result = backward(
-        scene, grad_image, adjoint, spp=spp, seed=seed, max_depth=max_depth, names=names, stderr=stderr,
+        scene, grad_image, method, spp=spp, seed=seed, max_depth=max_depth, names=names, stderr=stderr,
         deterministic=deterministic, progress=progress,
     )  # fmt: skip
     return estimates(scene, result, names) if stderr else split(scene, result.gradient, names)
 
 
-def estimates(scene, result, names):
-    """A `Result`'s gradient by name, with its standard errors: name -> `Estimate`."""
-    values, errors = (split(scene, flat, names) for flat in (result.gradient, np.sqrt(result.variance)))
-    return {name: Estimate(values[name], errors[name]) for name in names}
-
-
-def backward(
+def render_forward(
     scene,
-    grad_image,
-    adjoint=None,
+    tangents,
     *,
     sensor=None,
     spp=None,
     seed=0,
     max_depth=None,
-    names=None,
+    adjoint=None,
     stderr=False,
-    deterministic=False,
-    first_sample=0,
     progress=False,
 ):
-    """As `render_backward`: a `Result` with the flat gradient, and the image of the same paths as well."""
-    scene = viewed(scene, sensor)
-    check_memory(scene, modes.REVERSE)
-    weight = checked_image(grad_image, scene.image_shape, "grad_image")
-    method = ReplayAdjoint() if adjoint is None else adjoint
-    options = dict(spp=spp, seed=seed, max_depth=max_depth, names=names, progress=progress)
-    special = dict(variance=stderr, deterministic=deterministic, first_sample=first_sample)
-    if isinstance(method, ReplayAdjoint):
-        options |= special
-    elif any(special.values()):
-        raise ParameterError("adjoint: only ReplayAdjoint() takes stderr, deterministic and first_sample")
-    result = method.backward(scene, weight, **options)
-    report_rejected(result)
-    return result
-
-
-def render_forward(
-    scene, tangents, *, sensor=None, spp=None, seed=0, max_depth=None, stderr=False, progress=False
-):
-    """Forward mode: J t, the derivative image along a direction in parameter space, in one replay pass.
+    """Forward mode: J t, the derivative image along a direction in parameter space.
 
     tangents: dict name -> array or number that broadcasts to the parameter's shape.
     sensor: number or name of the sensor, by default the first.
+    adjoint: a method that has a forward mode; by default `ReplayAdjoint()`, which takes one pass.
     stderr: the result is an `Estimate` with the standard error of each pixel.
     Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError. Interior
     derivatives only.
     """
-    scene = viewed(scene, sensor)
-    check_memory(scene, modes.FORWARD)
-    if not isinstance(tangents, Mapping):
-        raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
-    known = slots(scene)
-    flat = np.zeros(max(scene.values.size, 1), np.float32)
-    for name, value in tangents.items():
-        select(scene, [name])
-        if name not in known:
-            raise ParameterError(f"{name}: a tangent needs one parameter's exact name, not a pattern")
-        try:
-            with np.errstate(over="ignore"):  # what overflows is reported as not finite
-                value = np.broadcast_to(np.asarray(value, np.float32), known[name].shape)
-        except (TypeError, ValueError):
-            shape = known[name].shape
-            got = " ".join(repr(value).split())[:60]
-            raise ParameterError(f"{name}: expected a tangent of shape {shape}, got {got}") from None
-        if not np.isfinite(value).all():
-            raise ParameterError(f"{name}: the tangent has a number that is not finite")
-        known[name].of(flat)[...] = value
-    result = integrate(
-        scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=flat, progress=progress,
-        names=list(tangents), variance=stderr, label="derivative",
+    result = forward(
+        scene, tangents, adjoint, sensor=sensor, spp=spp, seed=seed, max_depth=max_depth, stderr=stderr,
+        progress=progress,
     )  # fmt: skip
-    report_rejected(result)
     tangent = result.tangent.astype(np.float32)
     return Estimate(tangent, np.sqrt(result.variance).astype(np.float32)) if stderr else tangent
 
 
-def split(scene, flat, names):
-    """A flat gradient as a dict name -> array."""
-    known = slots(scene)
-    return {name: known[name].of(flat).copy() for name in names}
+def value_and_grad(
+    scene,
+    params,
+    loss,
+    *,
+    sensor=None,
+    spp=None,
+    seed=0,
+    max_depth=None,
+    adjoint=None,
+    hit_budget=cross_halves.KEPT_BUDGET,
+):
+    """The loss of a picture and its derivative by the scene's parameters, from one set of samples.
 
+    params: names, globs or aliases, as for `prb.render_backward`; an optimiser stands for its names.
+    loss: a function image -> (value, derivative by the image), such as those of `prb.losses`. It is called
+        with float64 (height, width, 3), three times: with the picture, and with that of each half of the
+        samples, as each half carries the derivative that the other one gives. So the gradient has no bias
+        for a loss that is quadratic in the picture, as `l2` is; the value has that of its picture's noise.
+        `prb.torch.loss` makes such a function of one of PyTorch's.
+    spp: 2 at least. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
+    hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
+        each path and 32 to 148 for each of its vertices; past it, rays are traced again.
 
-def checked_image(image, shape, place):
-    """An image as float64 of the given shape. Raises ImageError."""
-    try:
-        image = np.asarray(image, np.float64)
-    except (TypeError, ValueError):
-        raise ImageError(f"{place}: expected an array of numbers, got {type(image).__name__}") from None
-    if image.shape != shape:
-        sizes = f"the film's shape {shape} (height, width, channels), got {image.shape}"
-        raise ImageError(f"{place}: expected {sizes}; resize one of them")
-    if not np.isfinite(image).all():
-        raise ImageError(f"{place}: has numbers that are not finite; replace them")
-    return image
-
-
-def viewed(scene, sensor):
-    """The scene as that sensor sees it."""
-    if not isinstance(scene, Scene):
-        what = type(scene).__name__
-        raise ParameterError(f"scene: expected what prb.load_file or prb.load_dict returns, got {what}")
-    return scene.view(sensor)
-
-
-def check_memory(scene, mode):
-    """Refuse a film that this machine cannot hold, rather than be killed while it renders."""
-    height, width, _ = scene.image_shape
-    needed = height * width * BYTES_PER_PIXEL[mode]
-    there = runtime.host_memory()
-    if there is not None and needed > there:
-        film = f"{width} x {height} pixels need about {needed / 2**30:.1f} GiB of memory"
-        raise ParameterError(f"film: {film}, this machine has {there / 2**30:.1f}; choose a smaller size")
-
-
-def report_rejected(result):
-    if result.rejected:
-        warnings.warn(
-            f"{result.rejected} paths had a contribution that is not finite and were left out", stacklevel=3
-        )
+    Returns a `ValueAndGrad`. Raises ParameterError and ImageError, also for a loss that is not finite or
+    whose derivative has another shape. Interior derivatives only, as for `prb.render_backward`.
+    """
+    scene, method = viewed(scene, sensor), method_of(adjoint)
+    check_memory(scene, modes.REVERSE)
+    if params is not None and not isinstance(params, str):
+        params = list(params)
+    names = selected(scene, params, method)
+    cross_halves.check_budget(hit_budget)
+    with device_lock:
+        result = method.value_and_grad(
+            scene, lambda image: derivative_of(loss, image), names=names, spp=spp, seed=seed,
+            max_depth=max_depth, kept_budget=hit_budget,
+        )  # fmt: skip
+    report_rejected(result)
+    return ValueAndGrad(value_of(loss, result.image), split(scene, result.gradient, names), result.image)

@@ -6,13 +6,15 @@ shape. `l1`, `l2`, `relative_l2` and `log` make one from a target; values are me
 `prb.value_and_grad` have no bias; for the others it shrinks as the samples grow.
 """
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prb.errors import ImageError, ParameterError
+from prb.errors import ImageError, NotFiniteError, ParameterError
 
 Array: TypeAlias = NDArray[np.float64]
 Loss: TypeAlias = Callable[[Any], tuple[float, Array]]  # image -> (value, derivative by the image)
@@ -119,6 +121,36 @@ def made(loss: str | LossOfTarget) -> LossOfTarget:
     if not isinstance(loss, str) or loss not in LOSSES:
         raise ParameterError(f"loss: {loss!r} is unknown; the losses are {', '.join(LOSSES)}")
     return LOSSES[loss]
+
+
+def value_of(loss: Loss, image: Array) -> float:
+    """The loss of an image, a finite number. Raises ParameterError."""
+    value = _called(loss, image)[0]
+    if not math.isfinite(value):
+        raise NotFiniteError(f"loss: it is {value}, not a finite number; look at picture and target")
+    return value
+
+
+def derivative_of(loss: Loss, image: Array) -> Array:
+    """The derivative of the loss by an image, checked. Raises ImageError and ParameterError."""
+    derivative = _called(loss, image)[1]
+    if derivative.shape != image.shape:
+        raise ImageError(f"loss: its derivative has shape {derivative.shape}, the picture {image.shape}")
+    if not np.isfinite(derivative).all():
+        raise NotFiniteError("loss: its derivative is not finite everywhere; look at picture and target")
+    return derivative
+
+
+def _called(loss: Loss, image: Array) -> tuple[float, Array]:
+    found = loss(image)
+    try:
+        value, derivative = found
+        if not isinstance(value, Real) and np.size(value) != 1:
+            raise TypeError
+        return float(value), np.asarray(derivative, np.float64)
+    except (TypeError, ValueError):
+        what = f"expected (value, derivative by the image), got {type(found).__name__}"
+        raise ParameterError(f"loss: {what}; prb.losses has such functions") from None
 
 
 def _halved(image: Array) -> Array:

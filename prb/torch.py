@@ -10,13 +10,19 @@
 import contextlib
 from collections.abc import Mapping
 
+import numpy as np
+
 from prb.api import render as render_picture
-from prb.api import render_backward, render_forward, viewed
 from prb.device.camera import camera_buffer
-from prb.device.params import select, slots, traverse
+from prb.device.lock import device_lock
+from prb.device.params import slots, traverse
 from prb.errors import MissingPackageError, ParameterError
-from prb.estimators.integrate import check_samples
-from prb.recover.loop import PATHS, random_seed
+from prb.estimators import seeds
+from prb.estimators.checked import backward, check_name, forward, viewed
+from prb.estimators.gradients import split
+from prb.estimators.registry import method_of
+from prb.estimators.settings import resolved
+from prb.estimators.values import tables_at
 
 try:
     import torch
@@ -24,7 +30,10 @@ except ImportError:
     raise MissingPackageError("prb.torch: PyTorch is not installed; pip install torch") from None
 
 
-def render(scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_grad=None, seed_grad=None):
+def render(
+    scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_grad=None, seed_grad=None,
+    adjoint=None,
+):  # fmt: skip
     """Render a scene with tensors for parameters: linear RGB radiance, a float32 tensor (height, width, 3).
 
     params: dict name -> tensor of floating-point numbers in the parameter's shape, all on one device, where
@@ -34,11 +43,12 @@ def render(scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_
     spp_grad, seed_grad: of the paths that carry the derivative: by default as many as the picture's, and
         others. Were they the same, the gradient of a loss that is not linear in the picture would be biased;
         ``seed_grad=seed`` is for comparing with finite differences.
+    adjoint: the method of the derivative, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`.
 
-    The result is differentiated by path replay, in reverse mode and in forward mode (torch.autograd.
-    forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values of its
-    own picture, whatever the scene has become since, but not through another camera. Interior derivatives
-    only, as for `prb.render_backward`.
+    The result is differentiated in reverse mode and, where the method has one, in forward mode (torch.
+    autograd.forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values
+    of its own picture, whatever the scene has become since, but not through another camera. Interior
+    derivatives only, as for `prb.render_backward`.
     The scene is traced where `prb.init` says. A float32 tensor on the CPU is read where it is, and the
     picture is returned without a copy; tensors on a GPU go through the host's memory, also where it traces.
     Raises ParameterError, also for values out of a parameter's range, as `Params.update` does.
@@ -46,16 +56,15 @@ def render(scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_
     scene = viewed(scene, sensor)
     if not isinstance(params, Mapping):
         raise ParameterError(f"params: expected a dict name -> tensor, got {type(params).__name__}")
-    spp = scene.sensor.sample_count if spp is None else spp
-    max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
-    spp_grad = spp if spp_grad is None else spp_grad
-    check_samples(spp, seed, max_depth)
-    seed_grad = random_seed(seed, PATHS) if seed_grad is None else seed_grad
-    check_samples(spp_grad, seed_grad, max_depth, "_grad")
-    _check_tensors(scene, params)
-    picture = dict(spp=spp, seed=seed, max_depth=max_depth)
-    paths = dict(spp=spp_grad, seed=seed_grad, max_depth=max_depth)
-    return _Render.apply(_Call(scene, list(params), picture, paths), *params.values())
+    method = method_of(adjoint)
+    own = resolved(scene, spp=spp, seed=seed, max_depth=max_depth)
+    spp_grad = own.spp if spp_grad is None else spp_grad
+    seed_grad = seeds.torch_paths(seed) if seed_grad is None else seed_grad
+    resolved(scene, spp=spp_grad, seed=seed_grad, max_depth=max_depth, suffix="_grad")
+    _check_tensors(scene, params, method)
+    picture = dict(spp=own.spp, seed=seed, max_depth=own.max_depth)
+    paths = dict(spp=spp_grad, seed=seed_grad, max_depth=own.max_depth)
+    return _Render.apply(_Call(scene, list(params), method, picture, paths), *params.values())
 
 
 def loss(function, *, device="cpu"):
@@ -90,40 +99,44 @@ class _Call:
     as the picture was rendered; camera: the numbers of camera and film.
     """
 
-    def __init__(self, scene, names, picture, paths):
-        self.scene, self.names, self.picture, self.paths = scene, names, picture, paths
+    def __init__(self, scene, names, method, picture, paths):
+        self.scene, self.names, self.method = scene, names, method
+        self.picture, self.paths = picture, paths
 
     def render(self, tensors):
         """The picture at the tensors' values, which the scene takes: float32 (height, width, 3)."""
-        traverse(self.scene).update(dict(zip(self.names, map(_array, tensors), strict=True)))
-        self.values, self.camera = self.scene.values.copy(), _camera(self.scene)
-        return render_picture(self.scene, **self.picture)
+        with device_lock:
+            traverse(self.scene).update(dict(zip(self.names, map(_array, tensors), strict=True)))
+            self.values, self.camera = self.scene.values.copy(), _camera(self.scene)
+            return render_picture(self.scene, **self.picture)
 
     def backward(self, grad_picture, wanted):
         """The derivatives by the tensors, as one for each name; None for those that are not wanted."""
-        with self._as_it_was():
-            grads = render_backward(self.scene, _array(grad_picture), wanted, **self.paths)
+        with self._as_it_was() as at:
+            weight = _array(grad_picture)
+            result = backward(self.scene, weight, self.method, names=wanted, **at, **self.paths)
+        grads = split(self.scene, result.gradient, wanted)
         return [torch.from_numpy(grads[name]) if name in grads else None for name in self.names]
 
     def forward(self, tangents):
         """The derivative of the picture. tangents: name -> tensor."""
         arrays = {name: _array(tangent) for name, tangent in tangents.items()}
-        with self._as_it_was():
-            return torch.from_numpy(render_forward(self.scene, arrays, **self.paths))
+        with self._as_it_was() as at:
+            result = forward(self.scene, arrays, self.method, **at, **self.paths)
+        return torch.from_numpy(result.tangent.astype(np.float32))
 
     @contextlib.contextmanager
     def _as_it_was(self):
-        """The scene as the picture saw it, for a while."""
-        if _camera(self.scene) != self.camera:
-            raise ParameterError(
-                f"{self.scene.sensor.name}: has changed since its picture was rendered; differentiate first"
-            )
-        now = self.scene.values.copy()
-        self.scene.set_values(self.values)
-        try:
-            yield
-        finally:
-            self.scene.set_values(now)
+        """The scene as the picture saw it, for a while: the options that say so."""
+        with device_lock:
+            if _camera(self.scene) != self.camera:
+                name = self.scene.sensor.name
+                raise ParameterError(
+                    f"{name}: has changed since its picture was rendered; differentiate first"
+                )
+            same = np.array_equal(self.values, self.scene.values)
+            with tables_at(self.scene, self.values):
+                yield {} if same else {"values": self.values}
 
 
 class _Render(torch.autograd.Function):
@@ -190,13 +203,11 @@ def _camera(scene):
     return camera_buffer(scene.sensor).tobytes(), *vars(scene.film).values()
 
 
-def _check_tensors(scene, params):
+def _check_tensors(scene, params, method):
     """Raise ParameterError unless each is a tensor that a gradient can be had for."""
     known = slots(scene)
     for name, tensor in params.items():
-        select(scene, [name])
-        if name not in known:
-            raise ParameterError(f"{name}: a tensor needs one parameter's exact name, not a pattern")
+        check_name(scene, name, method, "tensor")
         if not isinstance(tensor, torch.Tensor):
             got = type(tensor).__name__
             raise ParameterError(f"{name}: expected a tensor, got {got}; torch.as_tensor makes one")

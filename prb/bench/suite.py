@@ -70,8 +70,8 @@ class Settings:
 
     def check(self):
         """Raise PrbError for what can be told without the scene."""
-        from prb.estimators.integrate import check_samples
-        from prb.estimators.methods import METHODS
+        from prb.estimators.registry import METHODS
+        from prb.estimators.settings import check_samples
 
         for name, values in (("method", self.methods), ("depths", self.depths), ("spps", self.spps)):
             if not values:
@@ -315,7 +315,7 @@ def _prepared(job):
     """(scene, names of the parameters, derivative of the mean with respect to the image)."""
     import prb
     from prb.device.params import select
-    from prb.estimators.integrate import UNLIMITED
+    from prb.estimators.settings import UNLIMITED
 
     if job["arch"] is not None:
         prb.init(job["arch"])
@@ -359,7 +359,7 @@ def _compile_only(job, note):
 
 
 def _method(job):
-    from prb.estimators.methods import METHODS
+    from prb.estimators.registry import METHODS
 
     limit = job["memory_limit_mib"]
     options = {"memory_limit": int(limit * 2**20)} if limit and job["method"] == "tape" else {}
@@ -368,7 +368,7 @@ def _method(job):
 
 def _compile(scene, method, weight, seed):
     """One gradient of a few pixels, which brings the scene to the device and compiles every kernel."""
-    from prb.api import backward
+    from prb.estimators.checked import backward
 
     film, size = scene.film, scene.film.crop_size
     scene.device_arrays()  # of the whole film: a smaller window reads a part of them
@@ -382,7 +382,8 @@ def _compile(scene, method, weight, seed):
 
 def _point(job, note):
     """One row: the cost of a gradient and, in a file, the gradient."""
-    from prb.api import backward, split
+    from prb.estimators.checked import backward
+    from prb.estimators.gradients import split
 
     scene, names, weight = _prepared(job)
     method = _method(job)

@@ -1,17 +1,20 @@
 """`prb.check`: gradients against finite differences with the same random numbers, and what may be said of
 them. prb/checking/verdicts.py holds the statistics."""
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
 from tabulate import tabulate
 
-from prb.api import viewed
 from prb.checking.verdicts import REFUTED, SMALL, UNDECIDED, judge, seeds_needed, weigh
-from prb.device.params import select, slots
+from prb.device.params import slots
 from prb.errors import ParameterError
-from prb.estimators.integrate import check_samples, integrate
-from prb.estimators.methods import FiniteDifference, ReplayAdjoint
+from prb.estimators import batches
+from prb.estimators.checked import viewed
+from prb.estimators.integrate import integrate
+from prb.estimators.registry import method_of, selected
+from prb.estimators.settings import UNLIMITED, resolved
 from prb.io.progress import bar as progress_bar
 from prb.kernels.estimators import modes
 
@@ -21,10 +24,9 @@ SEEDS = 16
 FILM = 32  # pixels along the longer side that the command line takes by default
 COMPONENTS = 256
 DEPTH = 16  # instead of no limit
-NO_ROULETTE = 2**30
 ROUNDING = 2.0**-22  # of an objective, at most: float32 paths, summed in float64
 FLOOR = 0.2  # of a parameter's typical number: a step is not taken relative to less
-ROOM = 0.3  # of a step that has to fit between a number and its bound, for a central difference
+MIN_ROOM = 0.3  # of a step that has to fit between a number and its bound, for a central difference
 
 
 @dataclass
@@ -149,45 +151,36 @@ def check(
     rightly refuted, and the remark is that a discontinuity is likely.
     """
     scene = viewed(scene, sensor)
-    method = ReplayAdjoint() if adjoint is None else adjoint
-    if isinstance(method, FiniteDifference):
+    method = method_of(adjoint)
+    if method.is_difference:
         raise ParameterError("adjoint: finite differences cannot check themselves; take another method")
     steps = _checked(seeds, steps, significance, tolerance, components)
-    depth = scene.model.integrator.max_depth if max_depth is None else max_depth
-    check_samples(spp, seed, depth)
-    names = select(scene, params)
+    depth = resolved(scene, spp=spp, seed=seed, max_depth=max_depth).max_depth
+    names = selected(scene, params, method)
     notes = []
     if depth < 0:
         depth = DEPTH
         notes.append(f"depth has no limit in this scene; checked at {depth}")
     chosen = _choose(scene, names, steps, components, notes)
-    setting = dict(spp=spp, max_depth=depth)
-    integrator = scene.model.integrator
-    original, rr_depth = scene.values.copy(), integrator.rr_depth
-    run = _Run(scene, method, names, setting, progress)
-    try:
-        integrator.rr_depth = NO_ROULETTE
-        gradients, differences = run.measure(chosen, range(seed, seed + seeds))
-        found = _weighed(scene, chosen, gradients, differences, run.rounding())
-        first = judge(found, significance=significance, tolerance=tolerance)
-        suspects = [i for i, (verdict, _) in enumerate(first) if verdict == REFUTED]
-        p = [p for _, p in first]
-        refutable = [verdict == REFUTED for verdict, _ in first]
-        if suspects:  # once more with other seeds: few of them may miss what is rare
-            again = range(seed + seeds, seed + 2 * seeds)
-            more_g, more_d = run.measure([chosen[i] for i in suspects], again)
-            second = _weighed(scene, [chosen[i] for i in suspects], more_g, more_d, run.rounding())
-            for i, other, g, d in zip(suspects, second, more_g, more_d, strict=True):
-                p[i] = max(p[i], other.p)
-                same = other.deviation * found[i].deviation > 0
-                refutable[i] = other.p < significance and same
-                if not refutable[i]:
-                    g, d = np.concatenate([gradients[i], g]), np.concatenate([differences[i], d])
-                    found[i] = _weighed(scene, [chosen[i]], [g], [d], run.rounding())[0]
-    finally:
-        integrator.rr_depth = rr_depth
-        scene.values[:] = original
-        scene.refresh()
+    setting = dict(max_depth=depth, rr_depth=UNLIMITED)
+    run = _Run(scene, method, names, spp, setting, progress)
+    gradients, differences = run.measure(chosen, range(seed, seed + seeds))
+    found = _weighed(scene, chosen, gradients, differences, run.rounding())
+    first = judge(found, significance=significance, tolerance=tolerance)
+    suspects = [i for i, (verdict, _) in enumerate(first) if verdict == REFUTED]
+    p = [p for _, p in first]
+    refutable = [verdict == REFUTED for verdict, _ in first]
+    if suspects:  # once more with other seeds: few of them may miss what is rare
+        again = range(seed + seeds, seed + 2 * seeds)
+        more_g, more_d = run.measure([chosen[i] for i in suspects], again)
+        second = _weighed(scene, [chosen[i] for i in suspects], more_g, more_d, run.rounding())
+        for i, other, g, d in zip(suspects, second, more_g, more_d, strict=True):
+            p[i] = max(p[i], other.p)
+            same = other.deviation * found[i].deviation > 0
+            refutable[i] = other.p < significance and same
+            if not refutable[i]:
+                g, d = np.concatenate([gradients[i], g]), np.concatenate([differences[i], d])
+                found[i] = _weighed(scene, [chosen[i]], [g], [d], run.rounding())[0]
     verdicts = judge(found, significance=significance, tolerance=tolerance, refutable=refutable)
     rows = [
         _row(c, e, verdict, p_i, tolerance)
@@ -209,11 +202,11 @@ def fit_film(scene):
 
 
 class _Run:
-    """Gradients and differences of a scene's components. setting: spp and max_depth."""
+    """Gradients and differences of a scene's components. setting: max_depth and rr_depth."""
 
-    def __init__(self, scene, method, names, setting, progress):
-        self.scene, self.method, self.names, self.setting = scene, method, names, setting
-        self.progress = progress
+    def __init__(self, scene, method, names, spp, setting, progress):
+        self.scene, self.method, self.names = scene, method, names
+        self.spp, self.setting, self.progress = spp, setting, progress
         self.weight = np.random.default_rng(1).uniform(0.5, 1.5, scene.image_shape)
         self.weight /= self.weight.size
         self.rejected = 0
@@ -227,16 +220,19 @@ class _Run:
         renders = sum(2 * len(c.steps) if c.central else 1 + len(c.steps) for c in components)
         total = len(seeds) * (1 + renders)
         with progress_bar(self.progress, total=total, desc="check", unit="render") as bar:
-            flat = []
-            for seed in seeds:
-                result = self.method.backward(
-                    self.scene, self.weight, seed=seed, names=self.names, **self.setting
-                )
-                self.rejected += result.rejected
-                flat.append(result.gradient)
-                bar.update()
+            backward = functools.partial(
+                self.method.backward, self.scene, self.weight, names=self.names, **self.setting
+            )
+            flat = [result.gradient for result in self._results(backward, seeds, bar)]
             gradients = np.array(flat)[:, [c.at for c in components]].T
             return gradients, [self._differences(c, seeds, bar) for c in components]
+
+    def _results(self, estimate, seeds, bar):
+        """The result of each seed."""
+        for result in batches.batches(estimate, batches.seeds(spp=self.spp, seeds=seeds)):
+            self.rejected += result.rejected
+            bar.update()
+            yield result
 
     def _differences(self, c, seeds, bar):
         value = float(self.scene.values[c.at])
@@ -249,19 +245,13 @@ class _Run:
 
     def _objectives(self, c, x, seeds, bar):
         """The objective for each seed, with the component at x."""
-        scene = self.scene
-        before = scene.values[c.at]
-        scene.values[c.at] = x
-        scene.refresh()
+        values = self.scene.values.copy()
+        values[c.at] = x
+        picture = functools.partial(integrate, self.scene, modes.PRIMAL, values=values, **self.setting)
         found = []
-        for seed in seeds:
-            result = integrate(scene, modes.PRIMAL, seed=seed, **self.setting)
-            self.rejected += result.rejected
+        for result in self._results(picture, seeds, bar):
             found.append((self.weight * result.image).sum())
             self._objective = max(self._objective, (self.weight * np.abs(result.image)).sum())
-            bar.update()
-        scene.values[c.at] = before
-        scene.refresh()
         return found
 
 
@@ -322,7 +312,7 @@ def _steps(x, steps, low, high):
     """(central, steps): central if they fit into the range, or nearly, else one-sided and inwards."""
     below, above = x - low, high - x
     nearest = min(below, above)
-    if nearest >= ROOM * steps[0]:
+    if nearest >= MIN_ROOM * steps[0]:
         return True, steps * min(1.0, nearest / steps[0])
     inwards = 1 if above >= below else -1
     return False, inwards * steps * min(1.0, max(below, above) / steps[0])

@@ -16,7 +16,6 @@ from prb.errors import ImageError, ParameterError, PrbError
 from prb.io.images import atomic, check_output, read_image, write_image
 
 GRADIENT_FORMATS = (".json", ".npz")
-SEED_OF_PATHS = 0x9E3779B9  # added to the seed for the paths of a gradient whose objective is not linear
 
 
 def main(argv=None):
@@ -235,12 +234,10 @@ def _load_scene(args):
 
 def _settings(scene, args):
     """spp and max_depth as they will be used."""
-    from prb.estimators.integrate import check_samples
+    from prb.estimators.settings import resolved
 
-    spp = scene.sensor.sample_count if args.spp is None else args.spp
-    max_depth = scene.model.integrator.max_depth if args.max_depth is None else args.max_depth
-    check_samples(spp, args.seed, max_depth)
-    return spp, max_depth
+    settings = resolved(scene, spp=args.spp, seed=args.seed, max_depth=args.max_depth)
+    return settings.spp, settings.max_depth
 
 
 def _render(args):
@@ -262,9 +259,11 @@ def _render(args):
 
 def _grad(args):
     import prb
-    from prb.api import backward, split
     from prb.device.params import select
-    from prb.estimators import tolerance as certainty
+    from prb.estimators import seeds
+    from prb.estimators import tolerance as to_tolerance
+    from prb.estimators.checked import backward
+    from prb.estimators.gradients import split
     from prb.report import derivative_images
 
     if args.output is not None:
@@ -284,7 +283,7 @@ def _grad(args):
         difference = prb.render(scene, seed=seed, **options).astype(float) - target
         objective = {"name": "mean squared difference", "value": float((difference**2).mean())}
         weight = 2 * difference / difference.size
-        seed = (seed + SEED_OF_PATHS) % 2**32
+        seed = seeds.objective_paths(seed)
     else:
         weight = np.full(shape, 1 / np.prod(shape))
     methods = _methods(args)
@@ -302,9 +301,11 @@ def _grad(args):
         if args.tolerance is None:
             result = backward(scene, weight, method, seed=seed, names=names, **options, **special)
         else:
-            most = certainty.MAX_SAMPLES if args.max_spp is None else args.max_spp
+            most = to_tolerance.MAX_SAMPLES if args.max_spp is None else args.max_spp
             limits = dict(tolerance=args.tolerance, max_spp=most)
-            result = certainty.until(scene, weight, names, seed=seed, **limits, **options, **special)
+            result = to_tolerance.sample_to_tolerance(
+                scene, weight, names, seed=seed, **limits, **options, **special
+            )
             spp = result.spp
         seconds = time.perf_counter() - start
         grads = split(scene, result.gradient, names)
@@ -364,16 +365,16 @@ def _check_certainty(args):
 
 
 def _check(args):
-    from prb.checking import differences as of_gradients
+    from prb.checking.differences import check as check_gradients
     from prb.checking.differences import fit_film
-    from prb.estimators.methods import METHODS
+    from prb.estimators.registry import METHODS
 
     scene = _load(args)
     if args.size is None:
         fit_film(scene)
     given = {key: getattr(args, key) for key in ("seeds", "spp", "steps", "significance", "tolerance")}
     given = {key: value for key, value in given.items() if value is not None}
-    report = of_gradients(scene, args.param, adjoint=METHODS[args.method or "replay"](), seed=args.seed,
+    report = check_gradients(scene, args.param, adjoint=METHODS[args.method or "replay"](), seed=args.seed,
                           max_depth=args.max_depth, progress=_progress(), **given)  # fmt: skip
     args.status = int(report.refuted)
     return _json(scene=args.scene, **report.to_dict()) if args.json else repr(report)
@@ -394,7 +395,7 @@ def _bench(args):
 
 def _methods(args):
     """The adjoint methods that the command line asks for."""
-    from prb.estimators.methods import METHODS
+    from prb.estimators.registry import METHODS
 
     passes = {} if args.passes is None else {"passes": args.passes}
     limit = {} if args.memory_limit is None else {"memory_limit": int(args.memory_limit * 2**20)}
@@ -432,7 +433,7 @@ def _progress():
 
 def _target(path, shape):
     """The picture that the film, of the given shape, is compared with."""
-    from prb.api import checked_image
+    from prb.estimators.checked import checked_image
 
     target = read_image(path)
     if target.shape != shape:

@@ -1,7 +1,6 @@
 """`prb optimize`: its options, and what it does with them."""
 
 import argparse
-import zlib
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from prb.errors import ParameterError
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
 }  # fmt: skip
-REFERENCE = 2**16  # added to the seed for the targets of --reference
 
 
 def add_parser(commands, common):
@@ -60,6 +58,7 @@ def run(scene, args, *, read_target, progress):
     """
     import prb
     from prb.device.params import select
+    from prb.estimators import seeds
     from prb.recover.files import RecoveryFiles, frame_step
     from prb.recover.loop import check_number_of_targets, optimize
 
@@ -82,7 +81,7 @@ def run(scene, args, *, read_target, progress):
 
     options = dict(max_depth=args.max_depth)
     if args.reference is not None:
-        seed = (args.seed + REFERENCE) % 2**32
+        seed = seeds.targets(args.seed)
         targets = [prb.render(v, spp=args.reference, seed=seed, progress=progress, **options) for v in views]
     params.update(start)
     shown = dict(seed=args.seed, **options)
@@ -180,9 +179,11 @@ def _initial(scene, args, names):
 
 def _random(name, slot, seed):
     """Numbers in the valid range, or in its first unit where it has no end."""
+    from prb.estimators import seeds
+
     low = slot.low if np.isfinite(slot.low) else -1.0
     high = min(slot.high, low + 1 if np.isfinite(slot.low) else 1.0)
-    return np.random.default_rng([seed, zlib.crc32(name.encode())]).uniform(low, high, slot.shape)
+    return seeds.initial_values(seed, name).uniform(low, high, slot.shape)
 
 
 def _given(name, slot, text):

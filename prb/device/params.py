@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 import numpy as np
 from tabulate import tabulate
 
+from prb.device.lock import locked
 from prb.errors import NotFiniteError, ParameterError
 
 ALIASES = {
@@ -131,6 +132,7 @@ class Params(MutableMapping):
         """True if a gradient with respect to the parameter can be had."""
         return name in self._records and self._records[name].differentiable
 
+    @locked
     def update(self, values=()):
         """Make assigned values take effect. values: a mapping to assign first. An optimiser's own values are
         clipped to their ranges for that (by its method `project`), so that they are those of the scene.

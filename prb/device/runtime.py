@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from prb.device.lock import locked
 from prb.errors import DeviceError
 from prb.kernels.backend import ti
 
@@ -18,6 +19,7 @@ def available_archs():
     return [name for name, arch in ARCHS.items() if name == "cpu" or ti.lang.misc.is_arch_supported(arch)]
 
 
+@locked
 def init(arch=None, *, threads=None):
     """Choose the device. The first render calls this with the default.
 
@@ -59,7 +61,7 @@ def _init(arch, **options):
         with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
             ti.init(
                 arch=arch,
-                fast_math=False,  # keeps the two-sum of kernels/estimators/path.py and tests for NaN alive
+                fast_math=False,  # keeps the two-sum of kernels/estimators/modes.py and tests for NaN alive
                 force_scalarize_matrix=True,
                 advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
                 offline_cache=True,
@@ -73,6 +75,7 @@ def _init(arch, **options):
             os.environ["TI_ARCH"] = overriding
 
 
+@locked
 def ensure():
     """Initialise with the default unless that has happened; returns the generation."""
     if _state["arch"] is None:

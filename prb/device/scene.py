@@ -10,6 +10,7 @@ from prb.device import runtime
 from prb.device.arrays import uploaded
 from prb.device.camera import camera_buffer, filter_tables
 from prb.device.layout import lay_out
+from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.kernels import arrays
 
@@ -19,8 +20,8 @@ class DeviceState:
     """What a scene has on the device; all views of it share this.
 
     arrays: by name. sensors: a sensor's number -> its arrays by name. argument, sensor_arguments: the same as
-    kernel arguments. generation: the `prb.init` that they belong to. tape_buffers, hits: what the tape and
-    the replay keep from call to call (prb/estimators).
+    kernel arguments. generation: the `prb.init` that they belong to. tape_buffers, kept_vertices: what the
+    tape and the replay keep from call to call (prb/estimators).
     """
 
     arrays: dict = field(default_factory=dict)
@@ -29,7 +30,7 @@ class DeviceState:
     sensor_arguments: dict = field(default_factory=dict)
     generation: int | None = None
     tape_buffers: object = None
-    hits: object = None
+    kept_vertices: object = None
 
 
 class Scene:
@@ -85,6 +86,7 @@ class Scene:
         width, height = self.film.crop_size
         return height, width, 3
 
+    @locked
     def device_arrays(self):
         """The two arguments of a kernel with this scene's and this sensor's arrays; anew after `prb.init`."""
         state, generation = self.state, runtime.ensure()
@@ -107,6 +109,7 @@ class Scene:
         self.device_arrays()
         return self.state.arrays[name]
 
+    @locked
     def set_values(self, values, *, tables=True):
         """Take values for all that kernels read, in the order of `values`; nothing is done if the scene has
         them already. tables: as for `update`."""
@@ -114,32 +117,32 @@ class Scene:
             self.values[...] = values
             self.update(tables=tables)
 
-    def update(self, *, tables=True):
+    @locked
+    def update(self, values=None, *, tables=True):
         """Let all that depends on parameters follow their current values, here and on the device.
 
+        values: what the device is to hold until the next update instead of the scene's own, which stay as
+        they are: all that kernels read, float32, in the order of `values`.
         tables: whether those by which lights and directions are sampled follow, too. False for finite
         differences: the renders on both sides must turn the same random numbers into the same paths.
         """
-        changed = self.layout.update(self.parameter_values, tables=tables)
+        whole = self.parameter_values
+        if values is not None:
+            whole = whole.copy()
+            whole.traced[...] = values
+        changed = self.layout.update(whole, tables=tables)
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
             return  # the next render sends everything
         for name in changed & state.arrays.keys():
             state.arrays[name].from_numpy(self.layout.arrays[name])
-        if self.values.size:
-            state.arrays["params"].from_numpy(self.values)
+        if whole.traced.size:
+            state.arrays["params"].from_numpy(whole.traced)
         if "camera" in changed:
             for number, of_sensor in state.sensors.items():
                 of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
 
-    def follow(self):
-        """As `update`."""
-        self.update()
-
-    def refresh(self):
-        """As `update`, but tables for sampling stay."""
-        self.update(tables=False)
-
+    @locked
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
         self.layout.cameras[self._number].resize(width, height, self.parameter_values)

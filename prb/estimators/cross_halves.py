@@ -5,52 +5,79 @@ The derivative of a loss that is not linear depends on the picture. Taken at the
 that it is pulled back along, it is correlated with them, and the gradient is biased. The two halves are
 independent, and the derivative of a squared error is linear in the picture, so what crosses over has no bias.
 
-Picture and gradient have the same paths, so their vertices are kept in between, as many as there is room for.
+Picture and gradient have the same paths: `kept` keeps their vertices in between, as many as there is room
+for; `traced_twice` does without, for any adjoint method.
 """
 
 from numbers import Real
 
 import numpy as np
 
+from prb.device.lock import device_lock
 from prb.errors import ParameterError
-from prb.estimators.integrate import Hits, Result, check_samples, first_half, integrate
+from prb.estimators.integrate import integrate
+from prb.estimators.kept_vertices import KeptVertices
+from prb.estimators.settings import resolved
+from prb.estimators.sums import Result, first_half
 from prb.kernels.estimators import modes
 
-HIT_BUDGET = 256 * 2**20  # bytes
+KEPT_BUDGET = 256 * 2**20  # bytes
 
 
-def estimate(scene, adjoint_of, names, *, spp=None, seed=0, max_depth=None, hit_budget=HIT_BUDGET):
-    """The picture of spp samples and the gradient of a loss, from one set of samples. Returns a `Result`.
+def kept(scene, derivative_of, *, names, spp, seed, max_depth, kept_budget, passes=1, **options):
+    """The picture of spp samples and the gradient of a loss, by path replay with kept vertices.
 
-    adjoint_of: picture -> derivative of the loss by it, both (height, width, 3); called with that of each
+    derivative_of: picture -> derivative of the loss by it, both (height, width, 3); called with that of each
         half. names: the parameters that are differentiated.
-    spp: 2 at least; of an odd number one half has one more. hit_budget: bytes that kept hits may take.
-    The result's image is that of all samples, its gradient one number for each of the scene's parameters.
-    Raises ParameterError.
+    spp: 2 at least; of an odd number one half has one more. kept_budget: bytes that kept vertices may take.
+    options: rr_depth, values and progress, as for `integrate`.
+    Returns a `Result` with the image of all samples, or None where not even one vertex of each path can be
+    kept. Raises ParameterError.
     """
-    spp = scene.sensor.sample_count if spp is None else spp
-    max_depth = scene.model.integrator.max_depth if max_depth is None else max_depth
-    check_samples(spp, seed, max_depth)
-    if spp < 2:
+    settings = _checked(scene, spp, seed, max_depth)
+    common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, names=names, passes=passes)
+    common |= options
+    with (
+        device_lock,
+        KeptVertices.borrowed(scene, settings.spp, settings.max_depth, kept_budget) as vertices,
+    ):
+        if vertices is None:
+            return None
+        result = integrate(scene, modes.REVERSE, kept=vertices, label="picture", **common)
+        vertices.second_sweep()
+        adjoint = np.stack([derivative_of(picture) for picture in result.halves[::-1]])
+        reverse = integrate(
+            scene, modes.REVERSE, kept=vertices, image_adjoint=adjoint, label="gradient", **common
+        )
+        return Result(result.image, reverse.gradient, rejected=result.rejected, spp=settings.spp)
+
+
+def traced_twice(backward, scene, derivative_of, *, names, spp, seed, max_depth, **options):
+    """As `kept`, with pictures of their own and `backward` of any adjoint method."""
+    settings = _checked(scene, spp, seed, max_depth)
+    spp, first = settings.spp, first_half(settings.spp)
+    halves = [dict(spp=first), dict(spp=spp - first, first_sample=first)]
+    common = dict(seed=seed, max_depth=settings.max_depth, **options)
+    with device_lock:
+        pictures = [integrate(scene, modes.PRIMAL, label="picture", **common, **half) for half in halves]
+        image, gradient = 0.0, 0.0
+        for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
+            share = half["spp"] / spp
+            image = image + share * own.image
+            reverse = backward(scene, derivative_of(other.image), names=names, **common, **half)
+            gradient = gradient + share * reverse.gradient
+        rejected = sum(picture.rejected for picture in pictures)
+        return Result(image, gradient, rejected=rejected, spp=spp)
+
+
+def _checked(scene, spp, seed, max_depth):
+    settings = resolved(scene, spp=spp, seed=seed, max_depth=max_depth)
+    if settings.spp < 2:
         raise ParameterError("spp: 1 sample cannot be halved for picture and gradient; take 2 at least")
-    if isinstance(hit_budget, bool) or not isinstance(hit_budget, Real) or not hit_budget >= 0:
-        raise ParameterError(f"hit_budget: {hit_budget!r} is not a number of bytes; 0 keeps nothing")
-    common = dict(seed=seed, max_depth=max_depth, names=names)
-    hits = Hits.of(scene, spp, max_depth, hit_budget)
-    if hits is not None:
-        result = integrate(scene, modes.REVERSE, spp=spp, hits=hits, **common)
-        hits.second_sweep()
-        adjoint = np.stack([adjoint_of(picture) for picture in result.halves[::-1]])
-        reverse = integrate(scene, modes.REVERSE, spp=spp, hits=hits, image_adjoint=adjoint, **common)
-        return Result(result.image, reverse.gradient, rejected=result.rejected)
-    first = first_half(spp)
-    halves = [dict(spp=first, first_sample=0), dict(spp=spp - first, first_sample=first)]
-    pictures = [integrate(scene, modes.PRIMAL, **common, **half) for half in halves]
-    image, gradient = 0.0, 0.0
-    for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
-        share = half["spp"] / spp
-        image = image + share * own.image
-        adjoint = adjoint_of(other.image)
-        reverse = integrate(scene, modes.REVERSE, image_adjoint=adjoint, **common, **half)
-        gradient = gradient + share * reverse.gradient
-    return Result(image, gradient, rejected=sum(picture.rejected for picture in pictures))
+    return settings
+
+
+def check_budget(budget):
+    """Raise ParameterError unless that is a number of bytes."""
+    if isinstance(budget, bool) or not isinstance(budget, Real) or not budget >= 0:
+        raise ParameterError(f"hit_budget: {budget!r} is not a number of bytes; 0 keeps nothing")

@@ -1,145 +1,80 @@
-"""Adjoint methods: objects that one passes to `prb.render_backward` to say how the gradient is found."""
+"""The protocol of adjoint methods: objects that one passes as `adjoint=` to say how a gradient is found.
 
-from dataclasses import dataclass
+A method of one's own derives from `Adjoint` and defines `backward`; all else has a default. prb's own are
+listed in prb/estimators/registry.py.
+"""
 
-import numpy as np
+from abc import ABC, abstractmethod
 
-from prb.device.params import slots
 from prb.errors import ParameterError
-from prb.estimators import tape
-from prb.estimators.integrate import Result, device_bytes, integrate
-from prb.io.progress import bar as progress_bar
-from prb.kernels.estimators import modes
+from prb.estimators import cross_halves
+from prb.estimators.sums import Result
 
 
-@dataclass(frozen=True)
-class ReplayAdjoint:
-    """Path replay backpropagation (Vicini, Speierer, Jakob, SIGGRAPH 2021), with detached sampling.
+class Adjoint(ABC):
+    """How a derivative is estimated, and what that method can do.
 
-    Each path is traced, then traced again with the same random numbers while its product terms are
-    rebuilt. Time is linear in the number of vertices and about 1.4 times that of a render; device memory
-    depends on the image, the scene and the parameters, never on depth or samples. Prefer it always; the
-    other methods exist to check it.
+    A subclass's docstring says what the method is, when to prefer it and what it costs. Its attributes say
+    what may be asked of it:
 
-    passes: as of TapeAdjoint, for symmetry; memory does not depend on it.
+    name: for messages and reports. has_forward: it has `forward`. has_stderr: `backward`, and `forward` where
+    it has one, take ``variance=True``. has_deterministic_sums: `backward` takes ``deterministic=True``.
+    is_difference: its gradients are finite differences, which cannot test themselves.
 
-    Interior derivatives only: a parameter that moves a silhouette or a shadow's edge would need a
-    boundary term.
+    Options that all methods take, by keyword:
+
+    names: the parameters that are differentiated; None: all but vertex normals and directions.
+    spp, seed, max_depth: of the paths; None: the scene's.
+    Only passed where they are asked for, so a method may do without: rr_depth, vertices before Russian
+    roulette; values, the whole parameter buffer (float32) at which the derivative is taken, the scene's own
+    by default; first_sample, the number of the first sample; progress, a bar on standard error.
     """
 
-    passes: int = 1
-    name = "replay"
+    name = "adjoint"
+    has_forward = False
+    has_stderr = False
+    has_deterministic_sums = False
+    is_difference = False
 
-    def backward(
-        self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False, **options
-    ) -> Result:
-        """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
+    def reason(self, scene, name):
+        """Why the method cannot differentiate that parameter, the end of a sentence; None where it can.
 
-        options: `first_sample`, `variance` and `deterministic` of `prb.estimators.integrate.integrate`.
+        It is asked of parameters that the scene lists as differentiable (`prb.device.params.slots`).
         """
-        return integrate(
-            scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
-            names=names, passes=self.passes, progress=progress, label="gradient", **options,
+        return None
+
+    @abstractmethod
+    def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
+        """Reverse mode: J^T image_adjoint over the named parameters, and the image of the same paths.
+
+        image_adjoint: derivative of the objective with respect to the image, (height, width, 3).
+        Returns a `Result` with image, gradient (one number for each of the scene's parameters) and spp.
+        """
+
+    def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options) -> Result:
+        """Forward mode: J tangents, and the image. tangents: float32, one number for each parameter.
+
+        Returns a `Result` with image, tangent and spp.
+        """
+        raise ParameterError(
+            f"adjoint: {self.name} has no forward mode; ReplayAdjoint() and FiniteDifference() have one"
+        )
+
+    def value_and_grad(
+        self, scene, derivative_of, *, names=None, spp=None, seed=0, max_depth=None, kept_budget=0, **options
+    ) -> Result:
+        """The picture and the gradient of a loss, from one set of samples without bias: each half of the
+        samples carries the derivative that the other half's picture gives.
+
+        derivative_of: picture -> derivative of the loss by it, both (height, width, 3).
+        kept_budget: bytes that vertices kept from the picture for the gradient may take, for a method that
+        keeps any. Raises ParameterError for fewer than two samples.
+        """
+        return cross_halves.traced_twice(
+            self.backward, scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth,
+            **options,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
-        """Bytes that it allocates on the device."""
-        return device_bytes(scene, modes.REVERSE, spp)
-
-
-@dataclass(frozen=True)
-class TapeAdjoint:
-    """Conventional reverse mode: every vertex of every path is kept, and differentiated by Taichi.
-
-    The same paths, shading code and random numbers as the replay, so the two agree up to rounding. Memory
-    grows with pixels x samples x depth. Prefer it to check the replay, or to see what replay saves.
-
-    passes: parts that the samples are split into, one after the other, to need less memory.
-    memory_limit: bytes that it may allocate; None: 80 % of what the device has free.
-
-    Raises MemoryLimitError, before it allocates, where a pass does not fit, and ParameterError for an
-    unlimited depth. Interior derivatives only.
-    """
-
-    passes: int = 1
-    memory_limit: int | None = None
-    name = "tape"
-
-    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False) -> Result:
-        """J^T image_adjoint over all parameters, and the image of the same paths."""
-        return tape.backward(
-            scene, image_adjoint, spp=spp, seed=seed, max_depth=max_depth, passes=self.passes,
-            memory_limit=self.memory_limit, names=names, progress=progress,
-        )  # fmt: skip
-
-    def device_bytes(self, scene, *, spp, max_depth):
-        """Bytes that one pass allocates on the device."""
-        return tape.device_bytes(scene, spp=spp, max_depth=max_depth, passes=self.passes)
-
-
-@dataclass(frozen=True)
-class FiniteDifference:
-    """Central differences with common random numbers: two renders for each number of each parameter.
-
-    step: of a number x, as a part of max(|x|, 1); the error is of order step^2, and rounding divided by
-        step. A step ends where the valid range does, and there the error is of order step. Roulette's
-        decisions, and which model of a blend is sampled, depend on the parameters: a difference across one is
-        noise, so set rr_depth high to compare.
-
-    The slowest method and the only one that also sees silhouettes and shadows move. Prefer it as a check
-    of few parameters.
-    """
-
-    step: float = 1e-2
-    name = "fd"
-
-    def backward(self, scene, image_adjoint, *, spp, seed, max_depth, names=None, progress=False) -> Result:
-        """J^T image_adjoint over the named parameters (None: all; others stay zero), and the image."""
-        if not (isinstance(self.step, (int, float)) and 0 < self.step < np.inf):
-            raise ParameterError(f"step: {self.step!r} is out of range; it is a number above 0")
-        options = dict(spp=spp, seed=seed, max_depth=max_depth)
-        result = integrate(scene, modes.PRIMAL, **options)
-        result.gradient = np.zeros(scene.values.size)
-        original = scene.values.copy()
-        weight = np.asarray(image_adjoint, np.float64)
-        numbers = self._numbers(scene, names)
-        total = self.renders(scene, names)
-        try:
-            with progress_bar(progress, total=total, desc="differences", unit="render") as bar:
-                for i, low, high in numbers:
-                    x = original[i]
-                    step = self.step * max(abs(float(x)), 1.0)
-                    objective, at = [], []
-                    for moved in (min(x + step, high), max(x - step, low)):
-                        scene.values[i] = moved
-                        scene.refresh()
-                        at.append(float(scene.values[i]))
-                        objective.append((weight * integrate(scene, modes.PRIMAL, **options).image).sum())
-                        bar.update()
-                    scene.values[i] = x
-                    result.gradient[i] = (objective[0] - objective[1]) / (at[0] - at[1])
-        finally:
-            scene.values[:] = original
-            scene.refresh()
-        return result
-
-    def renders(self, scene, names=None):
-        """How many renders the named parameters take."""
-        return 2 * len(self._numbers(scene, names))
-
-    @staticmethod
-    def _numbers(scene, names):
-        """(its place in the buffer, lowest and highest valid value) of each number to differentiate."""
-        return [
-            (slot.offset + i, slot.low, slot.high)
-            for name, slot in slots(scene).items()
-            if (name in names if names is not None else name not in scene.layout.orientations)
-            for i in range(slot.size)
-        ]
-
-    def device_bytes(self, scene, *, spp, max_depth):
-        """Bytes that it allocates on the device."""
-        return device_bytes(scene, modes.PRIMAL, spp)
-
-
-METHODS = {method.name: method for method in (ReplayAdjoint, TapeAdjoint, FiniteDifference)}
+        """Bytes that it allocates on the device beside the scene's arrays."""
+        return 0

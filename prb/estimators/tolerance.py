@@ -1,26 +1,30 @@
-"""Samples until a gradient is certain enough: `until`, the loop behind `prb grad --tolerance`."""
+"""Samples until the standard errors of a gradient are small enough: `sample_to_tolerance`, which `prb grad
+--tolerance` calls."""
 
+import functools
 import math
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 
-from prb.api import backward, estimates
-from prb.device.params import select
 from prb.errors import ParameterError
-from prb.estimators.integrate import MAX_SPP, check_samples
+from prb.estimators.batches import batches, doubling, running
+from prb.estimators.checked import backward, viewed
+from prb.estimators.gradients import estimates
+from prb.estimators.registry import method_of, selected
+from prb.estimators.settings import MAX_SPP, resolved
 from prb.io.progress import bar as progress_bar
 
 FLOOR = 1e-3  # of a parameter's largest component: what smaller ones are judged against
 MAX_SAMPLES = 65536
-KNOWN = 0.25  # relative error of a component whose forecast is believed
-HOPELESS = 4.0  # a forecast of so many budgets ends the loop at once
+RELIABLE_ERROR = 0.25  # relative error of a component from which on its forecast is believed
+FORECAST_LIMIT = 4.0  # a forecast of so many budgets ends the loop at once
 
 
 @dataclass(frozen=True)
-class Certain:
-    """What `until` found.
+class ToleranceResult:
+    """What `sample_to_tolerance` found.
 
     gradients: name -> `Estimate`. gradient, variance: the same of all parameters, flat. image: (height,
     width, 3), the mean of the same paths. spp: samples taken.
@@ -42,7 +46,7 @@ class Certain:
         return self.error if math.isfinite(self.error) else None
 
 
-def until(
+def sample_to_tolerance(
     scene,
     grad_image,
     params=None,
@@ -53,44 +57,47 @@ def until(
     seed=0,
     sensor=None,
     max_depth=None,
+    adjoint=None,
     deterministic=False,
     progress=False,
 ):
-    """J^T grad_image, as `prb.render_backward` finds it, with samples until every component is certain.
+    """J^T grad_image, as `prb.render_backward` finds it, with samples until all standard errors are small.
 
     tolerance: the standard error of each component over its size, at most. Components smaller than FLOOR
         times the largest of their parameter count as that large; texels that no path met as certain.
     max_spp: samples per pixel at most. spp: of the first batch, by default the scene's; each further batch
         takes as many as all before it, so the number doubles. It ends early where the forecast is several
         times max_spp.
+    adjoint: a method that has standard errors, by default `ReplayAdjoint()`.
     grad_image, params, seed, sensor, max_depth, deterministic: as for `prb.render_backward`.
     progress: a bar on standard error, if that is a terminal, with the error so far.
 
-    Returns a `Certain`. Its gradients equal those of one call with as many samples, up to rounding; memory
-    depends neither on the tolerance nor on the samples. A standard error is itself an estimate: where rare
-    paths carry much of the gradient, one from few samples is too small. Raises ParameterError, ImageError.
+    Returns a `ToleranceResult`. Its gradients equal those of one call with as many samples, up to rounding;
+    memory depends neither on the tolerance nor on the samples. A standard error is itself an estimate: where
+    rare paths carry much of the gradient, one from few samples is too small.
+    Raises ParameterError and ImageError.
     """
-    scene = scene.view(sensor)
+    scene, method = viewed(scene, sensor), method_of(adjoint)
     check_tolerance(tolerance)
-    spp = scene.sensor.sample_count if spp is None else spp
-    check_samples(spp, seed, scene.model.integrator.max_depth if max_depth is None else max_depth)
+    spp = resolved(scene, spp=spp, seed=seed, max_depth=max_depth).spp
     check_budget(max_spp, spp)
-    names = select(scene, params)
-    options = dict(seed=seed, max_depth=max_depth, names=names, stderr=True, deterministic=deterministic)
-    total = _Sum()
+    names = selected(scene, params, method)
+    estimate = functools.partial(
+        backward, scene, grad_image, method, max_depth=max_depth, names=names, stderr=True,
+        deterministic=deterministic,
+    )  # fmt: skip
+    done = 0
     with progress_bar(progress, total=max_spp, desc="gradient", unit="spp") as bar:
-        while True:
-            batch = min(total.spp or spp, max_spp - total.spp)
-            batch += max_spp - total.spp - batch == 1  # one sample alone has no standard error
-            total.add(backward(scene, grad_image, spp=batch, first_sample=total.spp, **options), batch)
-            gradients = total.gradients(scene, names)
+        for total in running(batches(estimate, doubling(spp=spp, seed=seed, max_spp=max_spp))):
+            gradients = estimates(scene, total, names)
             error, worst = largest_error(gradients)
             needed = _needed(error, tolerance, total.spp)
             bar.total = max(min(needed, max_spp), total.spp)
             bar.set_postfix_str(f"error {100 * error:.2g} %", refresh=False)
-            bar.update(batch)
-            hopeless = error <= KNOWN and needed > HOPELESS * max_spp
-            if error <= tolerance or total.spp == max_spp or hopeless or not math.isfinite(error):
+            bar.update(total.spp - done)
+            done = total.spp
+            hopeless = error <= RELIABLE_ERROR and needed > FORECAST_LIMIT * max_spp
+            if error <= tolerance or hopeless or not math.isfinite(error):
                 break
     why_not = None
     if not error <= tolerance:
@@ -100,7 +107,7 @@ def until(
             f"{worst}: its standard error is {sized}; {100 * tolerance:.3g} % would take {about} samples per "
             f"pixel and the limit is {max_spp}"
         )
-    return Certain(gradients, total.gradient, total.variance, total.image, total.spp, error, why_not)
+    return ToleranceResult(gradients, total.gradient, total.variance, total.image, total.spp, error, why_not)
 
 
 def check_tolerance(tolerance):
@@ -147,22 +154,3 @@ def _needed(error, tolerance, spp):
     """Samples that would bring the error down to the tolerance: it falls with their square root."""
     needed = spp * (error / tolerance) ** 2
     return math.ceil(needed) if needed < MAX_SPP else MAX_SPP
-
-
-class _Sum:
-    """Means of batches of samples put together, each counted as often as it has samples."""
-
-    def __init__(self):
-        self.spp = 0
-        self.image = self.gradient = self.variance = 0.0
-
-    def add(self, result, spp):
-        """One batch, as `prb.render.backward` returns it."""
-        share = spp / (self.spp + spp)
-        self.image = (1 - share) * self.image + share * result.image
-        self.gradient = (1 - share) * self.gradient + share * result.gradient
-        self.variance = (1 - share) ** 2 * self.variance + share**2 * result.variance
-        self.spp += spp
-
-    def gradients(self, scene, names):
-        return estimates(scene, self, names)

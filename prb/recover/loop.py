@@ -7,23 +7,25 @@ run that was never interrupted, bit for bit.
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 import numpy as np
 
 from prb import losses
-from prb.api import checked_image, render, render_backward, viewed
+from prb.api import render, render_backward, value_and_grad
 from prb.device.camera import camera_buffer
-from prb.device.params import numbers, select, traverse
+from prb.device.params import numbers, traverse
 from prb.errors import ImageError, NotFiniteError, ParameterError
-from prb.estimators import cross_halves as halves
-from prb.estimators.integrate import check_samples
+from prb.estimators import seeds
+from prb.estimators.checked import checked_image, viewed
+from prb.estimators.cross_halves import KEPT_BUDGET
+from prb.estimators.registry import method_of, selected
+from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
-from prb.loss_gradient import derivative_of, value_and_grad, value_of
+from prb.losses import derivative_of, value_of
 from prb.recover.optimizers import Adam, read_arrays, write_arrays
 
-PICTURE, PATHS, VIEWS = range(3)  # what random numbers are for
 HASHED = ("scene", "sensors", "targets", "initial values")
 REMEDY = "the values before that are kept; take a smaller learning rate"
 
@@ -57,7 +59,8 @@ def optimize(
     seed=0,
     max_depth=None,
     views_per_iteration=None,
-    hit_budget=halves.HIT_BUDGET,
+    adjoint=None,
+    hit_budget=KEPT_BUDGET,
     checkpoint=None,
     every=10,
     resume=False,
@@ -73,6 +76,7 @@ def optimize(
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
+    adjoint, hit_budget: as for `prb.value_and_grad`.
     checkpoint: an .npz file that is written every `every` iterations and at the end, and is whole at any
         moment. resume: go on from it, if it is there.
     on_iteration: a function that is called with k before iteration k, when the scene has its values.
@@ -82,7 +86,8 @@ def optimize(
     ParameterError and ImageError for what makes no sense, a checkpoint of another run among it.
     """
     scene = viewed(scene, None)
-    names = select(scene, params)
+    method = method_of(adjoint)
+    names = selected(scene, params, method)
     if not names:
         raise ParameterError("params: no parameter is left to optimise; name one that repr(params) lists")
     chosen = range(len(scene.model.sensors)) if sensors is None else sensors
@@ -91,8 +96,7 @@ def optimize(
     _check_counts(iterations, every, views_per_iteration, len(views))
     for view in views:
         for samples in (spp, spp_grad):
-            depth = scene.model.integrator.max_depth if max_depth is None else max_depth
-            check_samples(view.sensor.sample_count if samples is None else samples, seed, depth)
+            resolved(view, spp=samples, seed=seed, max_depth=max_depth)
     batch = len(views) if views_per_iteration is None else views_per_iteration
     make = losses.made(loss)
     losses_of = [make(target) for target in targets]
@@ -101,6 +105,8 @@ def optimize(
     opt = Adam(0.05) if optimizer is None else optimizer
     settings = dict(params=names, loss=_name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
     settings |= dict(max_depth=max_depth, views_per_iteration=batch)
+    if adjoint is not None:
+        settings["adjoint"] = repr(adjoint) if is_dataclass(adjoint) else adjoint.name
     for name in names:
         if name not in opt:
             opt[name] = values[name]
@@ -111,24 +117,24 @@ def optimize(
         run.load()
         values.update(opt)
 
-    options = dict(max_depth=max_depth)
+    options = dict(max_depth=max_depth, adjoint=method)
 
     def evaluate(k):
         """(loss, name -> gradient) of iteration k, means over its views."""
-        chosen = np.random.default_rng([seed, k, VIEWS]).choice(len(views), batch, replace=False)
+        chosen = seeds.views(seed, k).choice(len(views), batch, replace=False)
         total, gradients = 0.0, dict.fromkeys(names, 0.0)
         for number in sorted(chosen):
             view, of_view = views[number], losses_of[number]
-            first = random_seed(seed, k, PICTURE, number)
+            first = seeds.picture(seed, k, number)
             if spp_grad is None:
                 value, grads, _ = value_and_grad(
                     view, names, of_view, spp=spp, seed=first, hit_budget=hit_budget, **options
                 )
             else:
-                image = render(view, spp=spp, seed=first, **options).astype(np.float64)
-                value, adjoint = value_of(of_view, image), derivative_of(of_view, image)
-                second = random_seed(seed, k, PATHS, number)
-                grads = render_backward(view, adjoint, names, spp=spp_grad, seed=second, **options)
+                image = render(view, spp=spp, seed=first, max_depth=max_depth).astype(np.float64)
+                value, by_image = value_of(of_view, image), derivative_of(of_view, image)
+                second = seeds.paths(seed, k, number)
+                grads = render_backward(view, by_image, names, spp=spp_grad, seed=second, **options)
             total += value / batch
             gradients = {name: gradients[name] + grads[name] / batch for name in names}
         return total, gradients
@@ -169,11 +175,6 @@ def optimize(
             values.update(opt)
     run.save()
     return Recovery({name: opt[name] for name in names}, initial, run.losses, stopped)
-
-
-def random_seed(seed, *key):
-    """A seed for `prb.render`, another one for each key of small whole numbers."""
-    return int(np.random.SeedSequence([seed, *key]).generate_state(1)[0])
 
 
 def checked_targets(targets, views):

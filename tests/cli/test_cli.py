@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import prb
-from prb.cli.main import SEED_OF_PATHS
+from prb.estimators.seeds import PATHS_OFFSET
 from prb.io.images import read_image, write_image
 
 TINY = ["--spp", "2", "--size", "8x6"]
@@ -138,7 +138,7 @@ def test_grad_towards_a_target(run):
     gradient = report["gradients"]["light.emitter.radiance.value"]
     same, other = (
         prb.render_backward(scene, weight, "light*", spp=2, seed=seed)["light.emitter.radiance.value"]
-        for seed in (0, SEED_OF_PATHS)
+        for seed in (0, PATHS_OFFSET)
     )
     np.testing.assert_allclose(gradient, other, rtol=1e-4)
     assert (other < 0).all() and not np.allclose(gradient, same, rtol=1e-3)

@@ -121,7 +121,7 @@ def overflowing(value):
     scene.resize(8, 8)
     slot = slots(scene)["light.emitter.radiance.value"]
     slot.of(scene.values)[...] = value
-    scene.refresh()
+    scene.update(tables=False)
     return scene
 
 

@@ -10,7 +10,7 @@ from helpers.bundled import SCENES
 
 import prb
 from prb.device.params import slots
-from prb.estimators.methods import METHODS
+from prb.estimators.registry import METHODS
 
 TOLERANCE = 1e-4  # of the largest number of a parameter's gradient; float32 throughout
 

@@ -11,7 +11,7 @@ import pytest
 
 import prb
 from prb.device import runtime
-from prb.estimators import integrate as launches
+from prb.estimators import work
 from prb.kernels.estimators import modes
 
 # Prints a digest of the picture and of every gradient, once per line of "scene threads".
@@ -90,9 +90,9 @@ def test_same_bits_for_any_number_of_threads():
 def test_which_scenes_share_their_gradient_buffers():
     """What the tests above rely on: the box's workers have a buffer each, the texture's have not."""
     for scene, own in ((box(), True), (papered(), False)):
-        size = launches.wanted(scene, None)
-        workers, replicas = launches.cut(launches.CPU, scene, modes.REVERSE, 8, size)[3:]
-        assert (workers == replicas) is own
+        size = work.gradient_size(scene, None)
+        cut = work.cut(work.CPU, scene, modes.REVERSE, 8, size)
+        assert (cut.workers == cut.gradient_copies) is own
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])

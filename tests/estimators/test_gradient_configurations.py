@@ -15,7 +15,8 @@ import pytest
 from helpers.make_gradient_references import CONFIGURATIONS, FILE
 
 import prb
-from prb.api import backward, split
+from prb.estimators.checked import backward
+from prb.estimators.gradients import split
 
 IMAGE_LIMIT, TILE_LIMIT, GRADIENT_LIMIT = 0.05, 0.015, 0.005
 PICTURE_FLOOR, DERIVATIVE_FLOOR = 0.02, 0.2  # of the denominator of relative errors, as Mitsuba takes them

@@ -9,7 +9,7 @@ from helpers import bundled
 
 import prb
 from prb.device.params import select, slots
-from prb.estimators import integrate as launches
+from prb.estimators import work
 
 STEP = 0.05  # of a parameter's size
 SCENES = {name: prb.load_file(name) for name in bundled.SCENES}
@@ -33,7 +33,7 @@ def central_difference(scene, weight, name, index, fraction=STEP, **options):
 
     def objective(x):
         scene.values[at] = x
-        scene.refresh()
+        scene.update(tables=False)
         return (weight * prb.render(scene, **options).astype(float)).sum()
 
     def difference(h):
@@ -43,7 +43,7 @@ def central_difference(scene, weight, name, index, fraction=STEP, **options):
     h = fraction * max(abs(float(value)), 0.2)
     result = (4 * difference(h / 2) - difference(h)) / 3
     scene.values[at] = value
-    scene.refresh()
+    scene.update(tables=False)
     return result
 
 
@@ -114,7 +114,7 @@ def test_a_nearly_black_wall_keeps_its_digits():
 def test_paths_longer_than_the_vertex_cache(monkeypatch):
     """Vertices past the cache are traced again, from where it ended: a closed, bright box, depth 40."""
     cached = 16
-    monkeypatch.setattr(launches, "CPU", replace(launches.CPU, cached=cached))
+    monkeypatch.setattr(work, "CPU", replace(work.CPU, kept_vertices=cached))
     d = json.loads(prb.bundled_scenes()["cornell-box"].read_text())
     d["integrator"] = {"type": "path", "max_depth": 2 * cached + 8, "rr_depth": 10000}
     d["front"] = {

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import prb
-from prb.estimators import integrate as launches
-from prb.estimators.integrate import Plan
+from prb.estimators import work
+from prb.estimators.integrate import integrate
+from prb.estimators.work import Plan
 
 
 def box(size=16, **film):
@@ -37,22 +38,42 @@ def test_same_seed_same_bits_other_seed_other_picture():
     assert not np.array_equal(image, prb.render(scene, spp=8, seed=4))
 
 
-ON_CPU = dict(block=1, stride=512, cached=4)
+ON_CPU = dict(block=1, stride=512, kept_vertices=4)
 
 
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan(paths=100, workers=7, fewest=7, items=1, **ON_CPU, sums=2**20, copies=4),  # many launches
-        Plan(paths=2**19, workers=64, fewest=64, items=2**12, **ON_CPU, sums=2**20, copies=4),  # splits
-        Plan(paths=2**10, workers=64, fewest=64, items=1, **ON_CPU, sums=40, copies=2),  # atomics
-        Plan(paths=1000, workers=3, fewest=3, items=700, **ON_CPU, sums=2**20, copies=4),  # remainders
+        Plan(
+            paths=100, workers=7, min_workers=7, items=1, **ON_CPU, gradient_numbers=2**20, gradient_copies=4
+        ),  # many launches
+        Plan(
+            paths=2**19,
+            workers=64,
+            min_workers=64,
+            items=2**12,
+            **ON_CPU,
+            gradient_numbers=2**20,
+            gradient_copies=4,
+        ),  # splits
+        Plan(
+            paths=2**10, workers=64, min_workers=64, items=1, **ON_CPU, gradient_numbers=40, gradient_copies=2
+        ),  # atomics
+        Plan(
+            paths=1000,
+            workers=3,
+            min_workers=3,
+            items=700,
+            **ON_CPU,
+            gradient_numbers=2**20,
+            gradient_copies=4,
+        ),  # remainders
     ],
 )
 def test_how_work_is_cut_does_not_matter(plan, monkeypatch):
     scene = box()
     image, gradient = both(scene, spp=13)
-    monkeypatch.setattr(launches, "CPU", plan)
+    monkeypatch.setattr(work, "CPU", plan)
     other, other_gradient = both(scene, spp=13)
     np.testing.assert_allclose(other, image, rtol=2e-6)
     np.testing.assert_allclose(other_gradient, gradient, rtol=1e-5)
@@ -70,7 +91,7 @@ def test_spp_are_a_prefix():
     scene = box()
     four, eight = prb.render(scene, spp=4), prb.render(scene, spp=8)
     assert np.abs(eight - four).max() > 0
-    launch = launches.integrate(scene, 0, spp=8).image * 8 - launches.integrate(scene, 0, spp=4).image * 4
+    launch = integrate(scene, 0, spp=8).image * 8 - integrate(scene, 0, spp=4).image * 4
     assert launch.min() > -1e-4
 
 
@@ -104,7 +125,7 @@ def test_paths_that_are_not_finite_are_counted_and_add_nothing():
     scene = box()
     reference = prb.render(scene, spp=4)
     scene.values[:] = np.where(scene.values > 5, np.float32(3e38), scene.values)  # the lamp
-    scene.refresh()
+    scene.update(tables=False)
     with pytest.warns(UserWarning, match="paths had a contribution that is not finite"):
         image = prb.render(scene, spp=4)
     assert np.isfinite(image).all() and image.shape == reference.shape

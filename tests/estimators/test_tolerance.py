@@ -10,7 +10,7 @@ from test_closed_forms import furnace, geometric
 
 import prb
 from prb.cli.main import main
-from prb.estimators import tolerance as certainty
+from prb.estimators.tolerance import RELIABLE_ERROR, relative_error, sample_to_tolerance
 
 ALBEDO = np.array([0.5, 0.8, 0.3])
 EMISSION = np.array([0.5, 0.2, 2.0])
@@ -84,11 +84,11 @@ def test_standard_errors_take_no_further_rays():
 @pytest.mark.parametrize("tolerance", [0.05, 0.02])
 def test_samples_are_added_until_every_component_is_certain(tolerance):
     scene = box()
-    found = certainty.until(scene, uniform(scene), "albedo", tolerance=tolerance, spp=8, seed=2)
+    found = sample_to_tolerance(scene, uniform(scene), "albedo", tolerance=tolerance, spp=8, seed=2)
     assert found.why_not is None and 8 < found.spp <= 4096
     errors = flat(found.gradients, "stderr") / np.abs(flat(found.gradients, "value"))
     assert errors.max() == pytest.approx(found.error) and found.error <= tolerance
-    before = certainty.until(scene, uniform(scene), "albedo", tolerance=1e-9, spp=8, seed=2,
+    before = sample_to_tolerance(scene, uniform(scene), "albedo", tolerance=1e-9, spp=8, seed=2,
                              max_spp=found.spp // 2)  # fmt: skip
     assert before.error > tolerance, "one batch less would not have been enough"
 
@@ -97,8 +97,8 @@ def test_samples_are_added_until_every_component_is_certain(tolerance):
 def test_batches_together_are_one_gradient_of_all_samples(most):
     scene = box()
     weight = np.random.default_rng(1).normal(size=scene.image_shape)
-    found = certainty.until(scene, weight, tolerance=1e-9, spp=8, max_spp=most, seed=3)
-    assert found.spp == most or found.error <= certainty.KNOWN
+    found = sample_to_tolerance(scene, weight, tolerance=1e-9, spp=8, max_spp=most, seed=3)
+    assert found.spp == most or found.error <= RELIABLE_ERROR
     single = prb.render_backward(scene, weight, spp=found.spp, seed=3, stderr=True)
     scale = np.abs(flat(single, "value")).max()
     np.testing.assert_allclose(
@@ -111,7 +111,7 @@ def test_batches_together_are_one_gradient_of_all_samples(most):
 
 def test_why_a_gradient_will_not_be_that_certain():
     scene = box()
-    found = certainty.until(scene, uniform(scene), ["light*"], tolerance=1e-4, spp=64, max_spp=128)
+    found = sample_to_tolerance(scene, uniform(scene), ["light*"], tolerance=1e-4, spp=64, max_spp=128)
     error = 100 * found.error
     assert found.why_not.startswith("light.emitter.radiance.value[") and "\n" not in found.why_not
     assert f"{error:.3g} % after {found.spp} samples" in found.why_not
@@ -121,7 +121,7 @@ def test_why_a_gradient_will_not_be_that_certain():
 
 def test_small_components_are_judged_against_the_largest():
     def error(value, stderr):
-        return certainty.relative_error(prb.Estimate(np.array(value), np.array(stderr))).tolist()
+        return relative_error(prb.Estimate(np.array(value), np.array(stderr))).tolist()
 
     assert error([2.0, 0.0, 1e-9, -1.0], [0.02, 0.0, 1e-5, 0.1]) == pytest.approx([0.01, 0, 0.005, 0.1])
     assert error([0.0, 0.0], [0.0, 1.0]) == [0, math.inf]
@@ -131,7 +131,7 @@ def test_small_components_are_judged_against_the_largest():
 def test_a_parameter_that_nothing_reaches_is_certain():
     """The green channel of a lamp without green."""
     scene = furnace([0.5, 0.5, 0.5], [1.0, 0.0, 1.0], max_depth=3, size=4)
-    found = certainty.until(scene, uniform(scene), [NAME], tolerance=0.05, spp=8)
+    found = sample_to_tolerance(scene, uniform(scene), [NAME], tolerance=0.05, spp=8)
     assert found.why_not is None and found.gradients[NAME].value[1] == 0 == found.gradients[NAME].stderr[1]
 
 
@@ -153,7 +153,7 @@ def test_a_parameter_that_nothing_reaches_is_certain():
 def test_bad_input(options, part):
     scene = box()
     with pytest.raises(prb.ParameterError) as error:
-        certainty.until(scene, uniform(scene), **options)
+        sample_to_tolerance(scene, uniform(scene), **options)
     assert part in str(error.value) and "\n" not in str(error.value)
 
 

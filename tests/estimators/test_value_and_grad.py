@@ -4,34 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.lit_wall import RADIANCE, lit_scene
 
 import prb
 from prb import losses
-from prb.estimators import integrate as launches
-from prb.kernels.estimators import modes
-
-RADIANCE = "light.emitter.radiance.value"
-
-
-def lit_scene(size=4, texels=None):
-    """A grey or papered wall by an area light: the picture is noisy, and linear in the radiance."""
-    grey = {"type": "rgb", "value": [0.5, 0.5, 0.5]}
-    paper = {"type": "bitmap", "data": texels, "raw": True}
-    return prb.load_dict({
-        "type": "scene",
-        "integrator": {"type": "path", "max_depth": 3},
-        "sensor": {
-            "type": "perspective", "fov": 60,
-            "to_world": [{"look_at": {"origin": [0, 0, 3], "target": [0, 0, 0], "up": [0, 1, 0]}}],
-            "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": "box"}},
-        },
-        "wall": {"type": "rectangle", "to_world": [{"scale": 3}],
-                 "bsdf": {"type": "diffuse", "reflectance": grey if texels is None else paper}},
-        "light": {"type": "rectangle",
-                  "to_world": [{"scale": 0.7}, {"rotate": {"axis": [0, 1, 0], "angle": 180}},
-                               {"translate": [0.5, 0, 0.6]}],
-                  "emitter": {"type": "area", "radiance": {"type": "rgb", "value": [4, 4, 4]}}},
-    })  # fmt: skip
+from prb.estimators import work
+from prb.estimators.kept_vertices import PATH_BYTES, VERTEX_BYTES, KeptVertices
+from prb.kernels.estimators import path
 
 
 def test_halves_have_no_bias_and_shared_samples_have():
@@ -61,35 +40,35 @@ def test_halves_have_no_bias_and_shared_samples_have():
 @pytest.mark.parametrize("spp", [8, 5])
 def test_gradient_does_not_depend_on_what_is_kept(spp, monkeypatch):
     """From no vertex to all of them, with several launches, and where the paths' arrays are used again."""
-    monkeypatch.setattr(launches, "CPU", replace(launches.CPU, paths=700, workers=7))
+    monkeypatch.setattr(work, "CPU", replace(work.CPU, paths=700, workers=7))
     scene = prb.load_file("cornell-box")
     scene.resize(16, 16)
     loss = losses.l2(np.full(scene.image_shape, 0.3))
     paths = 16 * 16 * spp
     expected = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=0)
-    assert scene.state.hits is None
+    assert scene.state.kept_vertices is None
     vertices = [1, 2.4, 100, 2.4, 2.4]
-    for budget in [paths * (launches.PATH + v * launches.VERTEX) for v in vertices]:
+    for budget in [paths * (PATH_BYTES + v * VERTEX_BYTES) for v in vertices]:
         found = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=budget)
-        assert 0 < scene.state.hits.nbytes() <= budget + 7 * 2 * launches.VERTEX * 7
+        assert 0 < scene.state.kept_vertices.nbytes() <= budget + 7 * 2 * VERTEX_BYTES * 7
         np.testing.assert_allclose(found.image, expected.image, rtol=1e-5, atol=1e-6)
         for name, gradient in expected.grads.items():
             np.testing.assert_allclose(found.grads[name], gradient, rtol=1e-4, err_msg=name)
 
 
-def test_hits_for_few_and_for_many_parameters_take_turns():
+def test_kept_vertices_for_few_and_for_many_parameters_take_turns():
     """Many parameters are left to fewer workers, whose rows are longer."""
     texels = np.random.default_rng(1).uniform(0.1, 0.9, (64, 64, 3)).astype(np.float32)
     scene, size = lit_scene(16, texels), 16
     loss = losses.l2(np.zeros((size, size, 3)))
-    few, many = sorted((RADIANCE, "wall.bsdf.reflectance.data"), key=lambda n: launches.wanted(scene, [n]))
-    workers = [launches.cut(launches.CPU, scene, modes.REVERSE, 4, launches.wanted(scene, [n]))[3]
+    few, many = sorted((RADIANCE, "wall.bsdf.reflectance.data"), key=lambda n: work.gradient_size(scene, [n]))
+    workers = [work.cut(work.CPU, scene, path.REVERSE, 4, work.gradient_size(scene, [n])).workers
                for n in (few, many)]  # fmt: skip
     assert workers[0] > workers[1]
-    hits = launches.Hits.of(scene, 4, 3, 2**20)
+    kept = KeptVertices.of(scene, 4, 3, 2**20)
     for n in (*workers, *workers):
-        cache, paths = hits.of_launch(0, 0, n, size * size * 4)
-        assert cache.shape[0] == n and paths.shape == (size * size * 4,)
+        vertices, paths = kept.of_launch(0, 0, n, size * size * 4)
+        assert vertices.shape[0] == n and paths.shape == (size * size * 4,)
 
     def found(scene, name):
         return prb.value_and_grad(scene, name, loss, spp=4, seed=3).grads[name]

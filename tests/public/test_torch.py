@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_value_and_grad import RADIANCE, lit_scene
+from helpers.lit_wall import RADIANCE, lit_scene
 
 import prb
 
@@ -153,9 +153,9 @@ def test_several_scenes_and_sensors_in_one_graph():
 
 
 def _paths_of(seed):
-    from prb.recover.loop import PATHS, random_seed
+    from prb.estimators import seeds
 
-    return random_seed(seed, PATHS)
+    return seeds.torch_paths(seed)
 
 
 def test_only_what_needs_a_gradient_gets_one():
@@ -194,6 +194,50 @@ def test_tensors_on_a_gpu():
     torch.testing.assert_close(there.grad.cpu(), red.grad)
     with pytest.raises(prb.ParameterError, match="move them to one device"):
         prb.torch.render(scene, {RED: there, WHITE: tensor(0.5, 0.5, 0.5)})
+
+
+def test_derivative_by_another_method():
+    scene, options = box(), dict(spp=4, seed=3, max_depth=4)
+    found = {}
+    for method in (None, prb.ReplayAdjoint(), prb.TapeAdjoint(), prb.FiniteDifference()):
+        red = tensor(0.5, 0.25, 0.125)
+        prb.torch.render(scene, {RED: red}, **options, adjoint=method).square().mean().backward()
+        found[method and method.name] = red.grad
+    torch.testing.assert_close(found["replay"], found[None], rtol=0, atol=0)
+    torch.testing.assert_close(found["tape"], found[None], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found["fd"], found[None], rtol=2e-2, atol=1e-4)
+
+
+def test_derivative_by_another_method_is_taken_at_the_values_of_its_picture():
+    scene, options = box(), dict(spp=2, seed=3, max_depth=3)
+    for method in (prb.ReplayAdjoint(), prb.TapeAdjoint(), prb.FiniteDifference()):
+        red = tensor(0.5, 0.25, 0.125)
+        picture = prb.torch.render(scene, {RED: red}, **options, adjoint=method)
+        picture.sum().backward(retain_graph=True)
+        expected, red.grad = red.grad, None
+        prb.traverse(scene).update({RED: [0.9, 0.9, 0.9], WHITE: [0.1, 0.9, 0.1]})
+        now = scene.values.copy()
+        picture.sum().backward()
+        torch.testing.assert_close(red.grad, expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(scene.values, now)
+        prb.traverse(scene).update({WHITE: [0.5, 0.5, 0.5]})
+
+
+def test_forward_mode_of_another_method():
+    scene, red = box(), torch.tensor([0.5, 0.25, 0.125])
+
+    def tangent(method):
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(red, torch.tensor([1.0, 0.0, 0.5]))
+            picture = prb.torch.render(scene, {RED: dual}, spp=4, max_depth=3, adjoint=method)
+            return torch.autograd.forward_ad.unpack_dual(picture).tangent
+
+    expected = tangent(None)
+    assert expected.abs().max() > 0.01
+    scale = 1e-2 * float(expected.abs().max())
+    torch.testing.assert_close(tangent(prb.FiniteDifference()), expected, rtol=1e-2, atol=scale)
+    with pytest.raises(prb.ParameterError, match="adjoint: tape has no forward mode"):
+        tangent(prb.TapeAdjoint())
 
 
 def test_second_derivative_is_refused():

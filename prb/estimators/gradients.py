@@ -1,0 +1,27 @@
+"""Flat gradients by the names of the parameters, with or without their standard errors."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from prb.device.params import slots
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate and its standard error, two arrays of the same shape: were the estimate made
+    again with other random numbers, `value` would vary by about `stderr`."""
+
+    value: np.ndarray
+    stderr: np.ndarray
+
+
+def split(scene, flat, names):
+    """A flat gradient as a dict name -> array."""
+    known = slots(scene)
+    return {name: known[name].of(flat).copy() for name in names}
+
+
+def estimates(scene, result, names):
+    """A `Result`'s gradient by name, with its standard errors: name -> `Estimate`."""
+    values, errors = (split(scene, flat, names) for flat in (result.gradient, np.sqrt(result.variance)))
+    return {name: Estimate(values[name], errors[name]) for name in names}

@@ -1,0 +1,174 @@
+"""Sums of launches in float64, the variance of what they estimate, and the `Result` of an estimate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prb.device.arrays import clear, fetch
+from prb.errors import ParameterError
+
+
+@dataclass
+class Result:
+    """What an estimator found: means over samples.
+
+    image: radiance (height, width, 3) float64. gradient: J^T image_adjoint as one float64 vector over all
+    parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
+    variance: of each number of gradient or tangent, where it was asked for.
+    rejected: paths left out because a contribution was not finite. spp: samples of each pixel.
+    halves: the images of the two halves of the samples, where vertices are kept.
+    """
+
+    image: np.ndarray
+    gradient: np.ndarray | None = None
+    tangent: np.ndarray | None = None
+    variance: np.ndarray | None = None
+    rejected: int = 0
+    spp: int = 0
+    halves: tuple | None = None
+
+    def merge(self, other):
+        """This estimate and an independent one of the same quantities as one, each counted as often as it has
+        samples. Returns a new `Result`, without halves."""
+        spp = self.spp + other.spp
+        if not (self.spp > 0 and other.spp > 0):
+            raise ParameterError("merge: both results have to say their number of samples, spp")
+        b = other.spp / spp
+        a = 1 - b
+
+        def mean(name, a=a, b=b):
+            own, others = getattr(self, name), getattr(other, name)
+            if (own is None) != (others is None):
+                raise ParameterError(f"merge: only one of the two results has a {name}")
+            return None if own is None else a * own + b * others
+
+        return Result(
+            mean("image"), mean("gradient"), mean("tangent"), mean("variance", a**2, b**2),
+            self.rejected + other.rejected, spp,
+        )  # fmt: skip
+
+
+def first_half(spp):
+    """Samples in the first half of spp."""
+    return spp - spp // 2
+
+
+class Sums:
+    """What launches have written to their outputs, added up in float64.
+
+    forward: the tangents too, and their squares. halves: the second half's image is in the tangents' place.
+    variance: of tangents or gradient too.
+    """
+
+    def __init__(self, pixels, spp, outputs, *, forward, halves, variance):
+        self._spp, self._outputs, self._variance = spp, outputs, variance
+        self._image = np.zeros((pixels, 3))
+        self._tangent = np.zeros((pixels, 3)) if forward else None
+        self._moment = np.zeros((pixels, 3)) if forward else None
+        self._second = np.zeros((pixels, 3)) if halves else None
+        self._gradient = self._batches = None
+        self._launched = False
+
+    def of_gradient(self, parameters, copies, size, scale, integers):
+        """Reverse mode: all `parameters` numbers, of which launches write the first `size`, `copies` times,
+        in fixed-point steps of 1 / `scale` where they are integers."""
+        self._gradient = np.zeros(parameters)
+        self._copies, self._size, self._scale, self._integers = copies, size, scale, integers
+        self._batches = BatchVariance(self._spp, self._gradient) if self._variance else None
+
+    def before_launch(self):
+        """Empty what the last one has added to."""
+        if self._launched and self._gradient is not None:
+            clear(self._outputs.gradient)
+        self._launched = True
+
+    def add(self, piece, *, is_batch):
+        """The sums of one launch. is_batch: it has as many samples as the others that it is compared with."""
+        drawn = slice(piece.first_pixel, piece.first_pixel + piece.pixels)
+        pixels, items = piece.pixels, piece.items_per_pixel
+        self._image[drawn] += _summed(self._outputs.image, pixels, items)
+        if self._second is not None:
+            self._second[drawn] += _summed(self._outputs.image_tangent, pixels, items)
+        elif self._tangent is not None:
+            self._tangent[drawn] += _summed(self._outputs.image_tangent, pixels, items)
+            self._moment[drawn] += _summed(self._outputs.image_moment, pixels, items)
+        elif self._gradient is not None:
+            self._add_gradient(piece.samples if is_batch else None)
+        if piece.last and self._batches is not None:
+            self._batches.close()
+
+    def _add_gradient(self, batch):
+        found = fetch(self._outputs.gradient)
+        if self._integers and found[-1] > 0:
+            raise ParameterError(
+                "deterministic: a contribution to the gradient is too large to be added as an "
+                "integer; scale the scene's radiances down, or leave it out"
+            )
+        copies = found[: self._copies * self._size].reshape(self._copies, self._size)
+        gradient = self._gradient[: self._size]
+        if self._copies == 1 and not self._integers:
+            gradient += copies[0]  # many parameters: what follows would copy them three times
+        else:
+            gradient += copies.sum(axis=0, dtype=np.int64 if self._integers else np.float64) / self._scale
+        if self._batches is not None and batch is not None:
+            self._batches.add(copies / self._scale, batch)
+
+    def result(self, scene):
+        """The `Result`, for the scene's film and parameters."""
+        spp, shape, parameters = self._spp, scene.image_shape, scene.values.size
+        result = Result(self._image, rejected=int(fetch(self._outputs.rejected)[0]), spp=spp)
+        if self._second is not None:
+            half = first_half(spp)
+            halves = self._image / half, self._second / (spp - half)
+            result.halves = tuple(picture.reshape(shape) for picture in halves)
+            result.image = self._image + self._second
+        result.image = (result.image / spp).reshape(shape)
+        if self._tangent is not None:
+            result.tangent = (self._tangent / spp).reshape(shape)
+            if self._variance:
+                spread = np.maximum(self._moment / spp - (self._tangent / spp) ** 2, 0)
+                result.variance = (spread / (spp - 1)).reshape(shape)
+        if self._gradient is not None:
+            result.gradient = self._gradient[:parameters]
+            result.variance = None if self._batches is None else self._batches.variance[:parameters]
+        return result
+
+
+class BatchVariance:
+    """The variance of a gradient from batches of samples, which are independent.
+
+    The pixels of a worker are the same in each batch, so each worker's sums are compared with its own: the
+    pixels' differences do not count, and a few batches give many degrees of freedom.
+    """
+
+    def __init__(self, spp, gradient):
+        """spp: samples in all. gradient: an array of the shape of the whole gradient."""
+        self.variance = np.zeros_like(gradient)
+        self._spp = spp
+        self._batches = 0
+
+    def add(self, sums, samples):
+        """The workers' sums of one batch of so many samples, the same in all batches: (workers, size)."""
+        if self._batches == 0:
+            self._samples, self._sum, self._squares = samples, np.zeros(sums.shape), np.zeros(sums.shape)
+        self._batches += 1
+        self._sum += sums
+        self._squares += np.square(sums, dtype=np.float64)
+
+    def close(self):
+        """All batches of some of the pixels are in."""
+        b = self._batches
+        of_batch = np.maximum(self._squares - self._sum**2 / b, 0).sum(axis=0) / (b - 1)
+        self.variance[: len(of_batch)] += of_batch * (self._spp / self._samples)
+        self._batches = 0
+
+
+def per_sample(image_adjoint, spp):
+    """The objective's derivative with respect to one sample: (pixels, 3) float32."""
+    return (np.asarray(image_adjoint, np.float64) / spp).astype(np.float32).reshape(-1, 3)
+
+
+def _summed(device, pixels, items_per_pixel):
+    """The sums of one launch's pixels in float64, always added in the same order: (pixels, 3)."""
+    items = fetch(device)[: pixels * items_per_pixel]
+    return items.reshape(pixels, items_per_pixel, 3).sum(axis=1, dtype=np.float64)

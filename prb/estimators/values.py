@@ -1,0 +1,52 @@
+"""Other parameter values than a scene's own, for the time of a call.
+
+The scene's own values are never touched: only what is on the device changes, and is put back.
+"""
+
+import contextlib
+
+import numpy as np
+
+from prb.device.lock import device_lock
+
+
+@contextlib.contextmanager
+def at(scene, values):
+    """While the block runs, the device holds these values of all parameters, and no other thread uses it.
+
+    values: the whole parameter buffer, float32, or None for the scene's own. The sampling tables of the
+    lights stay as they are, so that the same random numbers give the same paths.
+    """
+    with device_lock:
+        if values is None or np.array_equal(values, scene.values):
+            yield
+            return
+        scene.device_arrays()
+        try:
+            scene.update(values, tables=False)
+            yield
+        finally:
+            _send_own(scene)
+
+
+@contextlib.contextmanager
+def tables_at(scene, values):
+    """While the block runs, the sampling tables of the lights are those of these values, not of the scene's
+    own, and no other thread uses the device."""
+    with device_lock:
+        if np.array_equal(values, scene.values):
+            yield
+            return
+        scene.update(values)
+        try:
+            yield
+        finally:
+            scene.update()
+
+
+def _send_own(scene):
+    try:
+        scene.update(tables=False)
+    except BaseException:  # an interrupt: the next call lays the scene out anew
+        scene.state.generation = None
+        raise

@@ -1,0 +1,241 @@
+"""How a render is cut into launches and work items, and the record that tells a kernel of them.
+
+All access to the fields of the kernels' `Launch` is here.
+"""
+
+import copy
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from prb.device import runtime
+from prb.device.params import slots
+from prb.estimators.kept_vertices import VERTEX_BYTES
+from prb.estimators.settings import UNLIMITED
+from prb.kernels import material
+from prb.kernels.emitter import FOUND_BY_RAYS
+from prb.kernels.estimators import launch as kernel
+from prb.kernels.estimators import modes
+from prb.kernels.view import Execution
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How launches are cut on one kind of device.
+
+    paths: of one launch, about. workers: concurrent threads' worth of state; min_workers: the fewest that
+    still keep the device busy. items: work items wanted at least, so that a small image still fills the
+    device. block: workers of a thread block. stride: see `kernels.view.Execution`. kept_vertices: vertices of
+    a path that reverse mode keeps for its second sweep, a constant so that memory does not grow with depth.
+    gradient_numbers: floats in the gradient copies, about; gradient_copies: of them at most where not each
+    worker has its own, as they take time to add up.
+    """
+
+    paths: int
+    workers: int
+    min_workers: int
+    items: int
+    block: int
+    stride: int
+    kept_vertices: int
+    gradient_numbers: int
+    gradient_copies: int
+
+
+CPU = Plan(
+    paths=2**19, workers=512, min_workers=64, items=64, block=1, stride=512, kept_vertices=256,
+    gradient_numbers=2**20, gradient_copies=4,
+)  # fmt: skip
+GPU = Plan(
+    paths=2**22, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1, kept_vertices=16,
+    gradient_numbers=2**22, gradient_copies=2**18,
+)  # fmt: skip
+
+
+class Cut(NamedTuple):
+    """How a render is cut: the pixels of a launch, the work items of a pixel, the samples of an item, the
+    workers that share the items, and the copies of the gradient that they add to."""
+
+    pixels: int
+    items_per_pixel: int
+    samples_per_item: int
+    workers: int
+    gradient_copies: int
+
+
+class Piece(NamedTuple):
+    """What one launch traces: of `pixels` pixels from first_pixel on, in items_per_pixel work items each, so
+    many samples of each item from first_sample on. last: these pixels have all their samples then."""
+
+    first_pixel: int
+    pixels: int
+    first_sample: int
+    items_per_pixel: int
+    samples_per_item: int
+    last: bool
+
+    @property
+    def items(self):
+        return self.pixels * self.items_per_pixel
+
+    @property
+    def samples(self):
+        """Of each pixel."""
+        return self.items_per_pixel * self.samples_per_item
+
+    @property
+    def paths(self):
+        return self.pixels * self.samples
+
+
+def device_plan():
+    """The `Plan` of the device in use."""
+    return CPU if runtime.on_cpu() else GPU
+
+
+def cut(plan, scene, mode, spp, size):
+    """How a render of spp samples is cut. size: numbers of the gradient. Returns a `Cut`."""
+    height, width, _ = scene.image_shape
+    pixels = min(height * width, plan.paths)
+    samples = min(spp, max(1, plan.paths // pixels))
+    items_per_pixel = min(samples, math.ceil(plan.items / pixels))
+    workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
+    copies = plan.gradient_numbers // size
+    if mode == modes.REVERSE and plan.min_workers <= copies < workers:
+        workers = min(workers, plan.min_workers)  # fewer, rather than that they share a copy by atomics
+    copies = workers if copies >= workers else max(1, min(copies, plan.gradient_copies))
+    copies = copies if mode == modes.REVERSE else 1
+    return Cut(pixels, items_per_pixel, samples // items_per_pixel, workers, copies)
+
+
+def pieces(cut, pixels, spp):
+    """The `Piece`s that a cut makes of spp samples of each pixel, in the order of the launches."""
+    for first_pixel in range(0, pixels, cut.pixels):
+        count, done = min(cut.pixels, pixels - first_pixel), 0
+        while done < spp:
+            items = min(cut.items_per_pixel, spp - done)
+            samples = min(cut.samples_per_item, (spp - done) // items)
+            last = done + items * samples == spp
+            yield Piece(first_pixel, count, done, items, samples, last)
+            done += items * samples
+
+
+def device_bytes(scene, mode, spp):
+    """Bytes that `integrate` allocates on the device, the scene's own arrays not counted."""
+    runtime.ensure()
+    plan = device_plan()
+    size = max(scene.values.size, 1)
+    work = cut(plan, scene, mode, spp, size)
+    height, width, _ = scene.image_shape
+    images = work.pixels * work.items_per_pixel * (2 if mode == modes.FORWARD else 1)
+    images += height * width if mode == modes.REVERSE else 0  # the adjoint
+    kept = VERTEX_BYTES * plan.kept_vertices * work.workers if mode == modes.REVERSE else 0
+    return 12 * images + 4 * work.gradient_copies * size + kept
+
+
+# ------------------------------------------------------------------- what is differentiated
+
+
+def differentiated(scene, names):
+    """The slots of the named parameters (None: all but vertex normals and directions)."""
+    known = slots(scene)
+    if names is None:
+        return [slot for name, slot in known.items() if name not in scene.layout.orientations]
+    return [known[name] for name in known if name in names]
+
+
+def gradient_size(scene, names):
+    """How much of the parameter buffer, from its beginning, holds the parameters that are differentiated."""
+    return max([1, *(slot.offset + slot.size for slot in differentiated(scene, names))])
+
+
+def has_orientations(scene, names):
+    """True if a vertex normal or a light's direction is among the named parameters."""
+    return not scene.layout.orientations.isdisjoint(names or ())
+
+
+def min_selection(scene, names):
+    """The smallest selection weight of a leaf: not zero where a parameter among those named (None: all) is a
+    weight of a blend, which then needs samples of both sides."""
+    weights = scene.layout.weights
+    return material.MIN_SELECTION if weights and (names is None or not weights.isdisjoint(names)) else 0.0
+
+
+def execution(plan, **options):
+    """How launches of a plan run: an `Execution`. options: of its fields."""
+    return Execution(block=plan.block, stride=plan.stride, **options)
+
+
+# ------------------------------------------------------------------- the launch record
+
+
+def new_launch(scene, settings, *, min_selection=0.0):
+    """A `Launch` of its own with what does not change from launch to launch; all else is zero.
+
+    Copied from one that is kept, as Taichi 1.7.4 takes half a millisecond to make it, and a class each time.
+    """
+    launch = copy.copy(_launch())
+    launch._Struct__entries = dict(_launch().entries)  # the copy's own numbers
+    film, features = scene.film, scene.layout.features
+    launch.seed = int(np.uint32(settings.seed).view(np.int32))
+    launch.crop_x, launch.crop_y = film.crop_offset
+    launch.width, launch.film_width = film.crop_size[0], film.width
+    launch.max_depth = UNLIMITED if settings.max_depth < 0 else settings.max_depth
+    launch.max_vertices = launch.max_depth - (0 if set(FOUND_BY_RAYS) & set(features.emitters) else 1)
+    launch.rr_depth = min(settings.rr_depth, UNLIMITED)
+    launch.environment = scene.layout.environment
+    launch.min_selection, launch.fixed_point_scale = min_selection, 1.0
+    return launch
+
+
+@functools.cache
+def _launch():
+    launch = kernel.Launch()
+    launch.entries.update(dict.fromkeys(launch.entries, 0))
+    return launch
+
+
+def set_gradient(launch, *, copies, size, fixed_point_scale):
+    """Say how many copies of the gradient there are, of how many numbers, and for fixed-point sums in how
+    many steps per unit."""
+    launch.gradient_copies, launch.gradient_size = copies, size
+    launch.fixed_point_scale = fixed_point_scale
+
+
+def set_sweeps(launch, sweeps, second_half_from, pixels):
+    """Say which sweeps of reverse mode a launch makes, from which sample on the second half of the samples
+    begins, and how many pixels each half's image_adjoint has."""
+    launch.first_sweep, launch.end_sweep = sweeps
+    launch.second_half_from, launch.pixels = second_half_from, pixels
+
+
+def set_samples(launch, *, first_pixel=0, first_sample=0, items_per_pixel=1, samples_per_item=1):
+    """Say which samples of which pixels a launch traces."""
+    launch.first_pixel, launch.first_sample = first_pixel, first_sample
+    launch.items_per_pixel, launch.samples_per_item = items_per_pixel, samples_per_item
+
+
+def share_items(launch, items, workers, plan):
+    """Give the work items to at most that many workers; returns how many it takes.
+
+    Taichi gives each thread of a CPU one half, quarter, ... of the workers, so where some part of the picture
+    costs more, neighbours had better not be in the same part: they are about the golden ratio apart.
+    """
+    workers = whole_blocks(min(workers, items), plan.block)
+    launch.items, launch.workers = items, workers
+    launch.items_per_worker = math.ceil(items / workers)
+    launch.worker_stride = 1 if plan.stride == 1 else _coprime(workers)
+    return workers
+
+
+def whole_blocks(workers, block):
+    """At least that many workers, in whole thread blocks: Taichi's Vulkan backend drops a partial one."""
+    return block * math.ceil(workers / block)
+
+
+def _coprime(n):
+    """A number near 0.618 n that has no divisor in common with n."""
+    return next(k for k in range(max(1, round(0.618 * n)), n + 2) if math.gcd(k, n) == 1)
