@@ -12,7 +12,7 @@ from prb.estimators.batches import Draw, batches, doubling, running
 from prb.estimators.batches import seeds as of_seeds
 from prb.estimators.integrate import integrate
 from prb.estimators.sums import Result
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 
 def box(size=8):
@@ -45,11 +45,11 @@ def test_what_cannot_be_merged():
 
 def test_merged_pictures_of_other_seeds_are_less_noisy():
     scene = box()
-    exact = integrate(scene, path.PRIMAL, spp=2048, seed=99).image
+    exact = integrate(scene, modes.PRIMAL, spp=2048, seed=99).image
     draws = of_seeds(spp=4, seeds=range(16))
     errors = [
         np.square(total.image - exact).mean()
-        for total in running(batches(functools.partial(integrate, scene, path.PRIMAL), draws))
+        for total in running(batches(functools.partial(integrate, scene, modes.PRIMAL), draws))
     ]
     assert len(errors) == 16 and errors[-1] < errors[0] / 8
 

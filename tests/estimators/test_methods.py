@@ -260,15 +260,15 @@ def test_an_interrupt_while_the_own_values_are_sent_back(monkeypatch):
     expected = prb.render(scene, spp=2)
     values = scene.values.copy()
     values[:3] = 0.9
-    send, calls = prb.Scene.send, []
+    update, calls = prb.Scene.update, []
 
-    def interrupted(self, values):
+    def interrupted(self, values=None, **options):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return send(self, values)
+        return update(self, values, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(prb.Scene, "send", interrupted)
+        patch.setattr(prb.Scene, "update", interrupted)
         prb.ReplayAdjoint().backward(scene, weight(scene), spp=1, values=values)
     np.testing.assert_array_equal(prb.render(scene, spp=2), expected)

@@ -10,7 +10,7 @@ import prb
 from prb import losses
 from prb.estimators import work
 from prb.estimators.kept_vertices import PATH_BYTES, VERTEX_BYTES, KeptVertices
-from prb.kernels.estimators import path
+from prb.kernels.estimators import modes
 
 
 def test_halves_have_no_bias_and_shared_samples_have():
@@ -62,7 +62,7 @@ def test_kept_vertices_for_few_and_for_many_parameters_take_turns():
     scene, size = lit_scene(16, texels), 16
     loss = losses.l2(np.zeros((size, size, 3)))
     few, many = sorted((RADIANCE, "wall.bsdf.reflectance.data"), key=lambda n: work.gradient_size(scene, [n]))
-    workers = [work.cut(work.CPU, scene, path.REVERSE, 4, work.gradient_size(scene, [n])).workers
+    workers = [work.cut(work.CPU, scene, modes.REVERSE, 4, work.gradient_size(scene, [n])).workers
                for n in (few, many)]  # fmt: skip
     assert workers[0] > workers[1]
     kept = KeptVertices.of(scene, 4, 3, 2**20)
