@@ -157,13 +157,14 @@ def sample(features: ti.template(), scene: ti.template(), vertex, u):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
             p = fetch(features, scene, leaf, name, at)
             wi_k = bump.inwards(features, turned, wi, flip)
-            wo_k, pdf_k, delta, eta_k = models.of(name).sample(p, wi_k, u)
+            wo_k, pdf_k, delta, eta_k = traced.value(models.of(name).sample, p, wi_k, u)
             wo = bump.outwards(features, turned, wo_k, flip)
             pdf = pdf_k * shows * share * bump.visible(features, turned, wo, wo_k.z * flip)
             eta = eta_k
             if delta == 1:
                 lobe = chosen
-            pdf_l = models.of(name).pdf(p, wi_k, bump.inwards(features, turned, wo_light, flip))
+            to_light = bump.inwards(features, turned, wo_light, flip)
+            pdf_l = traced.value(models.of(name).pdf, p, wi_k, to_light)
             pdf_light = pdf_l * shows * share
     if ti.static(features.leaves > 1):
         for k in range(count):
@@ -187,8 +188,8 @@ def density(features: ti.template(), scene: ti.template(), leaf, wi, wo_a, wo_b,
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
             p = fetch(features, scene, leaf, name, at)
             wi_k = bump.inwards(features, turned, wi, flip)
-            pdf_a = models.of(name).pdf(p, wi_k, bump.inwards(features, turned, wo_a, flip))
-            pdf_b = models.of(name).pdf(p, wi_k, bump.inwards(features, turned, wo_b, flip))
+            pdf_a = traced.value(models.of(name).pdf, p, wi_k, bump.inwards(features, turned, wo_a, flip))
+            pdf_b = traced.value(models.of(name).pdf, p, wi_k, bump.inwards(features, turned, wo_b, flip))
     return pdf_a, pdf_b
 
 

@@ -56,7 +56,9 @@ def _parameters(name: ti.template(), p: ti.template(), i):
 def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
     for i in range(wi.shape[0]):
         random = ti.Vector([u[i, 0], u[i, 1], u[i, 2], u[i, 3]])
-        wo, density, delta, eta = bsdf.of(name).sample(_parameters(name, p, i), _vector(wi, i, 0), random)
+        wo, density, delta, eta = traced.value(
+            bsdf.of(name).sample, _parameters(name, p, i), _vector(wi, i, 0), random
+        )
         for k in ti.static(range(3)):
             out[i, k] = wo[k]
         out[i, 3] = density
@@ -67,7 +69,9 @@ def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
 @ti.kernel
 def _pdf(name: ti.template(), p: Rows, wi: Rows, wo: Rows, pdf: Rows):
     for i in range(wi.shape[0]):
-        pdf[i, 0] = bsdf.of(name).pdf(_parameters(name, p, i), _vector(wi, i, 0), _vector(wo, i, 0))
+        pdf[i, 0] = traced.value(
+            bsdf.of(name).pdf, _parameters(name, p, i), _vector(wi, i, 0), _vector(wo, i, 0)
+        )
 
 
 @ti.kernel

@@ -49,13 +49,16 @@ def _values(distribution: ti.template(), w: Rows, m: Rows, alpha: Rows, out: Row
         au, av = alpha[i, 0], alpha[i, 1]
         out[i, 0] = traced.value(microfacet.of(microfacet.ndf, distribution), normal, au, av)
         out[i, 1] = traced.value(microfacet.of(microfacet.smith_g1, distribution), wi, normal, au, av)
-        out[i, 2] = microfacet.pdf_visible(distribution, wi, normal, au, av)
+        out[i, 2] = traced.value(microfacet.of(microfacet.visible, distribution), wi, normal, au, av)
 
 
 @ti.kernel
 def _sample(distribution: ti.template(), w: Rows, alpha: Rows, u: Rows, out: Rows):
     for i in range(u.shape[0]):
-        m = microfacet.sample_visible(distribution, _vector(w, 0), alpha[0, 0], alpha[0, 1], u[i, 0], u[i, 1])
+        au, av = alpha[0, 0], alpha[0, 1]
+        m = traced.value(
+            microfacet.of(microfacet.sample_visible, distribution), _vector(w, 0), au, av, u[i, 0], u[i, 1]
+        )
         for k in ti.static(range(3)):
             out[i, k] = m[k]
 
