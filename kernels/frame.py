@@ -1,6 +1,10 @@
-"""Orthonormal frames and small vector helpers. Local directions have the normal along +z."""
+"""Orthonormal frames and small vector helpers. Local directions have the normal along +z.
+
+Frames are traced functions (kernels/traced.py), which kernels may call as they are.
+"""
 
 from prb.kernels.backend import ti
+from prb.kernels.traced import Vec3, dot, kernel_callable, select
 
 vec2 = ti.types.vector(2, ti.f32)
 vec3 = ti.types.vector(3, ti.f32)
@@ -17,28 +21,28 @@ def smaller(a, b):
     return ti.select(a < b, a, b)
 
 
-@ti.func
+@kernel_callable
 def tangents(n):
     """Two unit vectors that with the unit vector n make a right-handed orthonormal frame.
 
     Duff et al., Building an Orthonormal Basis, Revisited, JCGT 6(1), 2017, listing 3.
     """
-    sign = ti.select(n.z >= 0, 1.0, -1.0)
+    sign = select(n.z >= 0, 1.0, -1.0)
     a = -1.0 / (sign + n.z)
     b = n.x * n.y * a
-    s = ti.Vector([1.0 + sign * n.x * n.x * a, sign * b, -sign * n.x])
-    t = ti.Vector([b, sign + n.y * n.y * a, -n.y])
+    s = Vec3(1.0 + sign * n.x * n.x * a, sign * b, -sign * n.x)
+    t = Vec3(b, sign + n.y * n.y * a, -n.y)
     return s, t
 
 
-@ti.func
+@kernel_callable
 def to_world(v, s, t, n):
     return s * v.x + t * v.y + n * v.z
 
 
-@ti.func
+@kernel_callable
 def to_local(v, s, t, n):
-    return ti.Vector([v.dot(s), v.dot(t), v.dot(n)])
+    return Vec3(dot(v, s), dot(v, t), dot(v, n))
 
 
 @ti.func

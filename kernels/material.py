@@ -152,13 +152,14 @@ def sample(scene: ti.template(), vertex, u):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
             p = fetch(scene, leaf, name, at)
             wi_k = bump.to_leaf(scene, frame, wi, flip)
-            wo_k, pdf_k, delta, eta_k = models.of(name).sample(p, wi_k, u)
+            wo_k, pdf_k, delta, eta_k = traced.value(models.of(name).sample, p, wi_k, u)
             wo = bump.from_leaf(scene, frame, wo_k, flip)
             pdf = pdf_k * visible * probability * bump.same_side(scene, frame, wo, wo_k.z * flip)
             eta = eta_k
             if delta == 1:
                 lobe = chosen
-            pdf_l = models.of(name).pdf(p, wi_k, bump.to_leaf(scene, frame, wo_light, flip))
+            to_light = bump.to_leaf(scene, frame, wo_light, flip)
+            pdf_l = traced.value(models.of(name).pdf, p, wi_k, to_light)
             pdf_light = pdf_l * visible * probability
     if ti.static(scene.features.leaves > 1):
         for k in range(count):
@@ -176,14 +177,14 @@ def sample(scene: ti.template(), vertex, u):
 def density(scene: ti.template(), leaf, wi, wo_a, wo_b, at):
     """A leaf's own density of two directions."""
     pdf_a, pdf_b = 0.0, 0.0
-    flip, _shows = orient(scene, leaf, wi.z)
+    flip, _visible = orient(scene, leaf, wi.z)
     frame = bump.leaf_frame(scene, leaf, at, wi, flip)
     for name in ti.static(scene.features.bsdfs):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
             p = fetch(scene, leaf, name, at)
             wi_k = bump.to_leaf(scene, frame, wi, flip)
-            pdf_a = models.of(name).pdf(p, wi_k, bump.to_leaf(scene, frame, wo_a, flip))
-            pdf_b = models.of(name).pdf(p, wi_k, bump.to_leaf(scene, frame, wo_b, flip))
+            pdf_a = traced.value(models.of(name).pdf, p, wi_k, bump.to_leaf(scene, frame, wo_a, flip))
+            pdf_b = traced.value(models.of(name).pdf, p, wi_k, bump.to_leaf(scene, frame, wo_b, flip))
     return pdf_a, pdf_b
 
 

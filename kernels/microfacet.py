@@ -5,20 +5,32 @@ at least `MIN_ALPHA`. The choice of the distribution is a Python string, fixed w
 compiled. Walter, Marschner, Li, Torrance, Microfacet Models for Refraction through Rough Surfaces
 (EGSR 2007); Heitz, Understanding the Masking-Shadowing Function (JCGT 2014).
 
-Traced plain functions come first, then the samplers, which are device functions.
+All are traced functions; Beckmann's sampling inverts a distribution by iteration, in a device function whose
+derivative is stated.
 """
 
 from functools import partial
 
 from prb.kernels import traced
 from prb.kernels.backend import pi, ti
-from prb.kernels.traced import Vec3, absolute, dot, exp, maximum, select, sqrt
+from prb.kernels.traced import (
+    Vec3,
+    absolute,
+    clamp,
+    custom,
+    dot,
+    exp,
+    maximum,
+    normalize,
+    select,
+    sqrt,
+)
 from prb.kernels.warp import circle
 
 DISTRIBUTIONS = ("ggx", "beckmann")
 MIN_ALPHA = 1e-4
-GRAZING = 1e-8  # cosines that count as zero where a value is divided by one
-TINY = 1e-20
+MIN_COSINE = 1e-8  # cosines up to here count as zero where a value is divided by one
+MIN_DENSITY = 1e-20  # what is smaller counts as zero
 
 
 def roughness(alpha):
@@ -38,7 +50,7 @@ def ndf(distribution, m, alpha_u, alpha_v):
         near = (slope2 < 80.0 * z2) & (m.z > 0)
         z2 = select(near, z2, 1.0)
         density = select(near, scale * exp(select(near, -slope2 / z2, 0.0)) / (z2 * z2), 0.0)
-    return select(density * m.z > TINY, density, 0.0)
+    return select(density * m.z > MIN_DENSITY, density, 0.0)
 
 
 def smith_g1(distribution, v, m, alpha_u, alpha_v):
@@ -50,9 +62,9 @@ def smith_g1(distribution, v, m, alpha_u, alpha_v):
     x, y, z = v.x * alpha_u, v.y * alpha_v, absolute(v.z)
     lateral2 = x * x + y * y
     if distribution == "ggx":
-        g = 2.0 * z / (z + sqrt(maximum(lateral2 + z * z, TINY)))
+        g = 2.0 * z / (z + sqrt(maximum(lateral2 + z * z, MIN_DENSITY)))
     else:
-        lateral = sqrt(maximum(lateral2, TINY))
+        lateral = sqrt(maximum(lateral2, MIN_DENSITY))
         steep = z < 1.6 * lateral
         a = select(steep, z / lateral, 1.6)
         g = select(steep, a * (3.535 + 2.181 * a) / (1.0 + a * (2.276 + 2.577 * a)), 1.0)
@@ -71,7 +83,7 @@ def visible(distribution, w, m, alpha_u, alpha_v):
     """
     d = ndf(distribution, m, alpha_u, alpha_v) * smith_g1(distribution, w, m, alpha_u, alpha_v)
     z = absolute(w.z)
-    seen = z > GRAZING
+    seen = z > MIN_COSINE
     return select(seen, d * absolute(dot(w, m)) / select(seen, z, 1.0), 0.0)
 
 
@@ -98,15 +110,15 @@ def half_vector(wi, wo, eta=1.0):
     return Vec3(m.x, m.y, select(defined, m.z, 1.0)), size
 
 
-# ---------------------------------------------------------------------------------------------------
-# Samplers
-# ---------------------------------------------------------------------------------------------------
-
-
 @traced.traced
 def of(function, distribution):
     """`function` for a distribution, to be handed to `traced.value` inside a kernel."""
     return partial(function, distribution)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Sampling
+# ---------------------------------------------------------------------------------------------------
 
 
 @ti.func
@@ -123,7 +135,7 @@ def erf(x):
 def erfinv(x):
     """The inverse of the error function, |x| < 1. Giles, Approximating the erfinv function (2011)."""
     w = -ti.log(ti.max((1.0 - x) * (1.0 + x), 1e-30))
-    p = 0.0
+    p = w  # a variable of its type
     if w < 5.0:
         w -= 2.5
         p = 2.81022636e-08
@@ -150,6 +162,11 @@ def erfinv(x):
 
 
 @ti.func
+def _erfinv_slope(y, x):
+    return [0.5 * ti.sqrt(pi) * ti.exp(y * y)]
+
+
+@ti.func
 def _beckmann_slope(cos_i, sin_i, u):
     """The slope along the direction of incidence, of a surface of roughness 1, as seen from there.
 
@@ -161,10 +178,10 @@ def _beckmann_slope(cos_i, sin_i, u):
     s = sin_i / ti.sqrt(pi)
     cot = cos_i / ti.max(sin_i, 1e-6)
     high = erf(cot)
+    low = high  # a variable of its type
     low = -1.0
     target = u * (cos_i * (1.0 + high) + s * ti.exp(-ti.min(cot * cot, 80.0)))
     y = high - (high + 1.0) * erf(ti.sqrt(-ti.log(ti.max(u, 1e-7))))
-    x = 0.0
     for _ in range(5):
         if not (y > low and y < high):
             y = 0.5 * (low + high)
@@ -179,30 +196,39 @@ def _beckmann_slope(cos_i, sin_i, u):
 
 
 @ti.func
-def sample_visible(distribution: ti.template(), wi, alpha_u, alpha_v, u1, u2):
-    """A microfacet normal as seen from wi, wi.z > 0. Density: `pdf_visible`.
+def _beckmann_slopes(x, cos_i, sin_i, u):
+    """By differentiating C(x) = u C(cot_i), whose derivatives by x and by cot_i are
+    2 / sqrt(pi) exp(-x^2) (cos_i - x sin_i) and 0."""
+    cot = cos_i / ti.max(sin_i, 1e-6)
+    near, far = ti.exp(-ti.min(x * x, 80.0)), ti.exp(-ti.min(cot * cot, 80.0))
+    by_x = 2.0 * near * ti.max(cos_i - x * sin_i, 1e-6)
+    by_cos = ti.sqrt(pi) * (u * (1.0 + erf(cot)) - (1.0 + erf(x)))
+    by_sin = u * far - near
+    by_u = ti.sqrt(pi) * cos_i * (1.0 + erf(cot)) + sin_i * far
+    return [by_cos / by_x, by_sin / by_x, by_u / by_x]
+
+
+inverse_erf = custom(erfinv, _erfinv_slope)
+beckmann_slope = custom(_beckmann_slope, _beckmann_slopes)
+
+
+def sample_visible(distribution, wi, alpha_u, alpha_v, u1, u2):
+    """A microfacet normal as seen from wi, wi.z > 0. Density: `visible`.
 
     GGX: Dupuy & Benyoub, Sampling Visible GGX Normals with Spherical Caps (HPG 2023).
     """
-    v = ti.Vector([alpha_u * wi.x, alpha_v * wi.y, wi.z]).normalized()  # seen from a surface of roughness 1
-    h = ti.Vector([0.0, 0.0, 1.0])
-    if ti.static(distribution == "ggx"):
+    v = normalize(Vec3(alpha_u * wi.x, alpha_v * wi.y, wi.z))  # seen from a surface of roughness 1
+    if distribution == "ggx":
         drop = u2 * (1.0 + v.z)  # 1 - cos of a point on the cap
-        r = ti.sqrt(ti.max(drop * (2.0 - drop), 0.0))
+        r = sqrt(maximum(drop * (2.0 - drop), 0.0))
         c = circle(u1)
-        h = ti.Vector([r * c.x + v.x, r * c.y + v.y, 1.0 - drop + v.z])
+        h = Vec3(r * c.x + v.x, r * c.y + v.y, 1.0 - drop + v.z)
     else:
-        sin_i = ti.sqrt(v.x * v.x + v.y * v.y)
-        along = ti.Vector([1.0, 0.0])
-        if sin_i > 0:
-            along = ti.Vector([v.x, v.y]) / sin_i
-        x = _beckmann_slope(v.z, sin_i, u1)
-        y = erfinv(2.0 * ti.min(ti.max(u2, 1e-7), 1.0 - 1e-7) - 1.0)
-        h = ti.Vector([y * along.y - x * along.x, -x * along.y - y * along.x, 1.0])
-    return ti.Vector([alpha_u * h.x, alpha_v * h.y, ti.max(h.z, 1e-7)]).normalized()
-
-
-@ti.func
-def pdf_visible(distribution: ti.template(), wi, m, alpha_u, alpha_v):
-    """Density of `sample_visible`, by the solid angle of m."""
-    return traced.value(of(visible, distribution), wi, m, alpha_u, alpha_v)
+        sin_i = sqrt(v.x * v.x + v.y * v.y)
+        tilted = sin_i > 0
+        divisor = select(tilted, sin_i, 1.0)
+        along_x, along_y = select(tilted, v.x / divisor, 1.0), select(tilted, v.y / divisor, 0.0)
+        x = beckmann_slope(v.z, sin_i, u1)
+        y = inverse_erf(2.0 * clamp(u2, 1e-7, 1.0 - 1e-7) - 1.0)
+        h = Vec3(y * along_y - x * along_x, -x * along_y - y * along_x, 1.0)
+    return normalize(Vec3(alpha_u * h.x, alpha_v * h.y, maximum(h.z, 1e-7)))

@@ -3,7 +3,7 @@
 from prb.kernels.backend import pi, ti
 from prb.kernels.frame import max_abs, tangents, vec2, vec3
 from prb.kernels.view import CYLINDER, DISK, SPHERE
-from prb.kernels.warp import polar_of, turn_of
+from prb.kernels.warp import azimuth_fraction, polar_fraction
 
 # A computed position is off its surface by a few roundings of the coordinates it is made from, so a ray
 # leaves from EPSILON times their size above it; larger steps bias what happens at grazing angles.
@@ -39,7 +39,7 @@ def row3(g, at: ti.template()):
 @ti.func
 def angle_uv(x, y):
     """The azimuth of (x, y) as a part of the full turn, in [0, 1); 0 for (0, 0)."""
-    return ti.select((x == 0) & (y == 0), 0.0, turn_of(x, y))
+    return ti.select((x == 0) & (y == 0), 0.0, azimuth_fraction(x, y))
 
 
 @ti.func
@@ -49,7 +49,7 @@ def sphere_uv(scene: ti.template(), slot, outward):
     z, x = row3(g, 4), row3(g, 7)
     local = vec3(outward.dot(x), outward.dot(z.cross(x) * g[11]), outward.dot(z))
     beside = (local.x * local.x + local.y * local.y) / (1.0 + ti.abs(local.z))
-    return vec2(angle_uv(local.x, local.y), polar_of(local.z, beside))
+    return vec2(angle_uv(local.x, local.y), polar_fraction(local.z, beside))
 
 
 @ti.func

@@ -1,22 +1,71 @@
 """Derivatives that are derived, not written twice.
 
-A BSDF, texture or emitter states its value once, as a plain Python function over `Scalar` and `Vec3`,
-without branches (`select`) and without reading memory. While Taichi traces a kernel, such a function
-is called; every operation emits one Taichi expression, bound to a local variable, and remembers how a
-small change of its operands changes it. From that record follow
+A BSDF, texture, emitter, warp or frame states its value once, as a plain Python function over `Scalar`,
+`Vec2` and `Vec3`, without reading memory. While Taichi traces a kernel, such a function is called; every
+operation emits one Taichi expression, bound to a local variable, and remembers how a small change of its
+operands changes it. From that record follow
 
     value(f, *args)                     f(*args)
     vjp(f, args, cotangent, wrt)        f(*args) and the cotangents of args[wrt]: reverse mode
     jvp(f, args, tangents)              f(*args) and its tangent: forward mode
 
-as straight-line code that needs no memory at run time. Arguments and results are Taichi scalars,
-3-vectors, or tuples of them. A function of one scalar has a derivative that is its own transpose, so
-one link (`operand, linear map`) for each operand serves both modes.
+as code that needs no memory at run time. Arguments and results are Taichi scalars, 2- and 3-vectors, or
+tuples of them; a longer vector becomes a tuple. A function of one scalar has a derivative that is its own
+transpose, so one link (`operand, linear map`) for each operand serves both modes.
+
+A choice between numbers is a `select`, which computes both; one between computations is a `branch`, which
+computes, and differentiates, the one that is taken. An iteration is a device function whose derivative is
+stated: `custom`. Integers and conditions have no derivative.
 
 Griewank & Walther, Evaluating Derivatives (2008), chapter 3, is the textbook for both modes.
 """
 
+from functools import wraps
+
 from prb.kernels.backend import Expr, impl, ti
+from prb.kernels.traced_numbers import (
+    Condition,
+    Scalar,
+    Vec2,
+    Vec3,
+    Vector,
+    absolute,
+    acos,
+    asin,
+    atan2,
+    bit,
+    clamp,
+    cos,
+    cross,
+    detach,
+    dot,
+    exp,
+    length,
+    let,
+    linear,
+    log,
+    maximum,
+    minimum,
+    normalize,
+    now,
+    power,
+    raw,
+    select,
+    sin,
+    sqrt,
+    tan,
+    tanh,
+    whole,
+)
+
+__all__ = [
+    "Condition", "Scalar", "Vec2", "Vec3", "absolute", "acos", "asin", "atan2", "bit", "branch", "clamp",
+    "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log", "maximum",
+    "minimum", "normalize", "power", "select", "sin", "sqrt", "tan", "tanh", "traced", "value", "vjp",
+    "whole",
+]  # fmt: skip
+
+MAX_OUTPUTS = 12  # numbers that a branch may return
 
 
 def traced(function):
@@ -25,335 +74,15 @@ def traced(function):
     return function
 
 
-@ti.func
-def _component(vector, index: ti.template()):
-    return vector[index]
-
-
-@ti.func
-def _pack(x, y, z):
-    return ti.Vector([x, y, z])
-
-
-def _let(expression):
-    """Bind an expression to a local variable; used twice it would otherwise be computed twice."""
-    return impl.expr_init(expression)
-
-
-def _raw(x):
-    return x.expr if isinstance(x, Scalar) else x
-
-
-class Scalar:
-    """A real number while a kernel is traced: a Taichi expression and its links to active operands.
-
-    links: pairs (operand, map); `map` takes a tangent of the operand to the tangent of this scalar, and
-    a cotangent of this scalar to that of the operand. None for a constant under differentiation.
-    """
-
-    __slots__ = ("expr", "links")
-    __array_ufunc__ = None
-
-    def __init__(self, expr, links=None):
-        self.expr = expr
-        self.links = links
-
-    @property
-    def active(self):
-        return self.links is not None
-
-    def __add__(self, other):
-        if isinstance(other, Vec3):
-            return NotImplemented
-        return _linear(_raw(self) + _raw(other), (self, lambda d: d), (other, lambda d: d))
-
-    __radd__ = __add__
-
-    def __sub__(self, other):
-        if isinstance(other, Vec3):
-            return NotImplemented
-        return _linear(_raw(self) - _raw(other), (self, lambda d: d), (other, lambda d: -d))
-
-    def __rsub__(self, other):
-        return _linear(_raw(other) - _raw(self), (other, lambda d: d), (self, lambda d: -d))
-
-    def __mul__(self, other):
-        if isinstance(other, Vec3):
-            return NotImplemented
-        a, b = _raw(self), _raw(other)
-        return _linear(a * b, (self, lambda d: d * b), (other, lambda d: d * a))
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other):
-        if isinstance(other, Vec3):
-            return NotImplemented
-        return _divide(self, other)
-
-    def __rtruediv__(self, other):
-        return _divide(other, self)
-
-    def __neg__(self):
-        return _linear(-self.expr, (self, lambda d: -d))
-
-    def __pow__(self, exponent):
-        return power(self, exponent)
-
-    def __lt__(self, other):
-        return Condition(self.expr < _raw(other))
-
-    def __le__(self, other):
-        return Condition(self.expr <= _raw(other))
-
-    def __gt__(self, other):
-        return Condition(self.expr > _raw(other))
-
-    def __ge__(self, other):
-        return Condition(self.expr >= _raw(other))
-
-    # A comparison of two traced numbers is a run-time condition: use `select`, not `if` or `==`.
-    __eq__ = None
-    __hash__ = object.__hash__
-
-    def __bool__(self):
-        raise TypeError("a traced number has no truth value: use select(condition, a, b)")
-
-
-class Condition:
-    """The outcome of a comparison of traced numbers, for `select`; combined with &, | and ~."""
-
-    __slots__ = ("expr",)
-
-    def __init__(self, expr):
-        self.expr = _let(expr)
-
-    def __and__(self, other):
-        return Condition(self.expr & other.expr)
-
-    def __or__(self, other):
-        return Condition(self.expr | other.expr)
-
-    def __invert__(self):
-        return Condition(ti.select(self.expr, False, True))
-
-    def __bool__(self):
-        raise TypeError("a comparison of traced numbers has no truth value: use select, &, | and ~")
-
-
-def _linear(value, *links):
-    active = tuple((s, m) for s, m in links if isinstance(s, Scalar) and s.active)
-    return Scalar(_let(value), active or None)
-
-
-def _divide(a, b):
-    x, y = _raw(a), _raw(b)
-    quotient = _let(x / y)
-    return _linear(quotient, (a, lambda d: d / y), (b, lambda d: -d * quotient / y))
-
-
-class Vec3:
-    """Three traced scalars; arithmetic is component by component, with scalars broadcast."""
-
-    __slots__ = ("x", "y", "z")
-    __eq__ = None  # compare components
-    __hash__ = object.__hash__
-
-    def __init__(self, x, y, z):
-        self.x, self.y, self.z = x, y, z
-
-    def __iter__(self):
-        return iter((self.x, self.y, self.z))
-
-    def map(self, function, *others):
-        """function applied to each component, with those of the others where they are vectors."""
-        columns = [tuple(o) if isinstance(o, Vec3) else (o, o, o) for o in others]
-        return Vec3(*(function(c, *row) for c, *row in zip(self, *columns, strict=True)))
-
-    def __add__(self, other):
-        return self.map(lambda a, b: a + b, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other):
-        return self.map(lambda a, b: a - b, other)
-
-    def __rsub__(self, other):
-        return self.map(lambda a, b: b - a, other)
-
-    def __mul__(self, other):
-        return self.map(lambda a, b: a * b, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other):
-        return self.map(lambda a, b: a / b, other)
-
-    def __rtruediv__(self, other):
-        return self.map(lambda a, b: b / a, other)
-
-    def __neg__(self):
-        return self.map(lambda a: -a)
-
-
-# ---------------------------------------------------------------------------------------------------
-# Elementary functions. Each takes a Scalar (or a number), or a Vec3, component by component.
-# ---------------------------------------------------------------------------------------------------
-
-
-def _elementwise(function):
-    def apply(x, *others):
-        vector = next((v for v in (x, *others) if isinstance(v, Vec3)), None)
-        if vector is None:
-            return function(x, *others)
-        if vector is not x:
-            x = Vec3(x, x, x)
-        return x.map(function, *others)
-
-    apply.__doc__ = function.__doc__
-    apply.__name__ = function.__name__
-    return apply
-
-
-@_elementwise
-def sqrt(x):
-    """Square root; the derivative at 0, which is infinite, is taken as 0."""
-    root = _let(ti.sqrt(_raw(x)))
-    return _linear(root, (x, lambda d: ti.select(root > 0, 0.5 * d / root, 0.0)))
-
-
-@_elementwise
-def exp(x):
-    e = _let(ti.exp(_raw(x)))
-    return _linear(e, (x, lambda d: d * e))
-
-
-@_elementwise
-def log(x):
-    a = _raw(x)
-    return _linear(ti.log(a), (x, lambda d: d / a))
-
-
-@_elementwise
-def sin(x):
-    a = _raw(x)
-    return _linear(ti.sin(a), (x, lambda d: d * ti.cos(a)))
-
-
-@_elementwise
-def cos(x):
-    a = _raw(x)
-    return _linear(ti.cos(a), (x, lambda d: -d * ti.sin(a)))
-
-
-@_elementwise
-def tan(x):
-    a = _raw(x)
-    t = _let(ti.sin(a) / ti.cos(a))  # Taichi's own autodiff, hence the tape, has no derivative of ti.tan
-    return _linear(t, (x, lambda d: d * (1.0 + t * t)))
-
-
-@_elementwise
-def asin(x):
-    a = _raw(x)
-    return _linear(ti.asin(a), (x, lambda d: d / ti.sqrt(1.0 - a * a)))
-
-
-@_elementwise
-def acos(x):
-    a = _raw(x)
-    return _linear(ti.acos(a), (x, lambda d: -d / ti.sqrt(1.0 - a * a)))
-
-
-@_elementwise
-def tanh(x):
-    t = _let(ti.tanh(_raw(x)))
-    return _linear(t, (x, lambda d: d * (1.0 - t * t)))
-
-
-@_elementwise
-def atan2(y, x):
-    a, b = _raw(y), _raw(x)
-    return _linear(
-        ti.atan2(a, b), (y, lambda d: d * b / (a * a + b * b)), (x, lambda d: -d * a / (a * a + b * b))
-    )
-
-
-@_elementwise
-def power(x, exponent):
-    """x ** exponent for x >= 0; at x = 0 the derivatives are taken as 0 where they are not finite."""
-    a, b = _raw(x), _raw(exponent)
-    p = _let(ti.pow(a, b))
-
-    def by_exponent(d):
-        return ti.select(a > 0, d * p * ti.log(ti.select(a > 0, a, 1.0)), 0.0)
-
-    def by_base(d):
-        slope = b * ti.pow(ti.select(a > 0, a, 1.0), b - 1.0)
-        return d * ti.select(a > 0, slope, ti.select(b == 1.0, 1.0, 0.0))
-
-    return _linear(p, (x, by_base), (exponent, by_exponent))
-
-
-@_elementwise
-def absolute(x):
-    """|x|; the derivative at 0 is that from the right."""
-    a = _raw(x)
-    return _linear(ti.abs(a), (x, lambda d: ti.select(a < 0, -d, d)))
-
-
-@_elementwise
-def minimum(a, b):
-    """The smaller of two; where they are equal the derivative is that of the first."""
-    return select(Condition(_raw(a) <= _raw(b)), a, b)
-
-
-@_elementwise
-def maximum(a, b):
-    """The larger of two; where they are equal the derivative is that of the first."""
-    return select(Condition(_raw(a) >= _raw(b)), a, b)
-
-
-def clamp(x, low, high):
-    """x limited to [low, high]; a derivative passes where x is inside, the ends included."""
-    return minimum(maximum(x, low), high)
-
-
-def select(condition, a, b):
-    """a where the condition (a comparison of traced numbers) holds, else b.
-
-    Both are evaluated, and the other one gets the cotangent 0; so where that one's derivative is infinite,
-    the result's is not a number. Guard its operand: select(x > 0, 1 / select(x > 0, x, 1), 0).
-    """
-    if isinstance(a, Vec3) or isinstance(b, Vec3):
-        a = a if isinstance(a, Vec3) else Vec3(a, a, a)
-        return a.map(lambda p, q: select(condition, p, q), b)
-    c = condition.expr
-    return _linear(
-        ti.select(c, _raw(a), _raw(b)),
-        (a, lambda d: ti.select(c, d, 0.0)),
-        (b, lambda d: ti.select(c, 0.0, d)),
-    )
-
-
-def detach(x):
-    """x as a constant under differentiation."""
-    return x.map(detach) if isinstance(x, Vec3) else Scalar(_raw(x))
-
-
-def dot(a, b):
-    return a.x * b.x + a.y * b.y + a.z * b.z
-
-
-def cross(a, b):
-    return Vec3(a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x)
-
-
-def length(v):
-    return sqrt(dot(v, v))
-
-
-def normalize(v):
-    return v / length(v)
+def kernel_callable(function):
+    """A traced function that kernels may call as it is: with Taichi's values it is `value(function, ...)`."""
+
+    @wraps(function)
+    def call(*args):
+        inside = any(isinstance(x, (Scalar, Vector)) for x in _items(args))
+        return function(*args) if inside else value(function, *args)
+
+    return traced(call)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -361,52 +90,52 @@ def normalize(v):
 # ---------------------------------------------------------------------------------------------------
 
 
-def _is_vector(x):
-    return (isinstance(x, Expr) and x.is_tensor()) or isinstance(x, ti.Matrix)
-
-
 def _wrap(x, links):
-    """A Taichi scalar, 3-vector, Python number, or tuple of these, as traced values."""
+    """A Taichi scalar, vector, Python number, or tuple of these, as traced values."""
     if isinstance(x, (tuple, list)):
         return tuple(_wrap(item, links) for item in x)
-    if _is_vector(x):
-        return Vec3(*(Scalar(_let(_component(x, i)), links) for i in range(3)))
-    return Scalar(_let(x), links)
+    if isinstance(x, ti.Matrix):
+        components = x.to_list()
+    elif isinstance(x, Expr) and x.is_tensor():
+        x = let(x)
+        components = [impl.subscript(None, x, i) for i in range(x.n)]
+    else:
+        return Scalar(let(x), links)
+    kind = {2: Vec2, 3: Vec3}.get(len(components), lambda *c: c)
+    return kind(*(Scalar(let(c), links) for c in components))
 
 
-def _leaves(x):
-    if isinstance(x, (tuple, list, Vec3)):
-        return [leaf for item in x for leaf in _leaves(item)]
+def _items(x):
+    """What a tuple of tuples holds."""
+    if isinstance(x, (tuple, list)):
+        return [item for part in x for item in _items(part)]
     return [x]
 
 
-def _unwrap(x, of=_raw):
+def _leaves(x):
+    """The scalars of a traced value."""
+    return [leaf for item in _items(x) for leaf in (item if isinstance(item, Vector) else (item,))]
+
+
+def _rebuild(x, leaves):
+    """The structure of x, filled from an iterator over leaves."""
+    if isinstance(x, (tuple, list)):
+        return tuple(_rebuild(item, leaves) for item in x)
+    return type(x)(*(next(leaves) for _ in x)) if isinstance(x, Vector) else next(leaves)
+
+
+def _unwrap(x, of=raw):
     """Back to Taichi values: `of` says what each traced scalar becomes."""
     if isinstance(x, (tuple, list)):
         return tuple(_unwrap(item, of) for item in x)
-    if isinstance(x, Vec3):
-        return _pack(*(of(c) for c in x))
-    return _let(of(x))
+    if isinstance(x, Vector):
+        return Expr([of(c) for c in x])
+    return let(of(x))
 
 
 def _scalars(x):
     """The Taichi scalars of a Taichi value, in the order of `_leaves`."""
     return [leaf.expr for leaf in _leaves(_wrap(x, None))]
-
-
-def _record(result):
-    """All scalars that `result` depends on, each before those that depend on it."""
-    order, seen = [], set()
-    stack = [(s, False) for s in _leaves(result) if isinstance(s, Scalar) and s.active]
-    while stack:
-        s, done = stack.pop()
-        if done:
-            order.append(s)
-        elif s not in seen:
-            seen.add(s)
-            stack.append((s, True))
-            stack.extend((operand, False) for operand, _ in s.links if operand not in seen)
-    return order
 
 
 @traced
@@ -425,17 +154,7 @@ def vjp(f, args, cotangent, wrt=None):
     wrt = tuple(range(len(args))) if wrt is None else tuple(wrt)
     inputs = [_wrap(a, () if i in wrt else None) for i, a in enumerate(args)]
     result = f(*inputs)
-    cotangents = {}
-
-    def add(s, d):
-        cotangents[s] = _let(cotangents[s] + d) if s in cotangents else _let(d)
-
-    for leaf, ct in zip(_leaves(result), _scalars(cotangent), strict=True):
-        if isinstance(leaf, Scalar) and leaf.active:
-            add(leaf, ct)
-    for s in reversed(_record(result)):
-        for operand, linear_map in s.links:
-            add(operand, linear_map(cotangents[s]))
+    cotangents = _reverse(zip(_leaves(result), _scalars(cotangent), strict=True))
     return _unwrap(result), tuple(_unwrap(inputs[i], lambda s: cotangents.get(s, 0.0)) for i in wrt)
 
 
@@ -448,11 +167,198 @@ def jvp(f, args, tangents):
         if t is not None:
             known.update(zip(_leaves(x), _scalars(t), strict=True))
     result = f(*inputs)
-    for s in _record(result):
-        if s not in known:
+    _forward(_leaves(result), known)
+    return _unwrap(result), _unwrap(result, lambda s: known.get(s, 0.0))
+
+
+# ---------------------------------------------------------------------------------------------------
+# The record
+# ---------------------------------------------------------------------------------------------------
+
+
+def _active(x):
+    return isinstance(x, Scalar) and x.active
+
+
+def _record(leaves, since=0):
+    """All scalars and branches that `leaves` depend on, each before those that depend on it.
+
+    Scalars with a serial before `since` are where the record ends.
+    """
+    order, seen = [], set()
+    stack = [(s, False) for s in leaves if _active(s)]
+    while stack:
+        s, done = stack.pop()
+        if done:
+            order.append(s)
+        elif s not in seen:
+            seen.add(s)
+            stack.append((s, True))
+            if s.serial >= since:
+                stack.extend((operand, False) for operand, _ in s.links if operand not in seen)
+    return order
+
+
+def _reverse(seeds, since=0):
+    """scalar -> cotangent, of all that the scalars in `seeds` depend on; seeds: pairs (scalar, cotangent)."""
+    cotangents, leaves = {}, []
+
+    def add(s, d):
+        cotangents[s] = let(cotangents[s] + d) if s in cotangents else let(d)
+
+    for s, d in seeds:
+        if _active(s):
+            leaves.append(s)
+            add(s, d)
+    for s in reversed(_record(leaves, since)):
+        if isinstance(s, _Branch):
+            for operand, d in s.pull(cotangents):
+                add(operand, d)
+        elif s.serial >= since:
+            for operand, linear_map in s.links:
+                if linear_map is not None:
+                    add(operand, linear_map(cotangents[s]))
+    return cotangents
+
+
+def _forward(leaves, known, since=0):
+    """Add to `known`, scalar -> tangent, those of all that the leaves depend on."""
+    for s in _record(leaves, since):
+        if isinstance(s, _Branch):
+            known.update(s.push(known))
+        elif s not in known:
             total = None
             for operand, linear_map in s.links:
                 d = linear_map(known[operand])
                 total = d if total is None else total + d
-            known[s] = _let(total)
-    return _unwrap(result), _unwrap(result, lambda s: known.get(s, 0.0))
+            known[s] = let(total)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Branches, and device functions with stated derivatives
+# ---------------------------------------------------------------------------------------------------
+
+
+@traced
+def branch(condition, if_true, if_false):
+    """if_true() where the condition (a comparison of traced numbers) holds, else if_false().
+
+    Both are functions without arguments that return the same structure of scalars, vectors, conditions
+    and numbers; they are called more than once, and use traced values from around them. At run time
+    one of them is computed: this is an `if`. Its derivative is an `if` too, in which the side that is
+    taken is computed again. So what the other side would give, be it infinite, has no part in the result; a
+    `select` would multiply it by a cotangent of 0.
+    """
+    return _Branch(condition, if_true, if_false).result
+
+
+class _Branch:
+    """A branch in the record: a link between its active outputs and the active scalars that its sides use."""
+
+    def __init__(self, condition, *sides):
+        self.condition, self.sides, self.serial = condition, sides, now()
+        # They stand before the `if`, and only inside is known how many. Unused ones compile to nothing.
+        variables = [impl.expr_init(None) for _ in range(MAX_OUTPUTS)]
+        results, operands = [], {}
+
+        def compute(side):
+            result = side()
+            leaves = _leaves(result)
+            for variable, leaf in zip(variables, leaves, strict=False):
+                if isinstance(leaf, (Scalar, Condition)):
+                    variable._assign(leaf.expr)
+            operands.update((s, None) for s in _record(leaves, self.serial) if s.serial < self.serial)
+            results.append(result)
+
+        self._emit(compute)
+        if _shape(results[0]) != _shape(results[1]):
+            raise TypeError("branch: the sides return different structures")
+        self.operands = tuple(operands)
+        self.links = tuple((s, None) for s in operands)
+        pairs = zip(variables, *map(_leaves, results), strict=False)
+        self.outputs = [self._output(*three) for three in pairs]
+        if len(self.outputs) < len(_leaves(results[0])):
+            raise TypeError(f"branch: a side returns more than {MAX_OUTPUTS} numbers")
+        self.result = _rebuild(results[0], iter(self.outputs))
+
+    def _emit(self, make):
+        """An `if` with make(side) on each side."""
+        runtime = impl.get_runtime()
+        builder = runtime.compiling_callable.ast_builder()
+        where = impl._ti_core.DebugInfo(runtime.get_current_src_info())
+        impl.begin_frontend_if(builder, self.condition.expr, where)
+        for begin, side in zip(
+            (builder.begin_frontend_if_true, builder.begin_frontend_if_false), self.sides, strict=True
+        ):
+            begin()
+            make(side)
+            builder.pop_scope()
+
+    def _output(self, variable, *leaves):
+        """What stands for a number after the branch. Constants, without a type of their own, are selected."""
+        expr = variable
+        if not all(isinstance(x, (Scalar, Condition)) for x in leaves):
+            a, b = (variable if isinstance(x, (Scalar, Condition)) else x for x in leaves)
+            expr = let(ti.select(self.condition.expr, a, b))
+        if any(isinstance(x, Condition) for x in leaves):
+            return Condition(expr)
+        return Scalar(expr, ((self, None),) if any(map(_active, leaves)) else None)
+
+    def pull(self, cotangents):
+        """Pairs (operand, cotangent), from the cotangents of the outputs."""
+        sums = {s: _zero(s) for s in self.operands}
+
+        def back(side):
+            since = now()
+            pairs = zip(_leaves(side()), self.outputs, strict=True)
+            seeds = [(leaf, cotangents[o]) for leaf, o in pairs if _active(o) and o in cotangents]
+            found = _reverse(seeds, since)
+            for s in self.operands:
+                if s in found:
+                    sums[s]._assign(found[s])
+
+        self._emit(back)
+        return sums.items()
+
+    def push(self, tangents):
+        """output -> tangent, from the tangents of the operands."""
+        results = {o: _zero(o) for o in self.outputs if _active(o)}
+
+        def ahead(side):
+            since = now()
+            leaves, known = _leaves(side()), dict(tangents)
+            _forward(leaves, known, since)
+            for leaf, o in zip(leaves, self.outputs, strict=True):
+                if _active(leaf):
+                    results[o]._assign(known[leaf])
+
+        self._emit(ahead)
+        return results
+
+
+def _zero(s):
+    """A variable of the type of s, 0 so far."""
+    return let(ti.cast(0.0, s.expr.ptr.get_rvalue_type()))
+
+
+def _shape(x):
+    if isinstance(x, (tuple, list)):
+        return tuple(_shape(item) for item in x)
+    return type(x) if isinstance(x, Vector) else None
+
+
+def custom(function, slopes):
+    """A traced function of scalars, from two device functions.
+
+    function(*x) is its value y, a scalar; slopes(y, *x) are its derivatives by each of x, in a list.
+    """
+
+    def apply(*operands):
+        x = [raw(operand) for operand in operands]
+        y = let(function(*x))
+        if not any(map(_active, operands)):
+            return Scalar(y)
+        by = [let(slope) for slope in slopes(y, *x)]
+        return linear(y, *((o, lambda d, slope=s: d * slope) for o, s in zip(operands, by, strict=True)))
+
+    return apply

@@ -1,12 +1,27 @@
-"""Sampling routines: two uniform numbers on [0, 1) to a density. pbrt-v4, chapter A, has derivations."""
+"""Sampling routines: two uniform numbers on [0, 1) to a density. pbrt-v4, chapter A, has derivations.
 
-from prb.kernels.backend import pi, ti
-from prb.kernels.frame import larger, smaller
+Traced functions (kernels/traced.py), which kernels may call as they are. Each is differentiable by its random
+numbers, where the Jacobian is the inverse of the density.
+"""
+
+from prb.kernels.backend import pi
+from prb.kernels.traced import (
+    Vec2,
+    Vec3,
+    absolute,
+    bit,
+    kernel_callable,
+    maximum,
+    minimum,
+    select,
+    sqrt,
+    whole,
+)
 
 BELOW_1 = 0.99999994  # the largest float32 below 1
 
 
-@ti.func
+@kernel_callable
 def sin_cos_octant(x):
     """sin x and cos x for |x| <= pi / 4, to float32's rounding: Cephes' minimax polynomials (sinf.c)."""
     z = x * x
@@ -19,93 +34,93 @@ def sin_cos_octant(x):
     return sine, cosine
 
 
-@ti.func
-def circle(turn):
-    """(cos, sin) of an angle given as a part of the full turn, in [0, 1]."""
-    k = ti.i32(4.0 * turn + 0.5)
-    sine, cosine = sin_cos_octant((4.0 * turn - ti.f32(k)) * (0.5 * pi))
-    odd = (k & 1) == 1
-    x, y = ti.select(odd, -sine, cosine), ti.select(odd, cosine, sine)
-    sign = ti.select((k & 2) == 2, -1.0, 1.0)
-    return ti.Vector([sign * x, sign * y])
+@kernel_callable
+def circle(fraction):
+    """(cos, sin) of an angle given as a fraction of the full turn, in [0, 1]."""
+    k = whole(4.0 * fraction + 0.5)
+    sine, cosine = sin_cos_octant((4.0 * fraction - k) * (0.5 * pi))
+    odd = bit(k, 0)
+    x, y = select(odd, -sine, cosine), select(odd, cosine, sine)
+    sign = select(bit(k, 1), -1.0, 1.0)
+    return Vec2(sign * x, sign * y)
 
 
-@ti.func
-def turn_of(x, y):
-    """The azimuth of (x, y) as a part of the full turn, in [0, 1); 1/4 for (0, 0).
+@kernel_callable
+def azimuth_fraction(x, y):
+    """The azimuth of (x, y) as a fraction of the full turn, in [0, 1); 1/4 for (0, 0).
 
     The arc tangent's polynomial is 4.4.49 of Abramowitz and Stegun, Handbook of Mathematical Functions; its
     error is 2e-8.
     """
-    a, b = ti.abs(x), ti.abs(y)
-    q = smaller(a, b) / larger(larger(a, b), 1e-30)
+    a, b = absolute(x), absolute(y)
+    q = minimum(a, b) / maximum(maximum(a, b), 1e-30)
     z = q * q
     z2 = z * z
     near = (1.0 - 0.3333314528 * z) + (0.1999355085 - 0.1420889944 * z) * z2
     far = (0.1065626393 - 0.0752896400 * z) + (0.0429096138 - 0.0161657367 * z) * z2
     z4 = z2 * z2
-    turn = q * (near + (far + 0.0028662257 * z4) * z4) * (0.5 / pi)
-    turn = ti.select(a > b, turn, 0.25 - turn)
-    turn = ti.select(x < 0, 0.5 - turn, turn)
-    turn = ti.select(y < 0, 1.0 - turn, turn)
-    return smaller(turn, BELOW_1)
+    fraction = q * (near + (far + 0.0028662257 * z4) * z4) * (0.5 / pi)
+    fraction = select(a > b, fraction, 0.25 - fraction)
+    fraction = select(x < 0, 0.5 - fraction, fraction)
+    fraction = select(y < 0, 1.0 - fraction, fraction)
+    return minimum(fraction, BELOW_1)
 
 
-@ti.func
-def polar_of(cosine, beside):
-    """The angle with that cosine as a part of the half turn, in [0, 1].
+@kernel_callable
+def polar_fraction(cosine, one_minus_abs_cosine):
+    """The angle with that cosine as a fraction of the half turn, in [0, 1].
 
-    beside: 1 - |cosine|, from something that does not cancel. The polynomial is 4.4.46 of Abramowitz and
+    one_minus_abs_cosine: from something that does not cancel. The polynomial is 4.4.46 of Abramowitz and
     Stegun; its error is 2e-8.
     """
-    a = ti.abs(cosine)
+    a = absolute(cosine)
     a2 = a * a
     near = (1.5707963050 - 0.2145988016 * a) + (0.0889789874 - 0.0501743046 * a) * a2
     far = (0.0308918810 - 0.0170881256 * a) + (0.0066700901 - 0.0012624911 * a) * a2
-    part = ti.sqrt(beside) * (near + far * (a2 * a2)) * (1.0 / pi)
-    return ti.select(cosine < 0, 1.0 - part, part)
+    part = sqrt(one_minus_abs_cosine) * (near + far * (a2 * a2)) * (1.0 / pi)
+    return select(cosine < 0, 1.0 - part, part)
 
 
-@ti.func
+@kernel_callable
 def square_to_disk(u1, u2):
     """Concentric map (Shirley and Chiu 1997): uniform on the unit disk, density 1 / pi."""
     x = 2.0 * u1 - 1.0
     y = 2.0 * u2 - 1.0
-    wide = ti.abs(x) > ti.abs(y)
-    r = ti.select(wide, x, y)
-    ratio = ti.select(wide, y, x) / ti.select(r == 0, 1.0, r)
+    wide = absolute(x) > absolute(y)
+    r = select(wide, x, y)
+    ratio = select(wide, y, x) / select(absolute(r) > 0, r, 1.0)
     sine, cosine = sin_cos_octant(0.25 * pi * ratio)
-    return r * ti.Vector([ti.select(wide, cosine, sine), ti.select(wide, sine, cosine)])
+    return r * Vec2(select(wide, cosine, sine), select(wide, sine, cosine))
 
 
-@ti.func
+@kernel_callable
 def square_to_cosine_hemisphere(u1, u2):
     """Malley's method: density cos(theta) / pi around +z."""
     d = square_to_disk(u1, u2)
-    return ti.Vector([d.x, d.y, ti.sqrt(ti.max(1.0 - d.x * d.x - d.y * d.y, 0.0))])
+    return Vec3(d.x, d.y, sqrt(maximum(1.0 - d.x * d.x - d.y * d.y, 0.0)))
 
 
-@ti.func
+@kernel_callable
 def square_to_sphere(u1, u2):
     """Uniform on the unit sphere, density 1 / (4 pi)."""
     z = 1.0 - 2.0 * u1
-    r = ti.sqrt(ti.max(1.0 - z * z, 0.0))
+    r = sqrt(maximum(1.0 - z * z, 0.0))
     c = circle(u2)
-    return ti.Vector([r * c.x, r * c.y, z])
+    return Vec3(r * c.x, r * c.y, z)
 
 
-@ti.func
+@kernel_callable
 def square_to_triangle(u1, u2):
     """Barycentric coordinates, uniform over a triangle (square-root parametrisation)."""
-    r = ti.sqrt(1.0 - u1)
-    return ti.Vector([1.0 - r, u2 * r])
+    r = sqrt(1.0 - u1)
+    return Vec2(1.0 - r, u2 * r)
 
 
-@ti.func
+@kernel_callable
 def square_to_cone(u1, u2, one_minus_cos_max):
     """Uniform in a cone around +z; density 1 / (2 pi (1 - cos_max)). Takes 1 - cos_max for accuracy."""
     one_minus_cos = u1 * one_minus_cos_max
     cos_theta = 1.0 - one_minus_cos
-    r = ti.sqrt(ti.max(one_minus_cos * (1.0 + cos_theta), 0.0))
+    r = sqrt(maximum(one_minus_cos * (1.0 + cos_theta), 0.0))
     c = circle(u2)
-    return ti.Vector([r * c.x, r * c.y, cos_theta])
+    return Vec3(r * c.x, r * c.y, cos_theta)

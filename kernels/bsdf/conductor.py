@@ -4,10 +4,9 @@ The only lobe is a delta, with coefficient specular_reflectance F(wi). eta, k: r
 of the index of refraction, relative to the outside. Born & Wolf, Principles of Optics, 14.2.
 """
 
-from prb.kernels.backend import ti
 from prb.kernels.fresnel import conductor
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import select
+from prb.kernels.traced import Vec3, select
 
 PARAMETERS = (
     Parameter("eta", default=0.0),
@@ -22,11 +21,9 @@ def eval(p, wi, wo, delta):
     return select(valid, reflectance * conductor(wi.z, eta, k), 0.0)
 
 
-@ti.func
 def sample(p, wi, u):
-    return ti.Vector([-wi.x, -wi.y, wi.z]), ti.select(wi.z > 0, 1.0, 0.0), 1, 1.0
+    return Vec3(-wi.x, -wi.y, wi.z), select(wi.z > 0, 1.0, 0.0), 1, 1.0
 
 
-@ti.func
 def pdf(p, wi, wo):
     return 0.0

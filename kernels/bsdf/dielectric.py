@@ -5,11 +5,9 @@ transmission carries (eta_i / eta_t)^2. Directions depend on eta, so there is no
 Born & Wolf, Principles of Optics, 1.5; Veach's thesis (1997), 5.2, for the factor.
 """
 
-from prb.kernels import traced
-from prb.kernels.backend import ti
 from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import select
+from prb.kernels.traced import Vec3, select
 
 PARAMETERS = (
     Parameter("eta", default=1.5, low=1e-3, number=True, plain=True, differentiable=False),
@@ -26,16 +24,12 @@ def eval(p, wi, wo, delta):
     return select(delta > 0.5, coefficient, 0.0)
 
 
-@ti.func
 def sample(p, wi, u):
-    f, cos_t, eta_it, eta_ti = traced.value(dielectric, wi.z, p[0])
+    f, cos_t, eta_it, eta_ti = dielectric(wi.z, p[0])
     reflects = u[2] < f
-    wo = ti.Vector([-wi.x * eta_ti, -wi.y * eta_ti, cos_t])
-    if reflects:
-        wo = ti.Vector([-wi.x, -wi.y, wi.z])
-    return wo, ti.select(reflects, f, 1.0 - f), 1, ti.select(reflects, 1.0, eta_it)
+    wo = select(reflects, Vec3(-wi.x, -wi.y, wi.z), Vec3(-wi.x * eta_ti, -wi.y * eta_ti, cos_t))
+    return wo, select(reflects, f, 1.0 - f), 1, select(reflects, 1.0, eta_it)
 
 
-@ti.func
 def pdf(p, wi, wo):
     return 0.0

@@ -4,7 +4,7 @@ Directions are local (normal along +z), unit, and point away from the surface. `
 cosine of the outgoing direction; densities are with respect to solid angle.
 """
 
-from prb.kernels.backend import pi, ti
+from prb.kernels.backend import pi
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import select
 from prb.kernels.warp import square_to_cosine_hemisphere
@@ -17,13 +17,11 @@ def eval(p, wi, wo, delta):
     return select((wi.z > 0) & (wo.z > 0), reflectance * (wo.z / pi), 0.0)
 
 
-@ti.func
 def sample(p, wi, u):
     """wo in proportion to the cosine."""
     wo = square_to_cosine_hemisphere(u[0], u[1])  # fault: number-used-twice
     return wo, pdf(p, wi, wo), 0, 1.0
 
 
-@ti.func
 def pdf(p, wi, wo):
-    return ti.select((wi.z > 0) & (wo.z > 0), wo.z / pi, 0.0)
+    return select((wi.z > 0) & (wo.z > 0), wo.z / pi, 0.0)

@@ -1,6 +1,5 @@
 """No surface at all: light goes straight through. A delta lobe with coefficient 1, and nothing else."""
 
-from prb.kernels.backend import ti
 from prb.kernels.traced import Vec3, select
 
 PARAMETERS = ()
@@ -11,11 +10,9 @@ def eval(p, wi, wo, delta):
     return Vec3(one, one, one)
 
 
-@ti.func
 def sample(p, wi, u):
     return -wi, 1.0, 1, 1.0
 
 
-@ti.func
 def pdf(p, wi, wo):
     return 0.0

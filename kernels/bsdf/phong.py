@@ -15,14 +15,13 @@ Blinn, Models of Light Reflection for Computer Synthesized Pictures (SIGGRAPH 19
 
 from types import SimpleNamespace
 
-from prb.kernels import traced
-from prb.kernels.backend import pi, ti
+from prb.kernels.backend import pi
 from prb.kernels.microfacet import half_vector, reflect
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import clamp, dot, maximum, power, select
+from prb.kernels.traced import Vec3, branch, clamp, cos, dot, exp, log, maximum, power, select, sin, sqrt
 from prb.kernels.warp import square_to_cosine_hemisphere
 
-RARE = 0.05  # least chance of a lobe: that of a black one has a derivative too
+MIN_LOBE_CHANCE = 0.05  # that of a black lobe has a derivative too
 PARAMETERS = (
     Parameter("diffuse_reflectance", default=0.5, high=1.0),
     Parameter("specular_reflectance", default=0.2, high=1.0),
@@ -46,32 +45,28 @@ def functions(normalized):
         d, s = diffuse.x + diffuse.y + diffuse.z, specular.x + specular.y + specular.z
         if not normalized:
             s = s * (8.0 * pi / (n + 8.0))
-        return clamp(s / maximum(d + s, 1e-6), RARE, 1.0 - RARE)
+        return clamp(s / maximum(d + s, 1e-6), MIN_LOBE_CHANCE, 1.0 - MIN_LOBE_CHANCE)
 
-    def density(p, wi, wo):
+    def pdf(p, wi, wo):
         gloss = gloss_chance(p)
         h, _length = half_vector(wi, wo)
         lobe = (p[2] + 1.0) / (2.0 * pi) * power(clamp(h.z, 0.0, 1.0), p[2])
         lobe = lobe / (4.0 * maximum(dot(wo, h), 1e-6))
         return select((wi.z > 0) & (wo.z > 0), gloss * lobe + (1.0 - gloss) * (wo.z / pi), 0.0)
 
-    @ti.func
     def sample(p, wi, u):
         """wo in proportion to the cosine, or mirrored at h of density (n + 1) / (2 pi) h.z^n; by u[2]."""
-        wo = square_to_cosine_hemisphere(u[0], u[1])
-        if u[2] < traced.value(gloss_chance, p):
-            log_z = ti.log(ti.max(u[0], 1e-10)) / (p[2] + 1.0)
-            z = ti.exp(log_z)
-            # 1 - z^2 = -expm1(2 log z), without cancellation near z = 1
-            r2 = ti.select(log_z > -1e-3, -2.0 * log_z * (1.0 + log_z), 1.0 - z * z)
-            r = ti.sqrt(r2)
-            h = ti.Vector([r * ti.cos(2.0 * pi * u[1]), r * ti.sin(2.0 * pi * u[1]), z])
-            wo = traced.value(reflect, wi, h)
-        return wo, pdf(p, wi, wo), 0, 1.0
 
-    @ti.func
-    def pdf(p, wi, wo):
-        return traced.value(density, p, wi, wo)
+        def gloss():
+            log_z = log(maximum(u[0], 1e-10)) / (p[2] + 1.0)
+            z = exp(log_z)
+            # 1 - z^2 = -expm1(2 log z), without cancellation near z = 1
+            r2 = select(log_z > -1e-3, -2.0 * log_z * (1.0 + log_z), 1.0 - z * z)
+            r, azimuth = sqrt(r2), 2.0 * pi * u[1]
+            return reflect(wi, Vec3(r * cos(azimuth), r * sin(azimuth), z))
+
+        wo = branch(u[2] < gloss_chance(p), gloss, lambda: square_to_cosine_hemisphere(u[0], u[1]))
+        return wo, pdf(p, wi, wo), 0, 1.0
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

@@ -11,15 +11,14 @@ Jakob, Mitsuba 0.5 manual (2014), section 8.2.6, has the model. What sampling kn
 their value at the point.
 """
 
-from prb.kernels import traced
-from prb.kernels.backend import pi, ti
+from prb.kernels.backend import pi
 from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import clamp, maximum, minimum, select
+from prb.kernels.traced import Vec3, clamp, maximum, minimum, select
 from prb.kernels.warp import square_to_cosine_hemisphere
 
-RARE = 0.05  # least weight of a lobe in sampling: that of a black one has a derivative too
-CERTAIN = 0.999  # greatest chance of the specular lobe, at grazing incidence
+MIN_LOBE_CHANCE = 0.05  # least weight of a lobe in sampling: that of a black one has a derivative too
+MAX_MIRROR_CHANCE = 0.999  # greatest chance of the specular lobe, at grazing incidence
 DIFFUSE = Parameter("diffuse_reflectance", default=0.5, high=1.0)
 SPECULAR = Parameter("specular_reflectance", default=1.0, high=1.0)
 
@@ -49,10 +48,10 @@ def base(diffuse, reflected, nonlinear):
 def chance(diffuse, specular, reflected):
     """Chance of the specular lobe where the coat reflects the part `reflected` of what arrives."""
     d, s = diffuse.x + diffuse.y + diffuse.z, specular.x + specular.y + specular.z
-    weight = clamp(s / maximum(d + s, 1e-6), RARE, 1.0 - RARE)
+    weight = clamp(s / maximum(d + s, 1e-6), MIN_LOBE_CHANCE, 1.0 - MIN_LOBE_CHANCE)
     mirrored = reflected * weight
     total = mirrored + (1.0 - reflected) * (1.0 - weight)
-    return minimum(mirrored / maximum(total, 1e-6), CERTAIN)
+    return minimum(mirrored / maximum(total, 1e-6), MAX_MIRROR_CHANCE)
 
 
 def eval(p, wi, wo, delta):
@@ -67,21 +66,16 @@ def mirror_chance(p, wi):
     return chance(p[0], p[1], dielectric(wi.z, p[2])[0])
 
 
-@ti.func
 def sample(p, wi, u):
     """The mirror direction, or one in proportion to the cosine; picks by u[2]."""
-    mirror = traced.value(mirror_chance, p, wi)
+    mirror = mirror_chance(p, wi)
+    specular = u[2] < mirror
     wo = square_to_cosine_hemisphere(u[0], u[1])
-    density = (1.0 - mirror) * wo.z / pi
-    delta = 0
-    if u[2] < mirror:
-        wo = ti.Vector([-wi.x, -wi.y, wi.z])
-        density = mirror
-        delta = 1
-    return wo, ti.select(wi.z > 0, density, 0.0), delta, 1.0
+    density = select(specular, mirror, (1.0 - mirror) * wo.z / pi)
+    wo = select(specular, Vec3(-wi.x, -wi.y, wi.z), wo)
+    return wo, select(wi.z > 0, density, 0.0), select(specular, 1, 0), 1.0
 
 
-@ti.func
 def pdf(p, wi, wo):
-    mirror = traced.value(mirror_chance, p, wi)
-    return ti.select((wi.z > 0) & (wo.z > 0), (1.0 - mirror) * wo.z / pi, 0.0)
+    mirror = mirror_chance(p, wi)
+    return select((wi.z > 0) & (wo.z > 0), (1.0 - mirror) * wo.z / pi, 0.0)

@@ -15,19 +15,19 @@ by solid angle. Sources: see kernels/bsdf/principled_lobes.py.
 
 from types import SimpleNamespace
 
-from prb.kernels import microfacet, traced
-from prb.kernels.backend import pi, ti
+from prb.kernels import microfacet
+from prb.kernels.backend import pi
 from prb.kernels.bsdf import principled_lobes as lobes
-from prb.kernels.bsdf.principled_lobes import RARE, number
+from prb.kernels.bsdf.principled_lobes import MIN_LOBE_CHANCE, number
 from prb.kernels.fresnel import dielectric, schlick_weight
-from prb.kernels.traced import absolute, clamp, dot, maximum, select, sqrt
+from prb.kernels.traced import absolute, branch, clamp, dot, maximum, select, sqrt
 from prb.kernels.warp import square_to_cosine_hemisphere
 
 RATES = ("main_specular_sampling_rate", "clearcoat_sampling_rate", "diffuse_reflectance_sampling_rate")
 MATCHED = "matched"  # constant, 1: the scene file has no change of index, and so no main lobe
-MOSTLY = 0.95  # the main lobe refracts with at most this chance, times 1 - F
-LEAST = 1e-3  # change of the index, or specular, that a transmitting surface has at least
-SLIGHT = 1e-7  # a `specular` where the root's derivative is finite
+MAX_REFRACTION_CHANCE = 0.95  # of the main lobe, times 1 - F
+MIN_CHANGE = 1e-3  # change of the index, or specular, that a transmitting surface has at least
+SPECULAR_OFFSET = 1e-7  # added to `specular`, so that the root's derivative is finite
 TINY = 1e-9
 
 
@@ -59,11 +59,16 @@ def functions(transmits, by_eta):
         q = named(p)
         if by_eta and transmits:
             change = q.eta - 1.0
-            more, less = maximum(change, LEAST + 0.5 * change), maximum(-change, LEAST - 0.5 * change)
+            more, less = (
+                maximum(change, MIN_CHANGE + 0.5 * change),
+                maximum(-change, MIN_CHANGE - 0.5 * change),
+            )
             return select(change < 0, 1.0 - less, 1.0 + more)
         if by_eta:
             return q.eta
-        specular = maximum(q.specular, LEAST + 0.5 * q.specular) if transmits else q.specular + SLIGHT
+        specular = (
+            maximum(q.specular, MIN_CHANGE + 0.5 * q.specular) if transmits else q.specular + SPECULAR_OFFSET
+        )
         return 2.0 / (1.0 - sqrt(0.08 * specular)) - 1.0
 
     def geometry(p, wi, wo):
@@ -133,13 +138,17 @@ def functions(transmits, by_eta):
         body = q.diffuse_reflectance_sampling_rate * share
         if transmits:
             body = body * (1.0 - q.spec_trans)
-        body = maximum(body, RARE * (main + coat) + TINY)
-        main = maximum(main, RARE * (body + coat))
+        body = maximum(body, MIN_LOBE_CHANCE * (main + coat) + TINY)
+        main = maximum(main, MIN_LOBE_CHANCE * (body + coat))
         total = main + coat + body
-        refracts = clamp(share * q.spec_trans, RARE * total / main, MOSTLY) if transmits else 0.0
+        refracts = (
+            clamp(share * q.spec_trans, MIN_LOBE_CHANCE * total / main, MAX_REFRACTION_CHANCE)
+            if transmits
+            else 0.0
+        )
         return main / total, coat / total, body / total, refracts
 
-    def density(p, wi, wo):
+    def pdf(p, wi, wo):
         q, g = named(p), geometry(p, wi, wo)
         main, coat, body, refracts = chances(p)
         ax, ay = main_alphas(p)
@@ -158,42 +167,34 @@ def functions(transmits, by_eta):
         crosses = g.crosses & (g.d_o * wo.z > 0)
         return select(g.same, reflected, select(crosses, refracted, 0.0))
 
-    @ti.func
-    def pdf(p, wi, wo):
-        return traced.value(density, p, wi, wo)
-
-    @ti.func
     def sample(p, wi, u):
         """(wo, density, 0, relative index passed through); picks a lobe by u[2]."""
-        main, coat, body, refracts = traced.value(chances, p)
-        ax, ay = traced.value(main_alphas, p)
-        side = ti.select(wi.z > 0, 1.0, -1.0)
-        m = microfacet.sample_visible("ggx", wi * side, ax, ay, u[0], u[1])
+        main, coat, body, refracts = chances(p)
+        ax, ay = main_alphas(p)
+        m = microfacet.sample_visible("ggx", wi * select(wi.z > 0, 1.0, -1.0), ax, ay, u[0], u[1])
         through = 0.0
-        eta = 1.0
-        straight = -wi  # the refracted direction
-        if ti.static(transmits):
-            f, cos_t, eta_it, eta_ti = traced.value(dielectric, wi.dot(m), traced.value(index, p))
-            through = main * refracts * (1.0 - f)
-            if wi.z < 0:
-                coat, body, through = 0.0, 0.0, 1.0 - f
-            straight = traced.value(microfacet.refract, wi, m, cos_t, eta_ti)
-            eta = eta_it
-        wo = straight
-        crosses = u[2] < through
-        if not crosses:
-            eta = 1.0
-            if u[2] < through + body:
-                wo = square_to_cosine_hemisphere(u[0], u[1])
-            else:
-                if u[2] < through + body + coat:
-                    m = lobes.sample_gtr1(traced.value(gloss_alpha, p), u[0], u[1])
-                wo = 2.0 * wi.dot(m) * m - wi
-        valid = (wo.z * wi.z < 0) == crosses
-        return wo, ti.select(valid, pdf(p, wi, wo), 0.0), 0, eta
+        if transmits:
+            fresnel, cos_t, eta_it, eta_ti = dielectric(dot(wi, m), index(p))
+            inside = wi.z < 0
+            coat, body = select(inside, 0.0, coat), select(inside, 0.0, body)
+            through = select(inside, 1.0 - fresnel, main * refracts * (1.0 - fresnel))
 
-    def gloss_alpha(p):
-        return lobes.clearcoat_alpha(named(p).clearcoat_gloss)
+        def coated():
+            return lobes.sample_gtr1(lobes.clearcoat_alpha(named(p).clearcoat_gloss), u[0], u[1])
+
+        def mirrored():
+            return microfacet.reflect(wi, branch(u[2] < through + body + coat, coated, lambda: m))
+
+        def reflected():
+            return branch(u[2] < through + body, lambda: square_to_cosine_hemisphere(u[0], u[1]), mirrored)
+
+        if not transmits:
+            wo = reflected()
+            return wo, select(wo.z * wi.z < 0, 0.0, pdf(p, wi, wo)), 0, 1.0
+        crosses = u[2] < through
+        wo = branch(crosses, lambda: microfacet.refract(wi, m, cos_t, eta_ti), reflected)
+        valid = (wo.z * wi.z < 0) == crosses
+        return wo, select(valid, pdf(p, wi, wo), 0.0), 0, select(crosses, eta_it, 1.0)
 
     return SimpleNamespace(PARAMETERS=parameters, CONSTANTS=constants, eval=eval, sample=sample, pdf=pdf)
 

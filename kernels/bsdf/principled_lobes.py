@@ -1,19 +1,19 @@
-"""What `principled` and `principledthin` share: the parts of the Disney BSDF. Traced plain functions first.
+"""What `principled` and `principledthin` share: the parts of the Disney BSDF.
 
 Vectors are local (normal along +z) and unit; cosines are positive. Burley, Physically Based Shading at
 Disney (SIGGRAPH 2012 course), and Extending the Disney BRDF to a BSDF with Integrated Subsurface
 Scattering (SIGGRAPH 2015 course), with the constants of Mitsuba 3.
 """
 
-from prb.kernels.backend import pi, ti
+from prb.kernels.backend import pi
 from prb.kernels.parameter import Parameter
 from prb.kernels.texture import LUMINANCE
-from prb.kernels.traced import log, maximum, select, sqrt
+from prb.kernels.traced import Vec3, log, maximum, power, select, sqrt
 from prb.kernels.warp import circle
 
 MIN_ALPHA = 1e-3
-BLACK = 1e-9  # a colour of lower luminance has no tint
-RARE = 0.06  # least weight of a lobe in sampling, relative to the others together
+MIN_LUMINANCE = 1e-9  # a colour of a lower one has no tint
+MIN_LOBE_CHANCE = 0.06  # least weight of a lobe in sampling, relative to the others together
 
 BASE_COLOR = Parameter("base_color", default=0.5, low=0.0, high=1.0)
 
@@ -33,7 +33,7 @@ def alphas(roughness, anisotropic):
 def tint(color):
     """(t, w) with color t + w the colour brought to luminance 1, white for black."""
     luminance = LUMINANCE[0] * color.x + LUMINANCE[1] * color.y + LUMINANCE[2] * color.z
-    colored = luminance > BLACK
+    colored = luminance > MIN_LUMINANCE
     return select(colored, 1.0 / select(colored, luminance, 1.0), 0.0), select(colored, 0.0, 1.0)
 
 
@@ -86,10 +86,9 @@ def clearcoat(strength, gloss, m, cos_i, cos_o, weight):
     return 0.25 * strength * (0.04 + 0.96 * weight) * gtr1(clearcoat_alpha(gloss), m) * masking * cos_o
 
 
-@ti.func
 def sample_gtr1(alpha, u1, u2):
     """A normal of the clearcoat with density D(m) m.z (Burley 2012, appendix B)."""
     a2 = alpha * alpha
-    sin2 = ti.max((ti.pow(a2, 1.0 - u2) - a2) / (1.0 - a2), 0.0)
-    c = ti.sqrt(sin2) * circle(u1)
-    return ti.Vector([c.x, c.y, ti.sqrt(ti.max(1.0 - sin2, 0.0))])
+    sin2 = maximum((power(a2, 1.0 - u2) - a2) / (1.0 - a2), 0.0)
+    c = sqrt(sin2) * circle(u1)
+    return Vec3(c.x, c.y, sqrt(maximum(1.0 - sin2, 0.0)))

@@ -12,12 +12,12 @@ BSDF with Integrated Subsurface Scattering (SIGGRAPH 2015 course); see also kern
 
 from types import SimpleNamespace
 
-from prb.kernels import microfacet, traced
-from prb.kernels.backend import pi, ti
+from prb.kernels import microfacet
+from prb.kernels.backend import pi
 from prb.kernels.bsdf import principled_lobes as lobes
 from prb.kernels.bsdf.principled_lobes import number
 from prb.kernels.fresnel import dielectric, schlick_weight
-from prb.kernels.traced import Vec3, absolute, dot, maximum, select
+from prb.kernels.traced import Vec3, absolute, branch, dot, maximum, select
 from prb.kernels.warp import square_to_cosine_hemisphere
 
 PARAMETERS = (
@@ -38,7 +38,7 @@ CONSTANTS = (
     "diffuse_reflectance_sampling_rate",
     "diffuse_transmittance_sampling_rate",
 )
-KEEP = 0.05  # least chance of a lobe, before the chances are brought to sum 1
+MIN_LOBE_CHANCE = 0.05  # least chance of a lobe, before the chances are brought to sum 1
 TINY = 1e-9
 NAMES = [q.key for q in PARAMETERS] + list(CONSTANTS)
 
@@ -54,7 +54,7 @@ def _geometry(p, wi, wo):
     wi, wo = wi * side, wo * side
     reflects, crosses = (wi.z > 0) & (wo.z > 0), (wi.z > 0) & (wo.z < 0)
     m, _size = microfacet.half_vector(wi, Vec3(wo.x, wo.y, absolute(wo.z)), 1.0)
-    ax, ay = _alphas(p, select(reflects, 1.0, 0.0))
+    ax, ay = _alphas(p, reflects)
     return q, SimpleNamespace(
         wi=wi, wo=wo, m=m, reflects=reflects, crosses=crosses, d_i=dot(wi, m),
         cos_i=maximum(wi.z, TINY), cos_o=absolute(wo.z), ax=ax, ay=ay,
@@ -65,7 +65,7 @@ def _geometry(p, wi, wo):
 def _alphas(p, reflects):
     """Roughnesses of the specular lobes; transmission scales them by the index (Burley 2015, figure 15)."""
     q = _named(p)
-    scale = select(reflects > 0.5, 1.0, 0.65 * q.eta - 0.35)
+    scale = select(reflects, 1.0, 0.65 * q.eta - 0.35)
     return lobes.alphas(scale * q.roughness, q.anisotropic)
 
 
@@ -105,12 +105,12 @@ def _chances(p):
         (1.0 - q.spec_trans) * through * q.diffuse_transmittance_sampling_rate,
     )
     total = maximum(sum(weights[1:], weights[0]), TINY)
-    weights = [maximum(w / total, KEEP) for w in weights]
+    weights = [maximum(w / total, MIN_LOBE_CHANCE) for w in weights]
     total = sum(weights[1:], weights[0])
     return tuple(w / total for w in weights)
 
 
-def _density(p, wi, wo):
+def pdf(p, wi, wo):
     _q, g = _geometry(p, wi, wo)
     specular_r, specular_t, diffuse_r, diffuse_t = _chances(p)
     specular = select(g.reflects, specular_r, specular_t)
@@ -121,29 +121,25 @@ def _density(p, wi, wo):
     return select(g.reflects | g.crosses, total, 0.0)
 
 
-@ti.func
-def pdf(p, wi, wo):
-    return traced.value(_density, p, wi, wo)
-
-
-@ti.func
 def sample(p, wi, u):
     """(wo, density, 0, 1); picks a lobe by u[2]."""
-    specular_r, specular_t, diffuse_r, _diffuse_t = traced.value(_chances, p)
-    side = ti.select(wi.z < 0, -1.0, 1.0)
+    specular_r, specular_t, diffuse_r, _diffuse_t = _chances(p)
+    side = select(wi.z < 0, -1.0, 1.0)
     seen = wi * side
-    specular = u[2] < specular_r + specular_t
-    reflects = u[2] < specular_r
-    wo = square_to_cosine_hemisphere(u[0], u[1])
-    valid = True
-    if specular:
-        ax, ay = traced.value(_alphas, p, ti.select(reflects, 1.0, 0.0))
+    mirrors = u[2] < specular_r
+
+    def specular():
+        ax, ay = _alphas(p, mirrors)
         m = microfacet.sample_visible("ggx", seen, ax, ay, u[0], u[1])
-        wo = 2.0 * seen.dot(m) * m - seen
-        valid = (wo.z > 0) & (reflects | (wo.dot(m) < 2.0 * wo.z * m.z))  # what leaves below sees m's back
-    else:
-        reflects = u[2] < specular_r + specular_t + diffuse_r
-    if not reflects:
-        wo.z = -wo.z
-    wo = wo * side
-    return wo, ti.select(valid, pdf(p, wi, wo), 0.0), 0, 1.0
+        wo = microfacet.reflect(seen, m)
+        # What leaves below sees m's back.
+        return wo, (wo.z > 0) & (mirrors | (dot(wo, m) < 2.0 * wo.z * m.z))
+
+    def diffuse():
+        return square_to_cosine_hemisphere(u[0], u[1]), True
+
+    in_gloss = u[2] < specular_r + specular_t
+    wo, valid = branch(in_gloss, specular, diffuse)
+    reflects = mirrors | (~in_gloss & (u[2] < specular_r + specular_t + diffuse_r))
+    wo = Vec3(wo.x, wo.y, select(reflects, wo.z, -wo.z)) * side
+    return wo, select(valid, pdf(p, wi, wo), 0.0), 0, 1.0

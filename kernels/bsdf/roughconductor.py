@@ -7,12 +7,10 @@ Reflectance Model for Computer Graphics (1982); kernels/microfacet.py has D, G a
 
 from types import SimpleNamespace
 
-from prb.kernels import traced
-from prb.kernels.backend import ti
 from prb.kernels.bsdf import conductor
 from prb.kernels.fresnel import conductor as fresnel
 from prb.kernels.microfacet import (
-    GRAZING,
+    MIN_COSINE,
     half_vector,
     ndf,
     reflect,
@@ -22,7 +20,7 @@ from prb.kernels.microfacet import (
     visible,
 )
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import dot, select
+from prb.kernels.traced import Vec3, dot, maximum, select
 
 ISOTROPIC = (Parameter("alpha", default=0.1, number=True),)
 ANISOTROPIC = (Parameter("alpha_u", default=0.1, number=True), Parameter("alpha_v", default=0.1, number=True))
@@ -35,29 +33,22 @@ def functions(distribution, anisotropic):
 
     def eval(p, wi, wo, delta):
         alpha, (eta, k, reflectance) = (roughness(p[0]), roughness(p[V])), p[V + 1 :]
-        valid = (wi.z > GRAZING) & (wo.z > 0)
+        valid = (wi.z > MIN_COSINE) & (wo.z > 0)
         m, _size = half_vector(wi, wo)
         dg = ndf(distribution, m, *alpha) * smith_g(distribution, wi, wo, m, *alpha)
         gloss = select(valid, dg / (4.0 * select(valid, wi.z, 1.0)), 0.0)
         return gloss * reflectance * fresnel(dot(wi, m), eta, k)
 
-    def density(p, wi, wo):
-        valid = (wi.z > GRAZING) & (wo.z > 0)
+    def pdf(p, wi, wo):
+        valid = (wi.z > MIN_COSINE) & (wo.z > 0)
         m, _size = half_vector(wi, wo)
         d = visible(distribution, wi, m, roughness(p[0]), roughness(p[V]))
         return select(valid, d / (4.0 * select(valid, dot(wo, m), 1.0)), 0.0)
 
-    @ti.func
     def sample(p, wi, u):
-        seen = ti.Vector([wi.x, wi.y, ti.max(wi.z, GRAZING)])
-        alpha_u, alpha_v = traced.value(roughness, p[0]), traced.value(roughness, p[V])
-        m = sample_visible(distribution, seen, alpha_u, alpha_v, u[0], u[1])
-        wo = traced.value(reflect, wi, m)
+        seen = Vec3(wi.x, wi.y, maximum(wi.z, MIN_COSINE))
+        wo = reflect(wi, sample_visible(distribution, seen, roughness(p[0]), roughness(p[V]), u[0], u[1]))
         return wo, pdf(p, wi, wo), 0, 1.0
-
-    @ti.func
-    def pdf(p, wi, wo):
-        return traced.value(density, p, wi, wo)
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

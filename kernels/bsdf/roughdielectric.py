@@ -13,12 +13,10 @@ Refraction through Rough Surfaces (EGSR 2007), eqs. 20 and 21, the second times 
 
 from types import SimpleNamespace
 
-from prb.kernels import traced
-from prb.kernels.backend import ti
 from prb.kernels.bsdf.roughconductor import ANISOTROPIC, ISOTROPIC
 from prb.kernels.fresnel import dielectric
 from prb.kernels.microfacet import (
-    GRAZING,
+    MIN_COSINE,
     half_vector,
     ndf,
     reflect,
@@ -29,7 +27,7 @@ from prb.kernels.microfacet import (
     visible,
 )
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import absolute, dot, select
+from prb.kernels.traced import Vec3, absolute, dot, maximum, select
 
 OPTICS = (
     Parameter("eta", default=1.5, low=1e-3, number=True, plain=True),
@@ -53,7 +51,7 @@ def functions(distribution, anisotropic):
     def eval(p, wi, wo, delta):
         alpha, (eta, reflectance, transmittance) = (roughness(p[0]), roughness(p[V])), p[V + 1 :]
         reflects, _eta_it, m, size = geometry(eta, wi, wo)
-        valid = absolute(wi.z) > GRAZING
+        valid = absolute(wi.z) > MIN_COSINE
         cos_i = select(valid, absolute(wi.z), 1.0)
         f = dielectric(dot(wi, m), eta)[0]
         dg = ndf(distribution, m, *alpha) * smith_g(distribution, wi, wo, m, *alpha)
@@ -61,7 +59,7 @@ def functions(distribution, anisotropic):
         through = (1.0 - f) * absolute(dot(wi, m) * dot(wo, m)) / (size * size)
         return dg * select(reflects, 0.25 * f * reflectance, through * transmittance)
 
-    def density(p, wi, wo):
+    def pdf(p, wi, wo):
         eta = p[V + 1]
         reflects, eta_it, m, size = geometry(eta, wi, wo)
         f = dielectric(dot(wi, m), eta)[0]
@@ -71,23 +69,15 @@ def functions(distribution, anisotropic):
         bent = (1.0 - f) * eta_it * eta_it * cos_o / (size * size)
         return select(seen, d * select(reflects, 0.25 * f / select(seen, cos_o, 1.0), bent), 0.0)
 
-    @ti.func
     def sample(p, wi, u):
-        side = ti.select(wi.z < 0, -1.0, 1.0)
-        seen = ti.Vector([side * wi.x, side * wi.y, ti.max(side * wi.z, GRAZING)])
-        alpha_u, alpha_v = traced.value(roughness, p[0]), traced.value(roughness, p[V])
-        m = sample_visible(distribution, seen, alpha_u, alpha_v, u[0], u[1])
-        f, cos_t, eta_it, eta_ti = traced.value(dielectric, wi.dot(m), p[V + 1])
+        side = select(wi.z < 0, -1.0, 1.0)
+        seen = Vec3(side * wi.x, side * wi.y, maximum(side * wi.z, MIN_COSINE))
+        m = sample_visible(distribution, seen, roughness(p[0]), roughness(p[V]), u[0], u[1])
+        f, cos_t, eta_it, eta_ti = dielectric(dot(wi, m), p[V + 1])
         reflects = u[2] < f
-        wo = traced.value(refract, wi, m, cos_t, eta_ti)
-        if reflects:
-            wo = traced.value(reflect, wi, m)
+        wo = select(reflects, reflect(wi, m), refract(wi, m, cos_t, eta_ti))
         right_side = (wi.z * wo.z > 0) == reflects
-        return wo, ti.select(right_side, pdf(p, wi, wo), 0.0), 0, ti.select(reflects, 1.0, eta_it)
-
-    @ti.func
-    def pdf(p, wi, wo):
-        return traced.value(density, p, wi, wo)
+        return wo, select(right_side, pdf(p, wi, wo), 0.0), 0, select(reflects, 1.0, eta_it)
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

@@ -15,13 +15,12 @@ surface; only the side of the normal reflects. Jakob, Mitsuba 0.5 manual (2014),
 import math
 from types import SimpleNamespace
 
-from prb.kernels import traced
-from prb.kernels.backend import pi, ti
+from prb.kernels.backend import pi
 from prb.kernels.bsdf.plastic import DIFFUSE, SPECULAR, base, chance
 from prb.kernels.fresnel import dielectric
-from prb.kernels.microfacet import GRAZING, half_vector, ndf, reflect, sample_visible, smith_g, smith_g1
+from prb.kernels.microfacet import MIN_COSINE, half_vector, ndf, reflect, sample_visible, smith_g, smith_g1
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import clamp, detach, dot, select, sqrt
+from prb.kernels.traced import Vec3, branch, clamp, detach, dot, maximum, select, sqrt
 from prb.kernels.warp import square_to_cosine_hemisphere
 
 ALPHA = (1e-3, 1.0)  # where the expansions hold
@@ -96,7 +95,7 @@ def functions(distribution):
     def eval(p, wi, wo, delta):
         diffuse, specular, eta, nonlinear = p[0], p[1], p[3], p[4]
         alpha, internal, transmittance = coat(p)
-        valid = (wi.z > GRAZING) & (wo.z > 0)
+        valid = (wi.z > MIN_COSINE) & (wo.z > 0)
         m, _size = half_vector(wi, wo)
         f = dielectric(dot(wi, m), eta)[0]
         dg = ndf(distribution, m, alpha, alpha) * smith_g(distribution, wi, wo, m, alpha, alpha)
@@ -109,26 +108,26 @@ def functions(distribution):
         return chance(p[0], p[1], 1.0 - transmittance(wi.z)), alpha
 
     def mixture(gloss, alpha, wi, wo):
-        valid = (wi.z > GRAZING) & (wo.z > 0)
+        valid = (wi.z > MIN_COSINE) & (wo.z > 0)
         m, _size = half_vector(wi, wo)
         visible = ndf(distribution, m, alpha, alpha) * smith_g1(distribution, wi, m, alpha, alpha)
         mirrored = visible / (4.0 * select(valid, wi.z, 1.0))
         return select(valid, gloss * mirrored + (1.0 - gloss) * (wo.z / pi), 0.0)
 
-    @ti.func
     def sample(p, wi, u):
         """wo mirrored at a visible facet, or in proportion to the cosine; picks by u[2]."""
-        gloss, alpha = traced.value(gloss_chance, p, wi)
-        wo = square_to_cosine_hemisphere(u[0], u[1])
-        if u[2] < gloss:
-            seen = ti.Vector([wi.x, wi.y, ti.max(wi.z, GRAZING)])
-            wo = traced.value(reflect, wi, sample_visible(distribution, seen, alpha, alpha, u[0], u[1]))
-        return wo, traced.value(mixture, gloss, alpha, wi, wo), 0, 1.0
+        gloss, alpha = gloss_chance(p, wi)
 
-    @ti.func
+        def mirrored():
+            seen = Vec3(wi.x, wi.y, maximum(wi.z, MIN_COSINE))
+            return reflect(wi, sample_visible(distribution, seen, alpha, alpha, u[0], u[1]))
+
+        wo = branch(u[2] < gloss, mirrored, lambda: square_to_cosine_hemisphere(u[0], u[1]))
+        return wo, mixture(gloss, alpha, wi, wo), 0, 1.0
+
     def pdf(p, wi, wo):
-        gloss, alpha = traced.value(gloss_chance, p, wi)
-        return traced.value(mixture, gloss, alpha, wi, wo)
+        gloss, alpha = gloss_chance(p, wi)
+        return mixture(gloss, alpha, wi, wo)
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, CONSTANTS=CONSTANTS, eval=eval, sample=sample, pdf=pdf)
 

@@ -4,11 +4,9 @@ eta: index of the plate over that of its surroundings. With all internal reflect
 R = F + (1 - F)^2 F (1 + F^2 + F^4 + ...) = 2 F / (1 + F). Both lobes are deltas. pbrt-v4, 9.5.
 """
 
-from prb.kernels import traced
-from prb.kernels.backend import ti
 from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import absolute, select
+from prb.kernels.traced import Vec3, absolute, select
 
 PARAMETERS = (
     Parameter("eta", default=1.5, low=1e-3, number=True, plain=True),
@@ -30,14 +28,12 @@ def eval(p, wi, wo, delta):
     return select(delta > 0.5, select(same_side, r * reflectance, (1.0 - r) * transmittance), 0.0)
 
 
-@ti.func
 def sample(p, wi, u):
-    r = traced.value(plate, wi.z, p[0])
+    r = plate(wi.z, p[0])
     reflects = u[2] < r
-    wo = ti.Vector([-wi.x, -wi.y, ti.select(reflects, wi.z, -wi.z)])
-    return wo, ti.select(reflects, r, 1.0 - r), 1, 1.0
+    wo = Vec3(-wi.x, -wi.y, select(reflects, wi.z, -wi.z))
+    return wo, select(reflects, r, 1.0 - r), 1, 1.0
 
 
-@ti.func
 def pdf(p, wi, wo):
     return 0.0

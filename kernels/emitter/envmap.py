@@ -25,7 +25,7 @@ from prb.kernels.emitter.point import local
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import larger, smaller, vec2, vec3
 from prb.kernels.parameter import Parameter
-from prb.kernels.warp import BELOW_1, circle, polar_of, turn_of
+from prb.kernels.warp import BELOW_1, azimuth_fraction, circle, polar_fraction
 
 PARAMETER = Parameter("data", default=1.0)
 PLACEMENT = "frame"
@@ -112,7 +112,7 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
     c0, c1 = scene.env_marginal[halves + h], scene.env_marginal[halves + h + 1]
     sin2 = s0 + y * (s1 - s0)
     cos2 = c0 + y * (c1 - c0)
-    rows = polar_of(cos2 - sin2, 2.0 * smaller(cos2, sin2)) * ti.f32(h - 1)
+    rows = polar_fraction(cos2 - sin2, 2.0 * smaller(cos2, sin2)) * ti.f32(h - 1)
     turn = (ti.f32(i) + x + 0.5) / ti.f32(w)
     turn = turn - ti.floor(turn)
     r = 2.0 * ti.sqrt(sin2 * cos2)
@@ -140,8 +140,8 @@ def environment(scene: ti.template(), index, d, weighed):
     w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
     v = local(scene, row, d)
     beside = (v.x * v.x + v.z * v.z) / (1.0 + ti.abs(v.y))
-    rows = polar_of(v.y, beside) * ti.f32(h - 1)
-    turn = turn_of(-v.z, v.x)
+    rows = polar_fraction(v.y, beside) * ti.f32(h - 1)
+    turn = azimuth_fraction(-v.z, v.x)
     pdf = 0.0
     if weighed:
         pdf = density(scene, v.y > 0, 0.5 * beside, turn, rows, w, h)

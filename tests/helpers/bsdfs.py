@@ -33,6 +33,12 @@ def _count(name):
 
 
 @traced.traced
+def _width(name):
+    """How many numbers a row has."""
+    return _offset(name, _count(name))
+
+
+@traced.traced
 def _is_number(name, index):
     declared = bsdf.of(name).PARAMETERS
     return index >= len(declared) or declared[index].number
@@ -52,11 +58,17 @@ def _parameters(name: ti.template(), p: ti.template(), i):
     return [_entry(name, p, i, k) for k in ti.static(range(_count(name)))]
 
 
+@ti.func
+def _random(u: ti.template(), i):
+    return ti.Vector([u[i, 0], u[i, 1], u[i, 2], u[i, 3]])
+
+
 @ti.kernel
 def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
     for i in range(wi.shape[0]):
-        random = ti.Vector([u[i, 0], u[i, 1], u[i, 2], u[i, 3]])
-        wo, density, delta, eta = bsdf.of(name).sample(_parameters(name, p, i), _vector(wi, i, 0), random)
+        wo, density, delta, eta = traced.value(
+            bsdf.of(name).sample, _parameters(name, p, i), _vector(wi, i, 0), _random(u, i)
+        )
         for k in ti.static(range(3)):
             out[i, k] = wo[k]
         out[i, 3] = density
@@ -67,7 +79,9 @@ def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
 @ti.kernel
 def _pdf(name: ti.template(), p: Rows, wi: Rows, wo: Rows, pdf: Rows):
     for i in range(wi.shape[0]):
-        pdf[i, 0] = bsdf.of(name).pdf(_parameters(name, p, i), _vector(wi, i, 0), _vector(wo, i, 0))
+        pdf[i, 0] = traced.value(
+            bsdf.of(name).pdf, _parameters(name, p, i), _vector(wi, i, 0), _vector(wo, i, 0)
+        )
 
 
 @ti.kernel
@@ -102,6 +116,39 @@ def _jvp(name: ti.template(), p: Rows, dp: Rows, wi: Rows, wo: Rows, delta: Rows
             df[i, k] = tangent[k]
 
 
+@ti.kernel
+def _sample_vjp(name: ti.template(), p: Rows, wi: Rows, u: Rows, grad: Rows, out: Rows):
+    """grad: cotangents of wo, density and eta. out: those of p, then of wi and of the first three of u."""
+    for i in range(wi.shape[0]):
+        arguments = (_parameters(name, p, i), _vector(wi, i, 0), _random(u, i))
+        cotangent = (_vector(grad, i, 0), grad[i, 3], 0, grad[i, 4])
+        _s, cotangents = traced.vjp(bsdf.of(name).sample, arguments, cotangent)
+        for k in ti.static(range(len(bsdf.of(name).PARAMETERS))):
+            if ti.static(bsdf.of(name).PARAMETERS[k].number):
+                out[i, _offset(name, k)] = cotangents[0][k]
+            else:
+                for j in ti.static(range(3)):
+                    out[i, _offset(name, k) + j] = cotangents[0][k][j]
+        for j in ti.static(range(3)):
+            out[i, _width(name) + j] = cotangents[1][j]
+            out[i, _width(name) + 3 + j] = cotangents[2][j]
+
+
+@ti.kernel
+def _sample_jvp(
+    name: ti.template(), p: Rows, wi: Rows, u: Rows, dp: Rows, dwi: Rows, du: Rows, out: Rows
+):  # fmt: skip
+    """out: tangents of wo, density and eta."""
+    for i in range(wi.shape[0]):
+        arguments = (_parameters(name, p, i), _vector(wi, i, 0), _random(u, i))
+        tangents = (_parameters(name, dp, i), _vector(dwi, i, 0), _random(du, i))
+        _s, tangent = traced.jvp(bsdf.of(name).sample, arguments, tangents)
+        for j in ti.static(range(3)):
+            out[i, j] = tangent[0][j]
+        out[i, 3] = tangent[1]
+        out[i, 4] = tangent[3]
+
+
 def _rows(x, n, dtype):
     x = np.asarray(x, dtype)
     x = x[:, None] if x.ndim == 1 and len(x) == n and n > 3 else x
@@ -123,6 +170,27 @@ def sample(name, p, wi, n, seed=1, u=None):
     out = np.zeros((n, 6), np.float32)
     _sample(name, *(_rows(x, n, np.float32) for x in (padded(p), wi, u)), out)
     return Samples(out[:, :3], out[:, 3].astype(float), out[:, 4] == 1, out[:, 5].astype(float))
+
+
+def sample_double(name, p, wi, u):
+    """wo, density and eta in double precision, (n, 5); delta (n,) of bool."""
+    out = np.zeros((len(wi), 6))
+    _sample(name, *(_rows(x, len(wi), float) for x in (padded(p), wi, u)), out)
+    return out[:, [0, 1, 2, 3, 5]], out[:, 4] == 1
+
+
+def sample_vjp(name, p, wi, u, grad):
+    """Cotangents (n, row + 6) of the row, of wi, of the first three of u; grad (n, 5): of `sample_double`."""
+    out = np.zeros((len(wi), np.shape(p)[-1] + 6))
+    _sample_vjp(name, *(_rows(x, len(wi), float) for x in (padded(p), wi, u, grad)), out)
+    return out
+
+
+def sample_jvp(name, p, wi, u, dp, dwi, du):
+    """Tangents (n, 5) of what `sample_double` gives."""
+    out = np.zeros((len(wi), 5))
+    _sample_jvp(name, *(_rows(x, len(wi), float) for x in (padded(p), wi, u, padded(dp), dwi, du)), out)
+    return out
 
 
 def padded(p):

@@ -49,13 +49,19 @@ def _values(distribution: ti.template(), w: Rows, m: Rows, alpha: Rows, out: Row
         au, av = alpha[i, 0], alpha[i, 1]
         out[i, 0] = traced.value(microfacet.of(microfacet.ndf, distribution), normal, au, av)
         out[i, 1] = traced.value(microfacet.of(microfacet.smith_g1, distribution), wi, normal, au, av)
-        out[i, 2] = microfacet.pdf_visible(distribution, wi, normal, au, av)
+        out[i, 2] = traced.value(microfacet.of(microfacet.visible, distribution), wi, normal, au, av)
+
+
+@traced.traced
+def sampler(distribution):
+    return microfacet.of(microfacet.sample_visible, distribution)
 
 
 @ti.kernel
 def _sample(distribution: ti.template(), w: Rows, alpha: Rows, u: Rows, out: Rows):
     for i in range(u.shape[0]):
-        m = microfacet.sample_visible(distribution, _vector(w, 0), alpha[0, 0], alpha[0, 1], u[i, 0], u[i, 1])
+        au, av = alpha[0, 0], alpha[0, 1]
+        m = traced.value(sampler(distribution), _vector(w, 0), au, av, u[i, 0], u[i, 1])
         for k in ti.static(range(3)):
             out[i, k] = m[k]
 
@@ -218,6 +224,31 @@ def test_samples_follow_the_density(chi_squared, distribution, alpha, degrees):
     inside = counts.sum()
     assert share.sum() == pytest.approx(inside / n, abs=8e-3)
     assert chi_squared(counts, share * (inside / share.sum())) > 1e-4
+
+
+@ti.kernel
+def _jacobian(distribution: ti.template(), w: Rows64, alpha: Rows64, u: Rows64, out: Rows64):
+    """Density of a normal times the area that the square's unit becomes."""
+    for i in range(u.shape[0]):
+        wi, au, av = _vector(w, i), alpha[0, 0], alpha[0, 1]
+        x = (wi, au, av, u[i, 0], u[i, 1])
+        m, a = traced.jvp(sampler(distribution), x, (None, None, None, 1.0, None))
+        _m, b = traced.jvp(sampler(distribution), x, (None, None, None, None, 1.0))
+        density = traced.value(microfacet.of(microfacet.visible, distribution), wi, m, au, av)
+        out[i, 0] = density * a.cross(b).norm()
+
+
+@every_distribution
+@pytest.mark.parametrize("alpha", [(0.01, 0.01), (0.1, 0.4), (0.7, 0.7)])
+def test_the_derivative_by_the_random_numbers_is_one_over_the_density(distribution, alpha):
+    rng = np.random.default_rng(9)
+    n = 4000
+    w = rng.standard_normal((n, 3))
+    w[:, 2] = np.abs(w[:, 2]) + 0.05
+    w /= np.linalg.norm(w, axis=1, keepdims=True)
+    out = np.zeros((n, 1))
+    _jacobian(distribution, w, np.array([alpha]), rng.uniform(0.02, 0.98, (n, 2)), out)
+    np.testing.assert_allclose(out, 1, rtol=2e-5 if distribution == "ggx" else 4e-3)  # G1 is approximate
 
 
 @every_distribution

@@ -50,7 +50,9 @@ def _parameters(name: ti.template(), p: ti.template(), i):
 @ti.kernel
 def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
     for i in range(wi.shape[0]):
-        wo, pdf, delta, eta = of(name).sample(_parameters(name, p, i), _vector(wi, i, 0), _vector(u, i, 0))
+        wo, pdf, delta, eta = traced.value(
+            of(name).sample, _parameters(name, p, i), _vector(wi, i, 0), _vector(u, i, 0)
+        )
         for k in ti.static(range(3)):
             out[i, k] = wo[k]
         out[i, 3] = pdf
@@ -61,7 +63,7 @@ def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
 @ti.kernel
 def _pdf(name: ti.template(), p: Rows, wi: Rows, wo: Rows, pdf: Rows):
     for i in range(wi.shape[0]):
-        pdf[i, 0] = of(name).pdf(_parameters(name, p, i), _vector(wi, i, 0), _vector(wo, i, 0))
+        pdf[i, 0] = traced.value(of(name).pdf, _parameters(name, p, i), _vector(wi, i, 0), _vector(wo, i, 0))
 
 
 @ti.kernel

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from taichi.lang import ops
 
-from prb.kernels import traced
+from prb.kernels import traced, traced_numbers
 from prb.kernels.backend import Expr, ti
 from prb.kernels.traced import Vec3, select
 
@@ -420,8 +420,9 @@ def test_code_grows_with_the_number_of_operations(monkeypatch, f):
 
     for name in ("_unary_operation", "_binary_operation", "_ternary_operation"):
         monkeypatch.setattr(ops, name, sized(getattr(ops, name)))
-    bound, let = [], traced._let
-    monkeypatch.setattr(traced, "_let", lambda e: bound.append(getattr(e, "size", 0)) or let(e))
+    bound, let = [], traced.let
+    for module in (traced, traced_numbers):
+        monkeypatch.setattr(module, "let", lambda e: bound.append(getattr(e, "size", 0)) or let(e))
 
     def size(levels):
         def repeated(a):

@@ -7,7 +7,7 @@ too. Statistical tests use fixed seeds and ask for a p-value above 1e-4.
 import numpy as np
 import pytest
 
-from prb.kernels import frame, warp
+from prb.kernels import frame, traced, warp
 from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.quick
 
 P_MIN = 1e-4
 Rows = ti.types.ndarray(ti.f32, 2)
+Rows64 = ti.types.ndarray(ti.f64, 2)
 CONE = 0.3  # 1 - cos of its half angle
 WARPS = ("disk", "hemisphere", "sphere", "triangle", "cone", "narrow cone")
 
@@ -94,6 +95,79 @@ def test_the_jacobian_is_constant(name):
     np.testing.assert_allclose(np.abs(a * d - b * c), 1, rtol=0.01)
 
 
+@traced.traced
+def routine(name):
+    cones = {"cone": CONE, "narrow cone": 1e-8}
+    if name in cones:
+        return lambda a, b: warp.square_to_cone(a, b, cones[name])
+    return {
+        "disk": warp.square_to_disk,
+        "hemisphere": warp.square_to_cosine_hemisphere,
+        "sphere": warp.square_to_sphere,
+        "triangle": warp.square_to_triangle,
+        "circle": lambda a, b: warp.circle(a) * b,
+        "azimuth": lambda a, b: traced.Vec2(warp.azimuth_fraction(2.0 * a - 1.0, b - 0.5), b),
+        "polar": lambda a, b: traced.Vec2(
+            warp.polar_fraction(2.0 * a - 1.0, 1.0 - traced.absolute(2.0 * a - 1.0)), b
+        ),
+    }[name]
+
+
+@ti.kernel
+def _partials(name: ti.template(), size: ti.template(), u: Rows64, out: Rows64):
+    """The point, then its derivatives by both numbers: those of one mode, then those of the other."""
+    for i in range(u.shape[0]):
+        p, d1 = traced.jvp(routine(name), (u[i, 0], u[i, 1]), (1.0, None))
+        _p, d2 = traced.jvp(routine(name), (u[i, 0], u[i, 1]), (None, 1.0))
+        for k in ti.static(range(size)):
+            out[i, k] = p[k]
+            out[i, 3 + k] = d1[k]
+            out[i, 6 + k] = d2[k]
+            unit = ti.Vector([1.0 if k == j else 0.0 for j in ti.static(range(size))])
+            _q, c = traced.vjp(routine(name), (u[i, 0], u[i, 1]), unit)
+            out[i, 9 + k] = c[0]
+            out[i, 12 + k] = c[1]
+
+
+def partials(name, size, u):
+    """Points and their derivatives by u1 and by u2, each (n, 3), the same in both modes."""
+    out = np.zeros((len(u), 15))
+    _partials(name, size, np.ascontiguousarray(u), out)
+    np.testing.assert_allclose(out[:, 3:9], out[:, 9:], rtol=1e-12, atol=1e-12)
+    return out[:, :3], out[:, 3:6], out[:, 6:9]
+
+
+DENSITY = {
+    "disk": lambda p: 1 / np.pi,
+    "hemisphere": lambda p: p[:, 2] / np.pi,
+    "sphere": lambda p: 1 / (4 * np.pi),
+    "triangle": lambda p: 2.0,
+    "cone": lambda p: 1 / (2 * np.pi * CONE),
+    "narrow cone": lambda p: 1 / (2 * np.pi * 1e-8),
+    "circle": lambda p: 1 / (2 * np.pi * np.hypot(p[:, 0], p[:, 1])),  # scaled by the second number
+}
+
+
+@pytest.mark.parametrize("name", DENSITY)
+def test_the_derivative_by_the_random_numbers_is_one_over_the_density(name):
+    u = np.random.default_rng(5).uniform(0.01, 0.99, (4000, 2))
+    p, a, b = partials(name, 2 if name in ("disk", "triangle", "circle") else 3, u)
+    area = np.linalg.norm(np.cross(a, b), axis=1)
+    np.testing.assert_allclose(area * DENSITY[name](p), 1, rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["azimuth", "polar"])
+def test_derivatives_of_angles(name):
+    u = np.random.default_rng(6).uniform(0.01, 0.99, (4000, 2))
+    _p, a, b = partials(name, 2, u)
+    x, y = 2 * u[:, 0] - 1, u[:, 1] - 0.5
+    if name == "azimuth":
+        wanted = np.stack([-2 * y, x]) / (2 * np.pi * (x * x + y * y))
+    else:
+        wanted = np.stack([-2 / (np.pi * np.sqrt(1 - x * x)), 0 * x])
+    np.testing.assert_allclose([a[:, 0], b[:, 0]], wanted, rtol=2e-5, atol=2e-5)
+
+
 def test_points_lie_where_they_should(samples):
     corners = np.array([[a, b] for a in (0, 0.5, 1 - 2**-24) for b in (0, 0.5, 1 - 2**-24)])
     for points in (samples, warped(corners)):
@@ -149,6 +223,42 @@ def framed(n, w):
     out = np.zeros((len(n), 14), np.float32)
     _frames(np.ascontiguousarray(n, np.float32), np.ascontiguousarray(w, np.float32), out)
     return out
+
+
+def _frame(n, w):
+    s, t = frame.tangents(n)
+    return s, t, frame.to_local(w, s, t, n), frame.to_world(w, s, t, n)
+
+
+@ti.func
+def _vector(x: ti.template(), i, at: ti.template()):
+    return ti.Vector([x[i, at], x[i, at + 1], x[i, at + 2]])
+
+
+@ti.kernel
+def _frame_derivative(x: Rows64, dx: Rows64, value: Rows64, tangent: Rows64):
+    for i in range(x.shape[0]):
+        f, df = traced.jvp(
+            _frame, (_vector(x, i, 0), _vector(x, i, 3)), (_vector(dx, i, 0), _vector(dx, i, 3))
+        )
+        for k in ti.static(range(4)):
+            for j in ti.static(range(3)):
+                value[i, 3 * k + j] = f[k][j]
+                tangent[i, 3 * k + j] = df[k][j]
+
+
+def test_derivatives_of_frames():
+    rng = np.random.default_rng(7)
+    x, dx = rng.standard_normal((2, 1000, 6))
+    x[:, :3] /= np.linalg.norm(x[:, :3], axis=1, keepdims=True)
+    use = np.abs(x[:, 2]) > 0.05  # the frame jumps at the equator
+    x, dx, h = x[use], dx[use], 1e-6
+    value, tangent = np.zeros((2, len(x), 12))
+    higher, lower = np.zeros((2, len(x), 12))
+    _frame_derivative(x + h * dx, dx, higher, tangent)
+    _frame_derivative(x - h * dx, dx, lower, tangent)
+    _frame_derivative(x, dx, value, tangent)
+    np.testing.assert_allclose(tangent, (higher - lower) / (2 * h), rtol=1e-6, atol=1e-6)
 
 
 def test_tangents_make_a_right_handed_orthonormal_frame():
