@@ -146,7 +146,8 @@ class Scene:
     def resize(self, width, height):
         """Give the film another size in pixels. Raises SceneError for an impossible one."""
         self.layout.cameras[self._number].resize(width, height, self.parameter_values)
-        self.state.sensors.pop(self._number, None)
+        for arrays_of in (self.state.sensors, self.state.sensor_arguments):
+            arrays_of.pop(self._number, None)
 
     def device_bytes(self):
         """Bytes of the scene's arrays on the device, this sensor's among them."""
