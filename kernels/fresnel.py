@@ -7,7 +7,7 @@ incidence.
 
 from prb.kernels.traced import Vec3, absolute, maximum, select, sqrt
 
-TINY = 1e-20
+FLOOR = 1e-20  # least radicand, for finite derivatives
 
 
 def dielectric(cos_i, eta):
@@ -39,7 +39,7 @@ def _conductor(cos_i, eta, k):
     c2 = cos_i * cos_i
     s2 = 1.0 - c2
     real = eta * eta - k * k - s2
-    modulus = sqrt(maximum(real * real + 4.0 * eta * eta * k * k, TINY))
+    modulus = sqrt(maximum(real * real + 4.0 * eta * eta * k * k, FLOOR))
     larger = sqrt(0.5 * (modulus + absolute(real)))
     a = select(real >= 0, larger, eta * k / larger)
     cross = 2.0 * a * cos_i

@@ -30,7 +30,7 @@ from prb.kernels.warp import circle
 DISTRIBUTIONS = ("ggx", "beckmann")
 MIN_ALPHA = 1e-4
 MIN_COSINE = 1e-8  # cosines up to here count as zero where a value is divided by one
-MIN_DENSITY = 1e-20  # what is smaller counts as zero
+FLOOR = 1e-20  # what is smaller counts as zero
 
 
 def roughness(alpha):
@@ -50,7 +50,7 @@ def ndf(distribution, m, alpha_u, alpha_v):
         near = (slope2 < 80.0 * z2) & (m.z > 0)
         z2 = select(near, z2, 1.0)
         density = select(near, scale * exp(select(near, -slope2 / z2, 0.0)) / (z2 * z2), 0.0)
-    return select(density * m.z > MIN_DENSITY, density, 0.0)
+    return select(density * m.z > FLOOR, density, 0.0)
 
 
 def smith_g1(distribution, v, m, alpha_u, alpha_v):
@@ -62,9 +62,9 @@ def smith_g1(distribution, v, m, alpha_u, alpha_v):
     x, y, z = v.x * alpha_u, v.y * alpha_v, absolute(v.z)
     lateral2 = x * x + y * y
     if distribution == "ggx":
-        g = 2.0 * z / (z + sqrt(maximum(lateral2 + z * z, MIN_DENSITY)))
+        g = 2.0 * z / (z + sqrt(maximum(lateral2 + z * z, FLOOR)))
     else:
-        lateral = sqrt(maximum(lateral2, MIN_DENSITY))
+        lateral = sqrt(maximum(lateral2, FLOOR))
         steep = z < 1.6 * lateral
         a = select(steep, z / lateral, 1.6)
         g = select(steep, a * (3.535 + 2.181 * a) / (1.0 + a * (2.276 + 2.577 * a)), 1.0)

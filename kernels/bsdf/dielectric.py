@@ -1,7 +1,9 @@
 """A smooth boundary between two dielectrics: reflects F, transmits 1 - F by Snell's law; both are deltas.
 
 eta: index of the inside (where -z points) over that of the outside. Radiance is transported, so
-transmission carries (eta_i / eta_t)^2. Directions depend on eta, so there is no derivative by it.
+transmission carries (eta_i / eta_t)^2. `eval` has no derivative by eta, for its
+directions depend on it; `sample` has.
+
 Born & Wolf, Principles of Optics, 1.5; Veach's thesis (1997), 5.2, for the factor.
 """
 

@@ -28,7 +28,7 @@ MATCHED = "matched"  # constant, 1: the scene file has no change of index, and s
 MAX_REFRACTION_CHANCE = 0.95  # of the main lobe, times 1 - F
 MIN_CHANGE = 1e-3  # change of the index, or specular, that a transmitting surface has at least
 SPECULAR_OFFSET = 1e-7  # added to `specular`, so that the root's derivative is finite
-TINY = 1e-9
+FLOOR = 1e-9  # what a number is divided by has at least this size
 
 
 def functions(transmits, by_eta):
@@ -83,7 +83,7 @@ def functions(transmits, by_eta):
             eta=eta, up=up, same=same, across=across, m=m, fresnel=fresnel, cos_t=cos_t,
             reflects=same & up, crosses=wi.z * wo.z < 0,
             d_i=dot(wi, m), d_o=dot(wo, m), size2=maximum(size * size, 1e-7),
-            cos_i=maximum(absolute(wi.z), TINY), cos_o=absolute(wo.z),
+            cos_i=maximum(absolute(wi.z), FLOOR), cos_o=absolute(wo.z),
         )  # fmt: skip
 
     def main_alphas(p):
@@ -126,7 +126,7 @@ def functions(transmits, by_eta):
         glass = main * dielectric_share * q.spec_trans
         in_white = select(g.same, select(g.up, in_white, 0.25 * glass * g.fresnel), 0.0)
         refracted = glass * (1.0 - g.fresnel) * absolute(g.d_i * g.d_o) / g.size2
-        present = q.base_color.map(lambda c: select(c > TINY, sqrt(select(c > TINY, c, 1.0)), 0.0))
+        present = q.base_color.map(lambda c: select(c > FLOOR, sqrt(select(c > FLOOR, c, 1.0)), 0.0))
         return q.base_color * in_color + present * select(g.crosses, refracted, 0.0) + in_white
 
     def chances(p):
@@ -138,7 +138,7 @@ def functions(transmits, by_eta):
         body = q.diffuse_reflectance_sampling_rate * share
         if transmits:
             body = body * (1.0 - q.spec_trans)
-        body = maximum(body, MIN_LOBE_CHANCE * (main + coat) + TINY)
+        body = maximum(body, MIN_LOBE_CHANCE * (main + coat) + FLOOR)
         main = maximum(main, MIN_LOBE_CHANCE * (body + coat))
         total = main + coat + body
         refracts = (
@@ -156,7 +156,7 @@ def functions(transmits, by_eta):
         visible = microfacet.ndf("ggx", g.m, ax, ay) * masking * absolute(g.d_i) / g.cos_i
         d_o = absolute(g.d_o)
         normals = coat * lobes.gtr1(lobes.clearcoat_alpha(q.clearcoat_gloss), g.m) * g.m.z
-        bounce = 0.25 / maximum(d_o, TINY)
+        bounce = 0.25 / maximum(d_o, FLOOR)
         if not transmits:
             return select(g.reflects, (main * visible + normals) * bounce + body * g.cos_o / pi, 0.0)
         through = refracts * (1.0 - g.fresnel)

@@ -39,7 +39,7 @@ CONSTANTS = (
     "diffuse_transmittance_sampling_rate",
 )
 MIN_LOBE_CHANCE = 0.05  # least chance of a lobe, before the chances are brought to sum 1
-TINY = 1e-9
+FLOOR = 1e-9  # what a number is divided by has at least this size
 NAMES = [q.key for q in PARAMETERS] + list(CONSTANTS)
 
 
@@ -57,7 +57,7 @@ def _geometry(p, wi, wo):
     ax, ay = _alphas(p, reflects)
     return q, SimpleNamespace(
         wi=wi, wo=wo, m=m, reflects=reflects, crosses=crosses, d_i=dot(wi, m),
-        cos_i=maximum(wi.z, TINY), cos_o=absolute(wo.z), ax=ax, ay=ay,
+        cos_i=maximum(wi.z, FLOOR), cos_o=absolute(wo.z), ax=ax, ay=ay,
         normals=microfacet.ndf("ggx", m, ax, ay),
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def _chances(p):
         (1.0 - q.spec_trans) * (1.0 - through) * q.diffuse_reflectance_sampling_rate,
         (1.0 - q.spec_trans) * through * q.diffuse_transmittance_sampling_rate,
     )
-    total = maximum(sum(weights[1:], weights[0]), TINY)
+    total = maximum(sum(weights[1:], weights[0]), FLOOR)
     weights = [maximum(w / total, MIN_LOBE_CHANCE) for w in weights]
     total = sum(weights[1:], weights[0])
     return tuple(w / total for w in weights)
