@@ -8,7 +8,7 @@ from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import tangents, to_world, vec2
 from prb.kernels.parameter import Parameter
-from prb.kernels.shape import cylinder_uv, sphere_uv, uv_at
+from prb.kernels.shape import uv_at, uv_of_cylinder, uv_of_sphere
 from prb.kernels.view import CYLINDER, DISK, PARALLELOGRAM, SPHERE
 from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
 
@@ -60,7 +60,7 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
             n = g[10] * outward
             density = 1.0 / scene.light_pdf[entry][2]
             if ti.static(scene.features.textured):
-                where = cylinder_uv(g, p)
+                where = uv_of_cylinder(g, p)
     if ti.static(scene.features.spheres):
         if kind == SPHERE:
             one_minus_cos = cone(a, g[3], ref)
@@ -79,7 +79,7 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
                 density = 1.0 / scene.light_pdf[entry][2]
             p = a + g[3] * n
             if ti.static(scene.features.textured):
-                where = sphere_uv(scene, slot, n)
+                where = uv_of_sphere(g, n)
             n *= g[10]
     r = p - ref
     distance2 = r.dot(r)
