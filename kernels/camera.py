@@ -11,6 +11,7 @@ it goes are affine in the film position and in a point of the aperture.
 
 from prb.kernels.backend import ti
 from prb.kernels.frame import read3, vec2
+from prb.kernels.traced import kernel_callable, length
 from prb.kernels.warp import square_to_disk
 
 # Layout of the camera buffer. Of the ray through film position (x, y), in pixels of the whole film, and
@@ -20,11 +21,29 @@ START, DIRECTION, NEAR, FAR, LENS = 0, 15, 30, 31, 32
 CAMERA_SIZE = 33
 
 
+@kernel_callable
+def affine(vectors, x, y, a, b):
+    """The five vectors that 1, x, y, a and b multiply, put together."""
+    v0, vx, vy, va, vb = vectors
+    return v0 + vx * x + vy * y + va * a + vb * b
+
+
+@kernel_callable
+def ray(start, direction, near, far, x, y, a, b):
+    """(origin, unit direction, reach) of the ray through film position (x, y) and aperture point (a, b).
+
+    start, direction: the five vectors of each, as in the camera's array. near, far: where on it the ray
+    begins and ends.
+    """
+    d = affine(direction, x, y, a, b)
+    stretch = length(d)
+    return affine(start, x, y, a, b) + d * near, d / stretch, (far - near) * stretch
+
+
 @ti.func
-def affine(camera: ti.template(), at: ti.template(), x, y, a, b):
-    """The five vectors that begin at `at`, put together."""
-    on_film = read3(camera, at) + read3(camera, at + 3) * x + read3(camera, at + 6) * y
-    return on_film + read3(camera, at + 9) * a + read3(camera, at + 12) * b
+def vectors(camera: ti.template(), at: ti.template()):
+    """The five vectors that begin at a place of the camera's array."""
+    return [read3(camera, at + 3 * i) for i in ti.static(range(5))]
 
 
 @ti.func
@@ -52,7 +71,5 @@ def sample_ray(sensor: ti.template(), launch, column, row, u):
     lens = vec2(0.0, 0.0)
     if sensor.camera[LENS] > 0:
         lens = square_to_disk(u[2], u[3])
-    start = affine(sensor.camera, START, x, y, lens[0], lens[1])
-    d = affine(sensor.camera, DIRECTION, x, y, lens[0], lens[1])
-    stretch = d.norm()
-    return start + d * sensor.camera[NEAR], d / stretch, (sensor.camera[FAR] - sensor.camera[NEAR]) * stretch
+    start, direction = vectors(sensor.camera, START), vectors(sensor.camera, DIRECTION)
+    return ray(start, direction, sensor.camera[NEAR], sensor.camera[FAR], x, y, lens[0], lens[1])

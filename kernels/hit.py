@@ -82,7 +82,7 @@ def cylinder_uv(p, base, axis, x, handedness):
 
 @kernel_callable
 def planar_uv(uv0, uv1, uv2, u, v):
-    """Texture coordinates at the coordinates u, v of a triangle or parallelogram with those of its corners."""
+    """Texture coordinates at the coordinates u, v of a primitive whose corners have uv0, uv1, uv2."""
     w = 1.0 - u - v
     return Vec2(uv0.x * w + uv1.x * u + uv2.x * v, uv0.y * w + uv1.y * u + uv2.y * v)
 

@@ -225,7 +225,7 @@ def eval(scene: ti.template(), vertex):
     """f |cos| of a vertex for the direction to its light and for its sampled direction."""
     f_light, f = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     if ti.static(scene.execution.unrolled):
-        vertex = orientation.tilted(scene, vertex)
+        vertex = orientation.follow(scene, vertex)
     at = lookup_point(vertex)
     count = scene.materials[vertex.material][1]
     delta = ti.select(vertex.lobe >= 0, 1.0, 0.0)
@@ -307,7 +307,7 @@ def push_forward(scene: ti.template(), tangents: ti.template(), vertex):
     df_light, df = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     dwi, dwo_light, dwo = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     if ti.static(scene.execution.orientations):
-        dwi, dwo_light, dwo = orientation.tangents(scene, tangents, vertex)
+        dwi, dwo_light, dwo = orientation.push_forward(scene, tangents, vertex)
     at = lookup_point(vertex)
     count = scene.materials[vertex.material][1]
     delta = ti.select(vertex.lobe >= 0, 1.0, 0.0)
