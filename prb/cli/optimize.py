@@ -1,11 +1,19 @@
-"""`prb optimize`: its options, and what it does with them."""
+"""`prb optimize`: parameters from pictures."""
 
 import argparse
 import zlib
 
 import numpy as np
 
+import prb
+from prb.cli.inputs import load_scene, read_target
+from prb.cli.options import SCENE
+from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
+from prb.device.params import numbers, select, slots
 from prb.errors import ParameterError
+from prb.losses import LOSSES
+from prb.recover.files import RecoveryFiles, frame_step
+from prb.recover.loop import check_number_of_targets
 
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
@@ -13,14 +21,12 @@ OPTIMIZERS = {
 REFERENCE = 2**16  # added to the seed for the targets of --reference
 
 
-def add_parser(commands, common):
-    """The command's parser. common: a parser with the options that all rendering commands share."""
-    from prb.losses import LOSSES
-
-    parser = commands.add_parser("optimize", parents=[common], help="recover parameters from pictures",
-                                 description="Recover parameters from pictures by all sensors, or by that of "
-                                             "--sensor.")  # fmt: skip
-    parser.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
+def add_parser(commands, shared):
+    """The command's parser."""
+    text = "recover parameters from pictures"
+    more = "Recover parameters from pictures by all sensors, or by that of --sensor."
+    parser = commands.add_parser("optimize", parents=[shared.rendering], help=text, description=more)
+    parser.add_argument("scene", metavar="SCENE", help=SCENE)
     parser.add_argument("--param", action="append", metavar="PATTERN",
                         help="a name, a glob or an alias; may be repeated (default: all)")  # fmt: skip
     parser.add_argument("--target", action="append", metavar="IMAGE",
@@ -53,16 +59,17 @@ def add_parser(commands, common):
     return parser
 
 
-def run(scene, args, *, read_target, progress):
-    """Run the command on a loaded scene: a report for JSON. Raises PrbError and KeyboardInterrupt.
+def run(args):
+    """Run the command: its `Output`. An interrupt is raised again once all is written."""
+    if args.arch is not None:
+        prb.init(args.arch)
+    report = _recovered(load_scene(args), args)
+    return Output(as_json(**report) if args.json else _as_text(report))
 
-    read_target: a function (path, shape of the film) -> picture.
-    """
-    import prb
-    from prb.device.params import select
-    from prb.recover.files import RecoveryFiles, frame_step
-    from prb.recover.loop import check_number_of_targets, optimize
 
+def _recovered(scene, args):
+    """Recover the parameters and write all files: the report."""
+    progress = watched()
     names = select(scene, args.param)
     sensors = range(len(scene.model.sensors)) if args.sensor is None else [args.sensor]
     views = [scene.view(sensor) for sensor in sensors]
@@ -95,7 +102,7 @@ def run(scene, args, *, read_target, progress):
         if k % step == 0:
             files.frame(views[0], k, **frame)
 
-    recovery = optimize(
+    recovery = prb.optimize(
         scene, names, targets, sensors=sensors, loss=args.loss, optimizer=optimizer,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
@@ -122,12 +129,8 @@ def run(scene, args, *, read_target, progress):
     return report
 
 
-def table(report):
+def _as_text(report):
     """The report as text."""
-    from tabulate import tabulate
-
-    from prb.device.params import numbers
-
     rows = [[name, numbers(np.array(value))] for name, value in report["parameters"].items()]
     columns = ["parameter", "recovered value"]
     if "squared_error" in report:
@@ -135,10 +138,10 @@ def table(report):
         for row in rows:
             row.append(f"{report['squared_error'][row[0]]:.2g}")
     loss = "" if report["loss"] is None else f", loss {report['loss']:.4g}"
-    head = f"{report['scene']}: {report['iterations']} iterations{loss}"
+    head = one_line(f"{report['scene']}: {report['iterations']} iterations{loss}")
     files = report["files"]
-    body = tabulate(rows, headers=columns, disable_numparse=True)
-    return f"{head}\n\n{body}\n\n{len(files)} files written, the last {files[-1]}"
+    end = f"{len(files)} files written, the last {escaped(files[-1])}"
+    return f"{head}\n\n{as_table(rows, columns)}\n\n{end}"
 
 
 def _rate(text):
@@ -150,8 +153,6 @@ def _rate(text):
 
 
 def _optimizer(args, names):
-    import prb
-
     given = dict(args.lr or [])
     unknown = next((name for name in given if name and name not in names), None)
     if unknown is not None:
@@ -164,8 +165,6 @@ def _optimizer(args, names):
 
 def _initial(scene, args, names):
     """The values that --init asks for: name -> array. Later ones go before."""
-    from prb.device.params import select, slots
-
     found = {}
     for text in args.init:
         pattern, _, value = text.rpartition("=")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import prb
-from prb.cli.main import SEED_OF_PATHS
+from prb.cli.grad import SEED_OF_PATHS
 from prb.io.images import read_image, write_image
 
 TINY = ["--spp", "2", "--size", "8x6"]

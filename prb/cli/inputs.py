@@ -1,0 +1,44 @@
+"""What the commands read: the scene, with the command line's changes, and pictures to compare it with."""
+
+import prb
+from prb.api import checked_image
+from prb.cli.output import say
+from prb.errors import ImageError
+from prb.estimators.integrate import check_samples
+from prb.io.images import read_image
+
+
+def load_scene(args):
+    """The scene as its file has it; says what it warns of."""
+    scene = prb.load_file(args.scene, **dict(args.define))
+    for warning in scene.model.warnings:
+        say(warning)
+    return scene
+
+
+def load_view(args):
+    """The scene as seen by the chosen sensor, in the chosen size, on the device that the options name."""
+    if args.arch is not None:
+        prb.init(args.arch)
+    scene = load_scene(args).view(args.sensor)
+    if args.size is not None:
+        scene.resize(*args.size)
+    return scene
+
+
+def used_settings(scene, args):
+    """spp and max_depth as they will be used."""
+    spp = scene.sensor.sample_count if args.spp is None else args.spp
+    max_depth = scene.model.integrator.max_depth if args.max_depth is None else args.max_depth
+    check_samples(spp, args.seed, max_depth)
+    return spp, max_depth
+
+
+def read_target(path, shape):
+    """The picture that the film, of the given shape, is compared with."""
+    target = read_image(path)
+    if target.shape != shape:
+        (height, width, _), (film_height, film_width, _) = target.shape, shape
+        sizes = f"has {width} x {height} pixels and the film {film_width} x {film_height}"
+        raise ImageError(f"{path}: {sizes}; resize one of them, for instance with --size {width}x{height}")
+    return checked_image(target, shape, path)
