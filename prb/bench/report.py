@@ -1,7 +1,5 @@
 """What `prb bench` makes of its points: fitted slopes, a Markdown page, pictures."""
 
-import warnings
-
 import numpy as np
 from tabulate import tabulate
 
@@ -94,12 +92,9 @@ def _cell(key, value, point):
 
 
 def pictures(results, folder):
-    """memory.png and time.png, where matplotlib is installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        warnings.warn("no pictures without matplotlib: pip install 'prb[bench]'", stacklevel=3)
-        return
+    """Write memory.png and time.png. Raises PrbError."""
+    from matplotlib.figure import Figure  # takes a while to import
+
     memory = memory_key(results)
     label = "peak memory of the process, MiB" if memory == "peak_mib" else "memory on the device, MiB"
     settings = results["settings"]

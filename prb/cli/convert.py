@@ -1,6 +1,7 @@
 """`prb convert`: a scene in Mitsuba's XML as JSON."""
 
 import prb
+from prb.cli.inputs import check_outputs
 from prb.cli.options import JSON
 from prb.cli.output import Output, as_json, one_line, say
 from prb.io.images import check_output
@@ -19,6 +20,7 @@ def add_parser(commands, shared):
 def run(args):
     """Run the command: its `Output`."""
     output = check_output(args.output, (".json",))
+    check_outputs(args, [output])
     model = prb.convert_file(args.scene, output, dict(args.define))
     for warning in model.warnings:
         say(warning)

@@ -7,7 +7,7 @@ import numpy as np
 
 import prb
 from prb.api import backward, split
-from prb.cli.inputs import load_view, read_target, used_settings
+from prb.cli.inputs import check_outputs, load_view, read_target, used_settings
 from prb.cli.options import MEMORY_LIMIT, PARAM, SCENE
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.device.params import numbers, select
@@ -61,6 +61,9 @@ def run(args):
     spp, max_depth = used_settings(scene, args)
     names = select(scene, args.param)
     components = [] if args.images is None else derivative_images.components(scene, names)
+    files = [] if args.images is None else derivative_images.file_names(components, args.images)
+    outputs = files if args.output is None else [args.output, *files]
+    check_outputs(args, outputs, [] if args.target is None else [args.target])
     options = dict(spp=spp, max_depth=max_depth, progress=watched())
     weight, objective, seed = _objective(scene, args, options)
     found, result, spp = _gradients(scene, args, weight, seed, names, options)

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 import prb
-from prb.cli.inputs import load_scene, read_target
+from prb.cli.inputs import load_scene, read_target, scene_inputs
 from prb.cli.options import SCENE
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
 from prb.device.params import numbers, select, slots
@@ -55,6 +55,9 @@ def add_parser(commands, shared):
     parser.add_argument("--every", type=int, default=10, metavar="N",
                         help="iterations between checkpoints (default: 10)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace files in DIR that this run did not make, but none that it "
+                             "reads")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="for the results (default: optimize-SCENE)")
     return parser
 
@@ -85,7 +88,11 @@ def _recovered(scene, args):
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
     start = _initial(scene, args, names)
-    files = RecoveryFiles(args.output or f"optimize-{scene.name}", resume=args.resume)
+    source = args.scene, dict(args.define)
+    files = RecoveryFiles(
+        args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
+        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *(args.target or ())],
+    )  # fmt: skip
 
     options = dict(max_depth=args.max_depth)
     if args.reference is not None:
@@ -110,8 +117,7 @@ def _recovered(scene, args):
     )  # fmt: skip
     done = len(recovery.losses)
     files.frame(views[0], done, **frame)
-    source, frames = (args.scene, dict(args.define)), [*range(0, done, step), done]
-    written = files.write(scene, source, recovery, views, targets, frames, **shown)
+    written = files.write(recovery, views, targets, [*range(0, done, step), done], **shown)
     if recovery.stopped is not None:
         kept = f"{files.folder} has what there is"
         if isinstance(recovery.stopped, KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """`prb render`: a picture of a scene."""
 
 import prb
-from prb.cli.inputs import load_view, used_settings
+from prb.cli.inputs import check_outputs, load_view, used_settings
 from prb.cli.options import SCENE
 from prb.cli.output import Output, as_json, one_line, watched
 from prb.io.images import check_output, write_image
@@ -24,6 +24,7 @@ def run(args):
         check_output(args.output)
     scene = load_view(args)
     output = check_output(f"{scene.name}.png" if args.output is None else args.output)
+    check_outputs(args, [output])
     spp, max_depth = used_settings(scene, args)
     image = prb.render(scene, spp=spp, seed=args.seed, max_depth=max_depth, progress=watched())
     write_image(output, image)

@@ -8,13 +8,13 @@ grows, blue where it gets darker, white at zero. A contact sheet shows the pictu
 import os
 import re
 import tempfile
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from prb.api import render, render_forward
 from prb.device.params import slots
 from prb.errors import ImageError, ParameterError
 from prb.io.images import atomic, reduced, to_srgb, write_image
@@ -81,20 +81,17 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
     """Write the derivative images of the components and the contact sheet. Returns the files' paths.
 
     parts: of `components`. folder: made if it is not there. spp, seed, max_depth: as in `prb.render`.
-    Without matplotlib there are no PNGs and a warning. Raises ImageError and ParameterError.
+    Raises ImageError and ParameterError.
     """
-    from prb.api import render, render_forward
-
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise ImageError(f"{folder}: the folder cannot be made: {reason}; choose another one") from None
-    with_colours = has_matplotlib()
     options = dict(spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     files, panels = [], []
-    picture = reduced(render(scene, **options), PANEL) if with_colours else None
+    picture = reduced(render(scene, **options), PANEL)
     for part in parts:
         tangent = np.zeros(slots(scene)[part.name].shape, np.float32)
         tangent[part.index] = 1
@@ -103,16 +100,20 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
             raise ParameterError(f"{part.label}: its derivative image overflowed; scale the radiances down")
         files.append(folder / f"{part.file}.exr")
         write_image(files[-1], derivative)
-        if with_colours:
-            mean = derivative.mean(axis=2, dtype=np.float64)
-            end = limit(mean)
-            files.append(folder / f"{part.file}.png")
-            save_figure(files[-1], _single(mean, end, part.label))
-            panels.append((reduced(mean, PANEL), end, part.label))
-    if with_colours:
-        files.append(folder / f"{SHEET}.png")
-        save_figure(files[-1], _contact_sheet(picture, panels, scene.name))
+        mean = derivative.mean(axis=2, dtype=np.float64)
+        end = limit(mean)
+        files.append(folder / f"{part.file}.png")
+        save_figure(files[-1], _single(mean, end, part.label))
+        panels.append((reduced(mean, PANEL), end, part.label))
+    files.append(folder / f"{SHEET}.png")
+    save_figure(files[-1], _contact_sheet(picture, panels, scene.name))
     return files
+
+
+def file_names(parts, folder):
+    """The files that `write` writes."""
+    names = [f"{part.file}.{suffix}" for part in parts for suffix in ("exr", "png")]
+    return [Path(folder) / name for name in (*names, f"{SHEET}.png")]
 
 
 def limit(image):
@@ -134,16 +135,6 @@ def file_name(label, taken):
         name = f"{base}-{number}"
     taken.add(name.lower())
     return name
-
-
-def has_matplotlib():
-    """True if pictures can be drawn; else a warning says what is left out."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        warnings.warn("no drawn PNG without matplotlib: pip install 'prb[bench]'", stacklevel=3)
-        return False
-    return True
 
 
 def _single(mean, end, label):

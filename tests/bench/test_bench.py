@@ -230,13 +230,6 @@ def test_damaged_results_are_one_line(tmp_path, text):
         run_benchmark(SMALL, tmp_path, resume=True, run=Fake())
 
 
-def test_without_matplotlib_a_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.warns(UserWarning, match=r"pip install 'prb\[bench\]'"):
-        run_benchmark(SMALL, tmp_path, run=Fake())
-    assert sorted(os.listdir(tmp_path)) == ["gradients", "results.json", "results.md"]
-
-
 def test_slopes_on_a_gpu_are_of_the_device(tmp_path):
     results = run_benchmark(SMALL, tmp_path, run=Fake())
     results["machine"]["arch"] = "cuda"
