@@ -48,11 +48,15 @@ def _prepare_environment():
 _prepare_environment()
 
 import taichi as ti  # noqa: E402
-from taichi.lang import impl  # noqa: E402
+from taichi.lang import impl, misc  # noqa: E402
 from taichi.lang._ndarray import ScalarNdarray  # noqa: E402
 from taichi.lang.expr import Expr  # noqa: E402
 from taichi.lang.matrix import VectorType  # noqa: E402
 from taichi.lang.util import to_numpy_type  # noqa: E402
 from taichi.math import pi  # noqa: E402
+
+# ti.init prints a line whatever its log level. To redirect sys.stdout meanwhile would swallow what other
+# threads print, so `print` is replaced in that one module.
+misc.print = lambda *_, **__: None
 
 __all__ = ["Expr", "ScalarNdarray", "VectorType", "impl", "pi", "ti", "to_numpy_type"]

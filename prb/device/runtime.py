@@ -1,7 +1,5 @@
 """Taichi's one initialisation: which device, which settings, and which generation of device memory."""
 
-import contextlib
-import io
 import os
 import subprocess
 from pathlib import Path
@@ -56,18 +54,17 @@ def init(arch=None, *, threads=None):
 def _init(arch, **options):
     overriding = os.environ.pop("TI_ARCH", None)  # it would go before what the caller asked for
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
-            ti.init(
-                arch=arch,
-                fast_math=False,  # keeps the two-sum of kernels/estimators/path.py and tests for NaN alive
-                force_scalarize_matrix=True,
-                advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
-                offline_cache=True,
-                random_seed=0,
-                log_level=ti.ERROR,
-                verbose=False,
-                **options,
-            )
+        ti.init(
+            arch=arch,
+            fast_math=False,  # keeps the two-sum of kernels/estimators/path.py and tests for NaN alive
+            force_scalarize_matrix=True,
+            advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
+            offline_cache=True,  # where kernels/backend.py says
+            random_seed=0,
+            log_level=ti.ERROR,
+            verbose=False,
+            **options,
+        )
     finally:
         if overriding is not None:
             os.environ["TI_ARCH"] = overriding

@@ -9,6 +9,8 @@ import pytest
 
 import prb
 from prb.cli.output import escaped, one_line
+from prb.device import runtime
+from prb.kernels.backend import ti
 
 ROOT = os.path.dirname(os.path.dirname(prb.__file__))
 TINY = ["--spp", "1", "--size", "4x4"]
@@ -60,6 +62,13 @@ def test_import_leaves_the_home_as_it_is(tmp_path):
     home.mkdir()
     assert started(tmp_path, "-c", "import prb", HOME=str(home)).returncode == 0
     assert os.listdir(home) == []
+
+
+def test_initialising_leaves_standard_output_to_other_threads(monkeypatch):
+    seen = []
+    monkeypatch.setattr(ti, "init", lambda **_: seen.append(sys.stdout))
+    runtime._init(ti.cpu)
+    assert seen == [sys.stdout]
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-"])
