@@ -28,6 +28,7 @@ from prb.io.images import atomic
 from prb.io.progress import bar as progress_bar
 
 FORMAT = 1  # of results.json
+PAGES = ("results.md", "memory.png", "time.png")  # what is written beside results.json
 NOTES = (
     "Russian roulette is off: a path ends at the depth, or where it leaves the scene.",
     "peak_mib is the resident peak of the point's process, base_mib that peak before the gradient, with the "
@@ -164,6 +165,9 @@ def _begin(settings, folder, facts, resume):
         reason = getattr(error, "strerror", None) or error
         raise PrbError(f"{folder}: results cannot be written there: {reason}; choose another -o") from None
     if text is None:
+        other = next((folder / name for name in PAGES if os.path.lexists(folder / name)), None)
+        if other is not None:
+            raise PrbError(f"{other}: not made by this run, which would replace it; choose another -o")
         return fresh
     if not resume:
         raise PrbError(f"{path}: is there already; --resume goes on with it, or choose another -o")

@@ -223,6 +223,14 @@ def test_results_that_are_there_are_not_overwritten(tmp_path):
     assert (tmp_path / "results.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["results.md", "memory.png", "time.png"])
+def test_files_of_others_are_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(prb.PrbError, match=f"{name}: not made by this run.* choose another -o"):
+        run_benchmark(SMALL, tmp_path, run=Fake())
+    assert (tmp_path / name).read_text() == "mine" and not list(tmp_path.rglob("*.npz"))
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1, "points": [1]}', '{"format": 99}', "\udcff"])
 def test_damaged_results_are_one_line(tmp_path, text):
     (tmp_path / "results.json").write_text(text, errors="surrogateescape")
