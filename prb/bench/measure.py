@@ -28,7 +28,7 @@ COMPILE_WINDOW = (32, 32)  # pixels: as many workers as a large film takes on a 
 
 def answer_task(task, job, path):
     """Do a task, "probe", "compile" or "point"; its answer goes as JSON to the file. job: JSON."""
-    with contextlib.suppress(OSError):  # where memory runs out this process is to go, not the one that waits
+    with contextlib.suppress(OSError):  # where memory runs out, Linux is to kill this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
     job, answer = json.loads(job), {}
 
@@ -38,7 +38,7 @@ def answer_task(task, job, path):
             Path(temporary).write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the scene has to say, the probe reports
+        warnings.simplefilter("ignore")  # the scene's own warnings are in the probe's answer
         try:
             note(**{"probe": _probe, "compile": _compile_only, "point": _point}[task](job, note))
         except MemoryLimitError as error:
@@ -103,7 +103,7 @@ def _method(job):
 
 
 def _compile(scene, method, weight, seed):
-    """One gradient of a few pixels, which brings the scene to the device and compiles every kernel."""
+    """Compute a gradient of a few pixels, which uploads the scene and compiles every kernel."""
     film, size = scene.film, scene.film.crop_size
     scene.device_arrays()  # of the whole film: a smaller window reads a part of them
     film.crop_size = tuple(min(a, b) for a, b in zip(size, COMPILE_WINDOW, strict=True))
@@ -125,7 +125,7 @@ def _point(job, note):
     note(base_mib=peak_mib())
     if hasattr(method, "device_bytes"):
         needed = method.device_bytes(scene, spp=job["spp"], max_depth=job["depth"])
-        note(device_mib=needed / 2**20)  # noted now, for the case that it does not come back
+        note(device_mib=needed / 2**20)  # noted before, as the process may be killed for memory
     seconds = []
     for _ in range(1 + job["runs"]):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What `prb bench` makes of its points: fitted slopes, a Markdown page, pictures."""
+"""Results of `prb bench` for a reader: fitted slopes, a Markdown page, diagrams."""
 
 import numpy as np
 from tabulate import tabulate
@@ -21,7 +21,7 @@ def slope(x, y):
 
 
 def memory_key(results):
-    """What stands for a method's memory: the process's on a CPU, its arrays' on another device."""
+    """The column with a method's memory: the peak of the process on a CPU, its arrays on another device."""
     return "peak_mib" if results["machine"]["arch"] == "cpu" else "device_mib"
 
 
@@ -117,7 +117,8 @@ def pictures(results, folder):
 
 
 def _panel(axes, results, name, column, over):
-    """One diagram: a line for each method, crosses at the top or at the needed bytes where memory ran out."""
+    """One diagram with a line for each method. A cross marks a point that ran out of memory: at the memory
+    that it needed where that is known, else at the top."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
     axes.set_xscale("log", base=2)

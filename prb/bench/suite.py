@@ -1,8 +1,7 @@
 """`prb bench`: what a gradient costs in time and memory, over depth and over samples, method by method.
 
-Every point is measured in a process of its own, so that its peak memory is its own. The results go to a
-folder after each point, so an interrupted run keeps what it has and can go on. What such a process does is
-in prb/bench/measure.py.
+Every point is measured in a process of its own (prb/bench/measure.py), so that its peak memory is its own.
+The results are written after each point, so an interrupted run loses at most one and can be resumed.
 """
 
 import contextlib
@@ -58,8 +57,7 @@ class Settings:
     memory_limit_mib: float | None = None
 
     def points(self):
-        """(depth, spp, method) in the order of measurement; replay first, as the others are compared with
-        it."""
+        """(depth, spp, method) in the order of measurement: replay first, with which others are compared."""
         depths, spps = sorted(set(self.depths)), sorted(set(self.spps))
         cells = [(d, spps[0]) for d in depths] + [(depths[0], s) for s in spps[1:]]
         if self.full:
@@ -68,7 +66,7 @@ class Settings:
         return [(d, s, m) for d, s in cells for m in methods]
 
     def check(self):
-        """Raise PrbError for what can be told without the scene."""
+        """Raise PrbError for settings that are wrong whatever the scene."""
         for name, values in (("method", self.methods), ("depths", self.depths), ("spps", self.spps)):
             if not values:
                 raise PrbError(f"{name}: at least one is needed")
@@ -145,7 +143,7 @@ def run_benchmark(settings, folder, *, resume=False, progress=False, run=None):
 
 
 def _begin(settings, folder, facts, resume):
-    """The results to add to: none yet, or those of the interrupted run. Raises PrbError."""
+    """The results to add points to: empty, or those of the run that is resumed. Raises PrbError."""
     machine = {
         "system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(),
         "python": platform.python_version(), **facts.pop("machine", {}),
@@ -194,7 +192,7 @@ def _begin(settings, folder, facts, resume):
 
 
 def _plain(settings):
-    """Settings for results.json: those that say which points there are, and how each is measured."""
+    """The settings as results.json has them, in an order that does not depend on the command line's."""
     plain = asdict(settings)
     plain.update(
         scene=str(settings.scene), methods=sorted(set(settings.methods)), depths=sorted(set(settings.depths)),
@@ -219,8 +217,8 @@ def _processor():
 def _difference(path, reference):
     """The largest relative difference of two gradients, None where one is missing.
 
-    Of each parameter, the largest difference over its largest number; a parameter whose derivatives are all
-    below 1e-9 of the largest is compared with that.
+    For each parameter, the largest difference is divided by its largest derivative, which counts as at least
+    1e-9 of the largest of all parameters.
     """
     try:
         with np.load(path) as a, np.load(reference) as b:
@@ -265,7 +263,7 @@ answer_task(*sys.argv[1:])
 
 
 def in_fresh_process(task, job):
-    """Run a task of `prb.bench.measure` in a process of its own: its answer, as an untimely end is too."""
+    """Run a task of `prb.bench.measure` in a process of its own: its answer, or how it ended without one."""
     with tempfile.TemporaryDirectory(prefix="prb-bench-") as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-c", _child_code(), task, json.dumps(job), str(answer)]

@@ -1,6 +1,7 @@
 """The command `prb`: runs what the command line asks for. A user's mistake is one line and status 2."""
 
 import contextlib
+import logging
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ def main(argv=None):
     `prb check` has status 1 where it refutes a gradient.
     """
     _keep_standard_descriptors()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # without HOME it speaks of its temporary folder
     args = make_parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say(message)
@@ -40,8 +42,11 @@ def main(argv=None):
 
 
 def _keep_standard_descriptors():
-    """Open what the caller closed of standard input, output and error, so that no file that prb writes gets
-    its number, and with it what a library prints there. `sys.stdout` and `sys.stderr` stay None."""
+    """Open /dev/null for each of standard input, output and error that the caller closed.
+
+    Otherwise a file that prb writes would get that number, and libraries would print into it. `sys.stdout`
+    and `sys.stderr` stay None.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -50,7 +55,7 @@ def _keep_standard_descriptors():
 
 
 def _print(text):
-    """Print a command's text, all of it at its end. Raises PrbError."""
+    """Print a command's text on standard output. Raises PrbError where that cannot be written."""
     if sys.stdout is None:  # closed by the caller, who does not want to know
         return
     text = "\n".join(map(escaped, text.split("\n")))

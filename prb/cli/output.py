@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Output(NamedTuple):
-    """What a command leaves: the text for standard output, and the exit status."""
+    """What a command returns: its text for standard output, and the exit status."""
 
     text: str
     status: int = 0
 
 
 def say(message, name="prb"):
-    """Print one line on standard error, if there is one: `print` would take standard output for None."""
+    """Print one line on standard error, unless it is closed: `print(file=None)` means standard output."""
     if sys.stderr is not None:
         print(f"{name}: {one_line(message)}", file=sys.stderr)
 
@@ -32,7 +32,7 @@ def escaped(text):
 
 
 def watched():
-    """Whether to show a progress bar: where somebody watches, not in a log."""
+    """Whether standard error is a terminal, where a progress bar is shown; not in a log."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 

@@ -1,4 +1,4 @@
-"""The folder of `prb optimize`: recovered parameters, the scene with them, loss, pictures, animation."""
+"""What `prb optimize` writes: recovered parameters, the scene with them, the loss, pictures, an animation."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ class RecoveryFiles:
         return self.folder / CHECKPOINT
 
     def frame(self, view, k, **options):
-        """Render and keep the picture before iteration k, which the animation shows."""
+        """Render the picture before iteration k and write it as a frame of the animation."""
         write_image(self._files.frame(k), reduced(render(view, **options), FRAME))
 
     def write(self, recovery, views, targets, frames, **options):
@@ -182,7 +182,7 @@ def _comparison(scene, recovery, views, targets, options):
 
 @contextlib.contextmanager
 def _values(scene, values):
-    """The scene with other values for a while."""
+    """The scene with other values, until the block ends."""
     params = traverse(scene)
     own = {name: params[name] for name in values}
     params.update(values)

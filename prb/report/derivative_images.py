@@ -20,7 +20,7 @@ from prb.errors import ImageError, ParameterError
 from prb.io.images import atomic, reduced, to_srgb, write_image
 
 LIMIT = 64  # of components: each takes one pass
-PERCENTILE = 99.5  # of |dI/dp| at which the colours end, so that a few bright pixels do not pale the rest
+PERCENTILE = 99.5  # of |dI/dp|, where the colours end, so that a few bright pixels do not make the rest pale
 COLOURS = "RdBu_r"
 SHEET = "contact"  # the contact sheet's name; a parameter's has a dot in it
 PANEL = 512  # pixels of the longer side of a panel of the contact sheet, at most
@@ -117,16 +117,16 @@ def file_names(parts, folder):
 
 
 def limit(image):
-    """Where the colours end, the same on both sides of zero: the PERCENTILE of the absolute values.
+    """The value at which the colours end on both sides of zero: the PERCENTILE of the absolute values.
 
-    The largest of them where the percentile is zero, and 0 for an image that is zero everywhere.
+    Where that is zero it is the largest absolute value, so 0 for an image that is zero everywhere.
     """
     size = np.abs(image)
     return float(np.percentile(size, PERCENTILE) or size.max())
 
 
 def file_name(label, taken):
-    """A name that every file system takes and that is not among those taken, whatever their case."""
+    """A name that is valid on every file system and differs, even without its case, from those taken."""
     base = re.sub(r"[^\w.+-]+", "_", label).lstrip(".")
     base = base.encode("ascii", "replace").decode().replace("?", "_")[:LONGEST] or "_"
     name, number = base, 1

@@ -57,6 +57,11 @@ def test_home_that_can_be_written_has_the_cache_and_nothing_calls_home(tmp_path)
     assert os.listdir(home / ".cache" / "taichi") == ["ticache"] and os.listdir(tmp_path / "tmp") == []
 
 
+def test_matplotlib_says_nothing_of_its_own_folder(tmp_path):
+    code = "from prb.cli.main import main; main(['params', 'furnace'])\nimport matplotlib.font_manager"
+    assert started(tmp_path, "-c", code, HOME="/proc", MPLCONFIGDIR=None).stderr == ""
+
+
 def test_import_leaves_the_home_as_it_is(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
