@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from prb.bench.report import markdown, slope
-from prb.bench.suite import Settings, bench
+from prb.bench.suite import Settings, run_benchmark
 from prb.errors import PrbError
 
 
@@ -26,7 +26,7 @@ def parser(description, **defaults):
 
 
 def sweep(name, scene, args, **changes):
-    """The results of `prb.bench.bench` on a scene dictionary, whose relative file names do not work here."""
+    """The results of `prb bench` on a scene dictionary, whose relative file names do not work here."""
     options = dict(depths=args.depths, spps=args.spps, runs=args.runs, size=(args.size, args.size))
     options = {**options, "memory_limit_mib": args.memory_limit, **changes}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
@@ -34,7 +34,9 @@ def sweep(name, scene, args, **changes):
         file = Path(folder) / f"{name}.json"
         file.write_text(json.dumps(scene))
         with contextlib.redirect_stdout(sys.stderr):
-            return bench(Settings(str(file), **options), args.output or folder, progress=sys.stderr.isatty())
+            return run_benchmark(
+                Settings(str(file), **options), args.output or folder, progress=sys.stderr.isatty()
+            )
 
 
 def table(results):

@@ -270,7 +270,7 @@ class Worker:
         return self._answer()
 
     def peak_mib(self):
-        from prb.bench.suite import peak_mib
+        from prb.bench.measure import peak_mib
 
         return peak_mib(self.process.pid)
 

@@ -1,4 +1,4 @@
-"""Lets a checkout find its own kernels/ and scenes/, which lie beside prb/, not in it as once installed."""
+"""Lets prb find kernels/ and scenes/ in a checkout, where they lie beside prb/; installed, they lie in it."""
 
 import sys
 from pathlib import Path

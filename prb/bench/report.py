@@ -1,6 +1,4 @@
-"""What `prb bench` makes of its points: fitted slopes, a Markdown page, pictures."""
-
-import warnings
+"""Results of `prb bench` for a reader: fitted slopes, a Markdown page, diagrams."""
 
 import numpy as np
 from tabulate import tabulate
@@ -23,7 +21,7 @@ def slope(x, y):
 
 
 def memory_key(results):
-    """What stands for a method's memory: the process's on a CPU, its arrays' on another device."""
+    """The column with a method's memory: the peak of the process on a CPU, its arrays on another device."""
     return "peak_mib" if results["machine"]["arch"] == "cpu" else "device_mib"
 
 
@@ -94,12 +92,9 @@ def _cell(key, value, point):
 
 
 def pictures(results, folder):
-    """memory.png and time.png, where matplotlib is installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        warnings.warn("no pictures without matplotlib: pip install 'prb[bench]'", stacklevel=3)
-        return
+    """Write memory.png and time.png. Raises PrbError."""
+    from matplotlib.figure import Figure  # takes a while to import
+
     memory = memory_key(results)
     label = "peak memory of the process, MiB" if memory == "peak_mib" else "memory on the device, MiB"
     settings = results["settings"]
@@ -122,7 +117,8 @@ def pictures(results, folder):
 
 
 def _panel(axes, results, name, column, over):
-    """One diagram: a line for each method, crosses at the top or at the needed bytes where memory ran out."""
+    """One diagram with a line for each method. A cross marks a point that ran out of memory: at the memory
+    that it needed where that is known, else at the top."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
     axes.set_xscale("log", base=2)

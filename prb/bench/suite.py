@@ -1,35 +1,33 @@
 """`prb bench`: what a gradient costs in time and memory, over depth and over samples, method by method.
 
-Every point is measured in a process of its own, so that its peak memory is its own. The results go to a
-folder after each point, so an interrupted run keeps what it has and can go on.
-
-    python -m prb.bench.suite TASK JOB FILE    what such a process runs: JOB is JSON, its answer goes to FILE
+Every point is measured in a process of its own (prb/bench/measure.py), so that its peak memory is its own.
+The results are written after each point, so an interrupted run loses at most one and can be resumed.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import platform
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+import prb
 from prb.bench.report import FAILED, OK, OUT_OF_MEMORY, REFERENCE, markdown, pictures, slopes
-from prb.errors import MemoryLimitError, PrbError
+from prb.errors import PrbError
+from prb.estimators.registry import METHODS
+from prb.estimators.settings import check_samples
 from prb.io.images import atomic
 from prb.io.progress import bar as progress_bar
 
 FORMAT = 1  # of results.json
-COMPILE_WINDOW = (32, 32)  # pixels: as many workers as a large film takes on a CPU, and hardly any memory
+PAGES = ("results.md", "memory.png", "time.png")  # what is written beside results.json
 NOTES = (
     "Russian roulette is off: a path ends at the depth, or where it leaves the scene.",
     "peak_mib is the resident peak of the point's process, base_mib that peak before the gradient, with the "
@@ -59,8 +57,7 @@ class Settings:
     memory_limit_mib: float | None = None
 
     def points(self):
-        """(depth, spp, method) in the order of measurement; replay first, as the others are compared with
-        it."""
+        """(depth, spp, method) in the order of measurement: replay first, with which others are compared."""
         depths, spps = sorted(set(self.depths)), sorted(set(self.spps))
         cells = [(d, spps[0]) for d in depths] + [(depths[0], s) for s in spps[1:]]
         if self.full:
@@ -69,10 +66,7 @@ class Settings:
         return [(d, s, m) for d, s in cells for m in methods]
 
     def check(self):
-        """Raise PrbError for what can be told without the scene."""
-        from prb.estimators.registry import METHODS
-        from prb.estimators.settings import check_samples
-
+        """Raise PrbError for settings that are wrong whatever the scene."""
         for name, values in (("method", self.methods), ("depths", self.depths), ("spps", self.spps)):
             if not values:
                 raise PrbError(f"{name}: at least one is needed")
@@ -95,7 +89,7 @@ class Settings:
 # The run: one point after the other.
 
 
-def bench(settings, folder, *, resume=False, progress=False, run=None):
+def run_benchmark(settings, folder, *, resume=False, progress=False, run=None):
     """Measure all points; returns what results.json holds.
 
     folder: for results.json, results.md, memory.png, time.png and gradients/. resume: go on with the
@@ -149,7 +143,7 @@ def bench(settings, folder, *, resume=False, progress=False, run=None):
 
 
 def _begin(settings, folder, facts, resume):
-    """The results to add to: none yet, or those of the interrupted run. Raises PrbError."""
+    """The results to add points to: empty, or those of the run that is resumed. Raises PrbError."""
     machine = {
         "system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(),
         "python": platform.python_version(), **facts.pop("machine", {}),
@@ -169,6 +163,9 @@ def _begin(settings, folder, facts, resume):
         reason = getattr(error, "strerror", None) or error
         raise PrbError(f"{folder}: results cannot be written there: {reason}; choose another -o") from None
     if text is None:
+        other = next((folder / name for name in PAGES if os.path.lexists(folder / name)), None)
+        if other is not None:
+            raise PrbError(f"{other}: not made by this run, which would replace it; choose another -o")
         return fresh
     if not resume:
         raise PrbError(f"{path}: is there already; --resume goes on with it, or choose another -o")
@@ -195,7 +192,7 @@ def _begin(settings, folder, facts, resume):
 
 
 def _plain(settings):
-    """Settings for results.json: those that say which points there are, and how each is measured."""
+    """The settings as results.json has them, in an order that does not depend on the command line's."""
     plain = asdict(settings)
     plain.update(
         scene=str(settings.scene), methods=sorted(set(settings.methods)), depths=sorted(set(settings.depths)),
@@ -220,8 +217,8 @@ def _processor():
 def _difference(path, reference):
     """The largest relative difference of two gradients, None where one is missing.
 
-    Of each parameter, the largest difference over its largest number; a parameter whose derivatives are all
-    below 1e-9 of the largest is compared with that.
+    For each parameter, the largest difference is divided by its largest derivative, which counts as at least
+    1e-9 of the largest of all parameters.
     """
     try:
         with np.load(path) as a, np.load(reference) as b:
@@ -253,12 +250,23 @@ def _write(path, text):
 
 # One point, in its own process.
 
+_CHILD = """\
+import sys
+sys.path[:] = {path!r}
+from importlib import util
+spec = util.spec_from_file_location("prb", {file!r})
+prb = sys.modules["prb"] = util.module_from_spec(spec)
+spec.loader.exec_module(prb)
+from prb.bench.measure import answer_task
+answer_task(*sys.argv[1:])
+"""
+
 
 def in_fresh_process(task, job):
-    """Run a task of `main` in a process of its own; returns its answer, which an untimely end is too."""
+    """Run a task of `prb.bench.measure` in a process of its own: its answer, or how it ended without one."""
     with tempfile.TemporaryDirectory(prefix="prb-bench-") as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "prb.bench.suite", task, json.dumps(job), str(answer)]
+        command = [sys.executable, "-c", _child_code(), task, json.dumps(job), str(answer)]
         pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         with subprocess.Popen(command, text=True, errors="replace", **pipes) as done:
             try:
@@ -279,158 +287,11 @@ def in_fresh_process(task, job):
     return {**found, "status": FAILED + reason, "error": reason}
 
 
-def main(task, job, path):
-    """What a fresh process does: a task, its answer as JSON in the file."""
-    with contextlib.suppress(OSError):  # where memory runs out this process is to go, not the one that waits
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    job, answer = json.loads(job), {}
+def _child_code():
+    """What the child runs: this very prb, found by its file, with this process's path for everything else.
 
-    def note(**more):
-        answer.update(more)
-        with atomic(path) as temporary:
-            Path(temporary).write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the scene has to say, the probe reports
-        try:
-            note(**{"probe": _probe, "compile": _compile_only, "point": _point}[task](job, note))
-        except MemoryLimitError as error:
-            needed = error.needed / 2**20
-            note(status=OUT_OF_MEMORY, reason=_line(error), error=_line(error), needed_mib=needed)
-        except PrbError as error:
-            note(status=FAILED + _line(error), error=_line(error))
-        except MemoryError:
-            note(status=OUT_OF_MEMORY, reason="the host's memory", needed_mib=answer.get("device_mib"))
-        except RuntimeError as error:  # how Taichi reports it
-            if "memory" not in str(error).lower():
-                raise
-            note(status=OUT_OF_MEMORY, reason=_line(error), needed_mib=answer.get("device_mib"))
-
-
-def _line(error):
-    return " ".join(str(error).split())
-
-
-def _prepared(job):
-    """(scene, names of the parameters, derivative of the mean with respect to the image)."""
-    import prb
-    from prb.device.params import select
-    from prb.estimators.settings import UNLIMITED
-
-    if job["arch"] is not None:
-        prb.init(job["arch"])
-    scene = prb.load_file(job["scene"])
-    if job["size"] is not None:
-        scene.resize(*job["size"])
-    scene.model.integrator.rr_depth = UNLIMITED
-    weight = np.full(scene.image_shape, 1 / np.prod(scene.image_shape))
-    return scene, select(scene, job["params"]), weight
-
-
-def _probe(job, note):
-    """The facts of scene and device, or what is wrong with them."""
-    import taichi
-
-    import prb
-    from prb.device import runtime
-
-    scene, names, _ = _prepared(job)
-    height, width, _ = scene.image_shape
-    bundled = prb.bundled_scenes()
-    file = job["scene"] if os.path.isfile(job["scene"]) else bundled[job["scene"]]
-    facts = {
-        "name": scene.name, "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
-        "width": width, "height": height, "parameters": len(names),
-        "numbers": int(sum(np.size(prb.traverse(scene)[name]) for name in names)),
-        "scene_mib": scene.device_bytes() / 2**20, "warnings": list(map(str, scene.model.warnings)),
-    }  # fmt: skip
-    memory = runtime.host_memory()
-    machine = {
-        "arch": runtime.arch(), "memory_gib": memory and round(memory / 2**30),
-        "prb": prb.__version__, "taichi": ".".join(map(str, taichi.__version__)), "numpy": np.__version__,
-    }  # fmt: skip
-    return {**facts, "machine": machine}
-
-
-def _compile_only(job, note):
-    scene, _, weight = _prepared(job)
-    _compile(scene, _method(job), weight, job["seed"])
-    return {"status": OK}
-
-
-def _method(job):
-    from prb.estimators.registry import METHODS
-
-    limit = job["memory_limit_mib"]
-    options = {"memory_limit": int(limit * 2**20)} if limit and job["method"] == "tape" else {}
-    return METHODS[job["method"]](**options)
-
-
-def _compile(scene, method, weight, seed):
-    """One gradient of a few pixels, which brings the scene to the device and compiles every kernel."""
-    from prb.estimators.checked import backward
-
-    film, size = scene.film, scene.film.crop_size
-    scene.device_arrays()  # of the whole film: a smaller window reads a part of them
-    film.crop_size = tuple(min(a, b) for a, b in zip(size, COMPILE_WINDOW, strict=True))
-    try:
-        window = weight[: film.crop_size[1], : film.crop_size[0]]
-        backward(scene, window, method, spp=1, seed=seed, max_depth=2, names=[])
-    finally:
-        film.crop_size = size
-
-
-def _point(job, note):
-    """One row: the cost of a gradient and, in a file, the gradient."""
-    from prb.estimators.checked import backward
-    from prb.estimators.gradients import split
-
-    scene, names, weight = _prepared(job)
-    method = _method(job)
-    options = dict(spp=job["spp"], max_depth=job["depth"], seed=job["seed"], names=names)
-    start = time.perf_counter()
-    _compile(scene, method, weight, job["seed"])
-    compiled_s = time.perf_counter() - start
-    note(base_mib=peak_mib())
-    if hasattr(method, "device_bytes"):
-        needed = method.device_bytes(scene, spp=job["spp"], max_depth=job["depth"])
-        note(device_mib=needed / 2**20)  # noted now, for the case that it does not come back
-    seconds = []
-    for _ in range(1 + job["runs"]):
-        start = time.perf_counter()
-        result = backward(scene, weight, method, **options)
-        seconds.append(time.perf_counter() - start)
-    peak = peak_mib()
-    gradient = split(scene, result.gradient, names)
-    largest = max(float(np.abs(g).max(initial=0)) for g in gradient.values())
-    if not np.isfinite(largest):
-        raise PrbError("the gradient is not finite; scale the scene's radiances down")
-    with atomic(job["gradient"]) as temporary:
-        np.savez(temporary, **gradient)
-    return {
-        "status": OK, "median_s": statistics.median(seconds[1:]), "seconds": seconds[1:],
-        "first_s": compiled_s + seconds[0], "peak_mib": peak, "largest_derivative": largest,
-        "rejected": result.rejected,
-    }  # fmt: skip
-
-
-def peak_mib(pid="self"):
-    """Resident peak of a process in MiB, or None where that cannot be told.
-
-    Linux's ru_maxrss begins with what the parent had when it started this process; VmHWM does not.
+    Python puts the current folder first on the path, also with -m. It is left out (as '', which stands for
+    it), or a numpy.py that lies there would be executed; `python -P` does the same from 3.11 on.
     """
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    if pid != "self":
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    path = [os.path.abspath(entry) for entry in sys.path if entry]
+    return _CHILD.format(path=path, file=os.path.abspath(prb.__file__))

@@ -1,24 +1,32 @@
-"""`prb optimize`: its options, and what it does with them."""
+"""`prb optimize`: parameters from pictures."""
 
 import argparse
 
 import numpy as np
 
+import prb
+from prb.cli.inputs import load_scene, read_target, scene_inputs
+from prb.cli.options import SCENE
+from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
+from prb.device.params import numbers, select, slots
 from prb.errors import ParameterError
+from prb.estimators import seeds
+from prb.estimators.registry import METHODS, selected
+from prb.losses import LOSSES
+from prb.recover.files import RecoveryFiles, frame_step
+from prb.recover.loop import check_number_of_targets
 
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
 }  # fmt: skip
 
 
-def add_parser(commands, common):
-    """The command's parser. common: a parser with the options that all rendering commands share."""
-    from prb.losses import LOSSES
-
-    parser = commands.add_parser("optimize", parents=[common], help="recover parameters from pictures",
-                                 description="Recover parameters from pictures by all sensors, or by that of "
-                                             "--sensor.")  # fmt: skip
-    parser.add_argument("scene", metavar="SCENE", help="a scene file, or the name of a bundled scene")
+def add_parser(commands, shared):
+    """The command's parser."""
+    text = "recover parameters from pictures"
+    more = "Recover parameters from pictures by all sensors, or by that of --sensor."
+    parser = commands.add_parser("optimize", parents=[shared.rendering], help=text, description=more)
+    parser.add_argument("scene", metavar="SCENE", help=SCENE)
     parser.add_argument("--param", action="append", metavar="PATTERN",
                         help="a name, a glob or an alias; may be repeated (default: all)")  # fmt: skip
     parser.add_argument("--target", action="append", metavar="IMAGE",
@@ -29,6 +37,8 @@ def add_parser(commands, common):
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|random",
                         help="the start, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
     parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
+    parser.add_argument("--method", choices=METHODS, default="replay",
+                        help="how gradients are found (default: replay)")  # fmt: skip
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
                         help="sgd has a momentum of 0.9 (default: adam)")  # fmt: skip
     parser.add_argument("--lr", action="append", type=_rate, metavar="[NAME=]RATE",
@@ -47,22 +57,26 @@ def add_parser(commands, common):
     parser.add_argument("--every", type=int, default=10, metavar="N",
                         help="iterations between checkpoints (default: 10)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace files in DIR that this run did not make, but none that it "
+                             "reads")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="for the results (default: optimize-SCENE)")
     return parser
 
 
-def run(scene, args, *, read_target, progress):
-    """Run the command on a loaded scene: a report for JSON. Raises PrbError and KeyboardInterrupt.
+def run(args):
+    """Run the command: its `Output`. An interrupt is raised again once all is written."""
+    if args.arch is not None:
+        prb.init(args.arch)
+    report = _recovered(load_scene(args), args)
+    return Output(as_json(**report) if args.json else _as_text(report))
 
-    read_target: a function (path, shape of the film) -> picture.
-    """
-    import prb
-    from prb.device.params import select
-    from prb.estimators import seeds
-    from prb.recover.files import RecoveryFiles, frame_step
-    from prb.recover.loop import check_number_of_targets, optimize
 
-    names = select(scene, args.param)
+def _recovered(scene, args):
+    """Recover the parameters and write all files: the report."""
+    progress = watched()
+    method = METHODS[args.method]()
+    names = selected(scene, args.param, method)
     sensors = range(len(scene.model.sensors)) if args.sensor is None else [args.sensor]
     views = [scene.view(sensor) for sensor in sensors]
     for view in views:
@@ -77,7 +91,11 @@ def run(scene, args, *, read_target, progress):
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
     start = _initial(scene, args, names)
-    files = RecoveryFiles(args.output or f"optimize-{scene.name}", resume=args.resume)
+    source = args.scene, dict(args.define)
+    files = RecoveryFiles(
+        args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
+        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *(args.target or ())],
+    )  # fmt: skip
 
     options = dict(max_depth=args.max_depth)
     if args.reference is not None:
@@ -94,16 +112,16 @@ def run(scene, args, *, read_target, progress):
         if k % step == 0:
             files.frame(views[0], k, **frame)
 
-    recovery = optimize(
+    recovery = prb.optimize(
         scene, names, targets, sensors=sensors, loss=args.loss, optimizer=optimizer,
+        adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
         resume=args.resume, on_iteration=on_iteration, progress=progress, **options,
     )  # fmt: skip
     done = len(recovery.losses)
     files.frame(views[0], done, **frame)
-    source, frames = (args.scene, dict(args.define)), [*range(0, done, step), done]
-    written = files.write(scene, source, recovery, views, targets, frames, **shown)
+    written = files.write(recovery, views, targets, [*range(0, done, step), done], **shown)
     if recovery.stopped is not None:
         kept = f"{files.folder} has what there is"
         if isinstance(recovery.stopped, KeyboardInterrupt):
@@ -121,12 +139,8 @@ def run(scene, args, *, read_target, progress):
     return report
 
 
-def table(report):
+def _as_text(report):
     """The report as text."""
-    from tabulate import tabulate
-
-    from prb.device.params import numbers
-
     rows = [[name, numbers(np.array(value))] for name, value in report["parameters"].items()]
     columns = ["parameter", "recovered value"]
     if "squared_error" in report:
@@ -134,10 +148,10 @@ def table(report):
         for row in rows:
             row.append(f"{report['squared_error'][row[0]]:.2g}")
     loss = "" if report["loss"] is None else f", loss {report['loss']:.4g}"
-    head = f"{report['scene']}: {report['iterations']} iterations{loss}"
+    head = one_line(f"{report['scene']}: {report['iterations']} iterations{loss}")
     files = report["files"]
-    body = tabulate(rows, headers=columns, disable_numparse=True)
-    return f"{head}\n\n{body}\n\n{len(files)} files written, the last {files[-1]}"
+    end = f"{len(files)} files written, the last {escaped(files[-1])}"
+    return f"{head}\n\n{as_table(rows, columns)}\n\n{end}"
 
 
 def _rate(text):
@@ -149,8 +163,6 @@ def _rate(text):
 
 
 def _optimizer(args, names):
-    import prb
-
     given = dict(args.lr or [])
     unknown = next((name for name in given if name and name not in names), None)
     if unknown is not None:
@@ -163,8 +175,6 @@ def _optimizer(args, names):
 
 def _initial(scene, args, names):
     """The values that --init asks for: name -> array. Later ones go before."""
-    from prb.device.params import select, slots
-
     found = {}
     for text in args.init:
         pattern, _, value = text.rpartition("=")
@@ -179,8 +189,6 @@ def _initial(scene, args, names):
 
 def _random(name, slot, seed):
     """Numbers in the valid range, or in its first unit where it has no end."""
-    from prb.estimators import seeds
-
     low = slot.low if np.isfinite(slot.low) else -1.0
     high = min(slot.high, low + 1 if np.isfinite(slot.low) else 1.0)
     return seeds.initial_values(seed, name).uniform(low, high, slot.shape)

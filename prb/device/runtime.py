@@ -1,7 +1,5 @@
-"""Taichi's one initialisation: which device, which settings, and which generation of device memory."""
+"""The only place that initialises Taichi: the device, its settings, and the generation of device memory."""
 
-import contextlib
-import io
 import os
 import subprocess
 from pathlib import Path
@@ -23,14 +21,13 @@ def available_archs():
 def init(arch=None, *, threads=None):
     """Choose the device. The first render calls this with the default.
 
-    arch: "cpu", "cuda", "metal" or "vulkan". None: what the variable PRB_ARCH says, else CUDA or Metal
-        where there is one, else the CPU. Vulkan only when asked for, because a software device would
-        pass for a GPU.
-    threads: how many a CPU uses at most; None: as many as it has.
+    arch: "cpu", "cuda", "metal" or "vulkan". None: the value of the environment variable PRB_ARCH, else CUDA
+        or Metal where there is one, else the CPU. Vulkan is used only when asked for, as a software device
+        cannot be told from a GPU.
+    threads: the most threads that a CPU uses; None: as many as it has.
 
-    Scenes stay valid: their arrays are laid out anew on the new device by the next render.
-    Raises DeviceError for a name that is unknown or not available here, or a number of threads that makes
-    no sense.
+    Scenes stay valid: the next render uploads their arrays to the new device.
+    Raises DeviceError for a name that is unknown or not available here, and for an invalid number of threads.
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise DeviceError(f"threads: {threads!r} is out of range; it is a whole number from 1 on")
@@ -56,20 +53,19 @@ def init(arch=None, *, threads=None):
 
 
 def _init(arch, **options):
-    overriding = os.environ.pop("TI_ARCH", None)  # it would go before what the caller asked for
+    overriding = os.environ.pop("TI_ARCH", None)  # it would override what the caller asked for
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints a line whatever its log level
-            ti.init(
-                arch=arch,
-                fast_math=False,  # keeps the two-sum of kernels/estimators/modes.py and tests for NaN alive
-                force_scalarize_matrix=True,
-                advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
-                offline_cache=True,
-                random_seed=0,
-                log_level=ti.ERROR,
-                verbose=False,
-                **options,
-            )
+        ti.init(
+            arch=arch,
+            fast_math=False,  # keeps the two-sum of kernels/estimators/modes.py and tests for NaN alive
+            force_scalarize_matrix=True,
+            advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
+            offline_cache=True,  # where kernels/backend.py says
+            random_seed=0,
+            log_level=ti.ERROR,
+            verbose=False,
+            **options,
+        )
     finally:
         if overriding is not None:
             os.environ["TI_ARCH"] = overriding
@@ -77,14 +73,14 @@ def _init(arch, **options):
 
 @locked
 def ensure():
-    """Initialise with the default unless that has happened; returns the generation."""
+    """Initialise with the default device unless one is in use; returns the generation."""
     if _state["arch"] is None:
         init()
     return _state["generation"]
 
 
 def generation():
-    """How often the device has been initialised; arrays of an earlier generation are gone."""
+    """How often the device has been initialised; arrays of an earlier generation no longer exist."""
     return _state["generation"]
 
 
@@ -98,13 +94,15 @@ def on_cpu():
 
 
 def adds_integers():
-    """Whether threads of the device in use can add to one 64-bit integer. On Vulkan Taichi 1.7.4 drops what
-    they add without a word (seen on a software device); on Metal nobody has tried."""
+    """Whether the device in use has atomic addition of 64-bit integers.
+
+    On Vulkan, Taichi 1.7.4 silently drops such additions (seen on a software device). Metal is untried.
+    """
     return _state["arch"] in ("cpu", "cuda")
 
 
 def host_memory():
-    """Bytes of memory that this machine has, or None where that cannot be told."""
+    """Bytes of memory of this machine, or None where that is unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
@@ -112,7 +110,7 @@ def host_memory():
 
 
 def free_memory():
-    """Bytes that the device in use has free, or None where that cannot be told."""
+    """Bytes of free memory on the device in use, or None where that is unknown."""
     if arch() == "cuda":
         command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
         try:

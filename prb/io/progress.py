@@ -1,5 +1,7 @@
 """The progress bar that all of prb uses."""
 
+import sys
+
 from tqdm import tqdm
 
 
@@ -8,4 +10,5 @@ def bar(shown, **options):
 
     shown: whether to draw it. options: those of `tqdm.tqdm`.
     """
-    return tqdm(disable=None if shown else True, leave=False, **options)  # None: shown on a terminal
+    hidden = not shown or sys.stderr is None
+    return tqdm(disable=True if hidden else None, leave=False, **options)  # None: shown on a terminal

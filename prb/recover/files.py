@@ -1,4 +1,4 @@
-"""The folder of `prb optimize`: recovered parameters, the scene with them, loss, pictures, animation."""
+"""What `prb optimize` writes: recovered parameters, the scene with them, the loss, pictures, an animation."""
 
 import contextlib
 import json
@@ -8,9 +8,10 @@ import numpy as np
 
 from prb.api import render
 from prb.device.params import traverse
-from prb.errors import ImageError, ParameterError
+from prb.errors import ImageError
 from prb.io.images import atomic, reduced, to_srgb, write_image, write_texels
-from prb.report.derivative_images import COLOURS, check_folder, file_name, has_matplotlib, limit, save_figure
+from prb.recover.folder import CHECKPOINT, RunFolder
+from prb.report.derivative_images import COLOURS, check_folder, file_name, limit, save_figure
 from prb.scene.files import scene_dict, write_scene
 from prb.scene.parameter_values import with_values
 
@@ -19,83 +20,89 @@ FRAME = 256  # pixels of the longer side of a frame, at most
 PANEL = 512  # the same of a picture in the comparison
 ROWS = 4  # sensors in the comparison, at most
 FRAME_MS = 100
-OWN = ("checkpoint.npz", "parameters.json", "scene.json")  # files by which a run is known
+FILES = ("parameters.json", "scene.json", "loss.csv", "loss.png", "comparison.png", "animation.gif")
 
 
 class RecoveryFiles:
-    """The files of one run. folder: made if it is not there; resume: it may hold a run already.
+    """The files of one run.
 
-    Raises ImageError where nothing can be written, ParameterError where another run would be overwritten.
+    names: of the parameters that are recovered. source: the scene's file and the values for its $names.
+    folder, inputs, resume, overwrite: as of `RunFolder`, and the same is raised.
     """
 
-    def __init__(self, folder, *, resume):
-        self.folder = Path(folder)
+    def __init__(self, folder, scene, names, source, **options):
         check_folder(folder)
-        there = next((name for name in OWN if (self.folder / name).exists()), None)
-        if there is not None and not resume:
-            what = f"{self.folder / there}: is there already"
-            raise ParameterError(f"{what}; --resume goes on with that run, or choose another -o")
-        try:
-            (self.folder / "frames").mkdir(parents=True, exist_ok=True)
-            for place in (self.folder, self.folder / "frames"):
-                for leftover in place.glob(".prb-*"):  # of a run that was killed
-                    leftover.unlink()
-        except OSError as error:
-            raise ImageError(f"{folder}: cannot be written: {error.strerror}; choose another -o") from None
+        self._scene, self._names, self._source = scene, list(names), source
+        self.folder = Path(folder)
+        bitmaps = []
+        self._with_values(lambda name, texels: bitmaps.extend((f"{name}.exr", f"{name}.png")))
+        self._files = RunFolder(folder, [*FILES, *bitmaps], **options)
 
     @property
     def checkpoint(self):
-        return self.folder / "checkpoint.npz"
+        return self.folder / CHECKPOINT
 
-    def frame(self, scene, k, **options):
-        """Render and keep the picture before iteration k, which the animation shows."""
-        write_image(self._frame(k), reduced(render(scene, **options), FRAME))
+    def frame(self, view, k, **options):
+        """Render the picture before iteration k and write it as a frame of the animation."""
+        write_image(self._files.frame(k), reduced(render(view, **options), FRAME))
 
-    def write(self, scene, source, recovery, views, targets, frames, **options):
+    def write(self, recovery, views, targets, frames, **options):
         """All files but checkpoint and frames. Returns their paths.
 
-        source: (scene file, values for its $names). frames: numbers of those in the animation. options: of
-        the renders.
+        frames: numbers of those in the animation. options: of the renders.
         """
-        files = self._parameters(scene, source, recovery)
-        files.append(self._text("loss.csv", "iteration,loss\n" + "".join(
-            f"{k},{loss!r}\n" for k, loss in enumerate(recovery.losses)
-        )))  # fmt: skip
-        if has_matplotlib():
-            files.append(self.folder / "loss.png")
-            save_figure(files[-1], _curve(recovery.losses))
-            files.append(self.folder / "comparison.png")
-            save_figure(files[-1], _comparison(scene, recovery, views, targets, options), dpi=72)
-        return [*files, self._animation(frames)]
+        files = self._write_values(recovery)
+        rows = "".join(f"{k},{loss!r}\n" for k, loss in enumerate(recovery.losses))
+        files.append(self._write_text("loss.csv", "iteration,loss\n" + rows))
+        files.append(self.folder / "loss.png")
+        save_figure(files[-1], _curve(recovery.losses))
+        files.append(self.folder / "comparison.png")
+        save_figure(files[-1], _comparison(self._scene, recovery, views, targets, options), dpi=72)
+        return [*files, self._write_animation(frames)]
 
-    def _parameters(self, scene, source, recovery):
+    def _with_values(self, write_bitmap):
+        """(the scene's dictionary with its present values, the names that have no place there, name -> its
+        files for those that are bitmaps).
+
+        write_bitmap: a function (name of the file without format, texels).
+        """
+        path, definitions = self._source
+        taken = {"frames"}
+
+        def written(name, texels):
+            base = file_name(name, taken)
+            write_bitmap(base, texels)
+            bitmaps[name] = {"exr": f"{base}.exr", "png": f"{base}.png"}
+            return f"{base}.exr"
+
+        bitmaps = {}
+        data = scene_dict(path, definitions, relative_to=self.folder)
+        data, left_out = with_values(data, self._names, traverse(self._scene), written)
+        return data, left_out, bitmaps
+
+    def _write_values(self, recovery):
         """parameters.json, scene.json, and the textures that both name."""
-        path, definitions = source
-        taken, pictures, files = {"frames"}, {}, []
+        files = []
 
-        def write_bitmap(name, texels):
-            base = self.folder / file_name(name, taken)
-            exr, png = (base.with_name(base.name + suffix) for suffix in (".exr", ".png"))
+        def write_bitmap(base, texels):
+            exr, png = (self.folder / f"{base}.{suffix}" for suffix in ("exr", "png"))
             write_texels(exr, texels)
             write_image(png, np.broadcast_to(texels, (*texels.shape[:2], 3)))
-            pictures[name] = {"exr": exr.name, "png": png.name}
             files.extend((exr, png))
-            return exr.name
 
-        params, names = traverse(scene), list(recovery.params)
-        data = scene_dict(path, definitions, relative_to=self.folder)
-        data, left_out = with_values(data, names, params, write_bitmap)
+        params = traverse(self._scene)
+        data, left_out, bitmaps = self._with_values(write_bitmap)
         write_scene(self.folder / "scene.json", data)
         report = {
             "iterations": len(recovery.losses),
             "loss": recovery.losses[-1] if recovery.losses else None,
-            "parameters": {name: pictures.get(name, params[name].tolist()) for name in names},
+            "parameters": {name: bitmaps.get(name, params[name].tolist()) for name in self._names},
             "not_in_scene": left_out,
         }
         text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-        return [self._text("parameters.json", text), self.folder / "scene.json", *files]
+        return [self._write_text("parameters.json", text), self.folder / "scene.json", *files]
 
-    def _text(self, name, text):
+    def _write_text(self, name, text):
         path = self.folder / name
         try:
             with atomic(path) as temporary:
@@ -104,25 +111,22 @@ class RecoveryFiles:
             raise ImageError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
         return path
 
-    def _frame(self, k):
-        return self.folder / "frames" / f"{k:06}.png"
-
-    def _animation(self, frames):
+    def _write_animation(self, frames):
         """animation.gif of the frames, which are read one at a time."""
         from PIL import Image
 
-        frames = [k for k in frames if self._frame(k).exists()]
+        files = [file for file in map(self._files.frame, frames) if file.exists()]
         path = self.folder / "animation.gif"
 
         def pictures():
-            for k in frames:
-                with Image.open(self._frame(k)) as image:
+            for file in files:
+                with Image.open(file) as image:
                     yield image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
 
         shown = pictures()
         try:
             with atomic(path) as temporary:
-                durations = [FRAME_MS] * (len(frames) - 1) + [10 * FRAME_MS]
+                durations = [FRAME_MS] * (len(files) - 1) + [10 * FRAME_MS]
                 options = dict(save_all=True, append_images=shown, duration=durations, loop=0)
                 next(shown).save(temporary, **options)
         except OSError as error:
@@ -178,7 +182,7 @@ def _comparison(scene, recovery, views, targets, options):
 
 @contextlib.contextmanager
 def _values(scene, values):
-    """The scene with other values for a while."""
+    """The scene with other values, until the block ends."""
     params = traverse(scene)
     own = {name: params[name] for name in values}
     params.update(values)

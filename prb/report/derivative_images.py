@@ -8,19 +8,19 @@ grows, blue where it gets darker, white at zero. A contact sheet shows the pictu
 import os
 import re
 import tempfile
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from prb.api import render, render_forward
 from prb.device.params import slots
 from prb.errors import ImageError, ParameterError
 from prb.io.images import atomic, reduced, to_srgb, write_image
 
 LIMIT = 64  # of components: each takes one pass
-PERCENTILE = 99.5  # of |dI/dp| at which the colours end, so that a few bright pixels do not pale the rest
+PERCENTILE = 99.5  # of |dI/dp|, where the colours end, so that a few bright pixels do not make the rest pale
 COLOURS = "RdBu_r"
 SHEET = "contact"  # the contact sheet's name; a parameter's has a dot in it
 PANEL = 512  # pixels of the longer side of a panel of the contact sheet, at most
@@ -81,20 +81,17 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
     """Write the derivative images of the components and the contact sheet. Returns the files' paths.
 
     parts: of `components`. folder: made if it is not there. spp, seed, max_depth: as in `prb.render`.
-    Without matplotlib there are no PNGs and a warning. Raises ImageError and ParameterError.
+    Raises ImageError and ParameterError.
     """
-    from prb.api import render, render_forward
-
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise ImageError(f"{folder}: the folder cannot be made: {reason}; choose another one") from None
-    with_colours = has_matplotlib()
     options = dict(spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     files, panels = [], []
-    picture = reduced(render(scene, **options), PANEL) if with_colours else None
+    picture = reduced(render(scene, **options), PANEL)
     for part in parts:
         tangent = np.zeros(slots(scene)[part.name].shape, np.float32)
         tangent[part.index] = 1
@@ -103,29 +100,33 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
             raise ParameterError(f"{part.label}: its derivative image overflowed; scale the radiances down")
         files.append(folder / f"{part.file}.exr")
         write_image(files[-1], derivative)
-        if with_colours:
-            mean = derivative.mean(axis=2, dtype=np.float64)
-            end = limit(mean)
-            files.append(folder / f"{part.file}.png")
-            save_figure(files[-1], _single(mean, end, part.label))
-            panels.append((reduced(mean, PANEL), end, part.label))
-    if with_colours:
-        files.append(folder / f"{SHEET}.png")
-        save_figure(files[-1], _contact_sheet(picture, panels, scene.name))
+        mean = derivative.mean(axis=2, dtype=np.float64)
+        end = limit(mean)
+        files.append(folder / f"{part.file}.png")
+        save_figure(files[-1], _single(mean, end, part.label))
+        panels.append((reduced(mean, PANEL), end, part.label))
+    files.append(folder / f"{SHEET}.png")
+    save_figure(files[-1], _contact_sheet(picture, panels, scene.name))
     return files
 
 
-def limit(image):
-    """Where the colours end, the same on both sides of zero: the PERCENTILE of the absolute values.
+def file_names(parts, folder):
+    """The files that `write` writes."""
+    names = [f"{part.file}.{suffix}" for part in parts for suffix in ("exr", "png")]
+    return [Path(folder) / name for name in (*names, f"{SHEET}.png")]
 
-    The largest of them where the percentile is zero, and 0 for an image that is zero everywhere.
+
+def limit(image):
+    """The value at which the colours end on both sides of zero: the PERCENTILE of the absolute values.
+
+    Where that is zero it is the largest absolute value, so 0 for an image that is zero everywhere.
     """
     size = np.abs(image)
     return float(np.percentile(size, PERCENTILE) or size.max())
 
 
 def file_name(label, taken):
-    """A name that every file system takes and that is not among those taken, whatever their case."""
+    """A name that is valid on every file system and differs, even without its case, from those taken."""
     base = re.sub(r"[^\w.+-]+", "_", label).lstrip(".")
     base = base.encode("ascii", "replace").decode().replace("?", "_")[:LONGEST] or "_"
     name, number = base, 1
@@ -134,16 +135,6 @@ def file_name(label, taken):
         name = f"{base}-{number}"
     taken.add(name.lower())
     return name
-
-
-def has_matplotlib():
-    """True if pictures can be drawn; else a warning says what is left out."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        warnings.warn("no drawn PNG without matplotlib: pip install 'prb[bench]'", stacklevel=3)
-        return False
-    return True
 
 
 def _single(mean, end, label):

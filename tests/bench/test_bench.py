@@ -14,8 +14,9 @@ import pytest
 
 import prb
 from prb.bench import suite as module
+from prb.bench.measure import peak_mib
 from prb.bench.report import markdown, slope, slopes
-from prb.bench.suite import Settings, bench, in_fresh_process, peak_mib
+from prb.bench.suite import Settings, in_fresh_process, run_benchmark
 from prb.cli.main import main
 from prb.device.params import slots
 
@@ -81,7 +82,7 @@ def test_slope_needs_two_abscissae():
 def test_peak_is_that_of_the_process_and_not_of_its_parent():
     """A process that allocates and frees a known amount, started by one that holds more than that."""
     held = np.ones(400 * 2**20, np.uint8)
-    code = "import sys, json; from prb.bench.suite import peak_mib; before = peak_mib();"
+    code = "import sys, json; from prb.bench.measure import peak_mib; before = peak_mib();"
     code += "x = bytearray(b'1') * (int(sys.argv[1]) * 2**20); del x; print(json.dumps([before, peak_mib()]))"
 
     def growth(mib):
@@ -106,7 +107,7 @@ def test_points_are_two_lines_or_the_product():
 
 
 def test_results_files(tmp_path):
-    results = bench(SMALL, tmp_path / "out", run=Fake())
+    results = run_benchmark(SMALL, tmp_path / "out", run=Fake())
     assert sorted(os.listdir(tmp_path / "out")) == [
         "gradients", "memory.png", "results.json", "results.md", "time.png",
     ]  # fmt: skip
@@ -125,7 +126,7 @@ def test_results_files(tmp_path):
 
 def test_markdown_has_a_row_for_each_point(tmp_path):
     failure = {"status": "out of memory", "needed_mib": 7e4}
-    results = bench(SMALL, tmp_path, run=Fake({("tape", 8, 4): failure}))
+    results = run_benchmark(SMALL, tmp_path, run=Fake({("tape", 8, 4): failure}))
     text = (tmp_path / "results.md").read_text()
     assert text == markdown(results)
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
@@ -138,7 +139,7 @@ def test_markdown_has_a_row_for_each_point(tmp_path):
 
 def test_differences_are_to_replay_s_gradient(tmp_path):
     with pytest.warns(UserWarning, match="central differences take 7 renders"):
-        results = bench(replace(SMALL, methods=("fd", "replay", "tape")), tmp_path, run=Fake())
+        results = run_benchmark(replace(SMALL, methods=("fd", "replay", "tape")), tmp_path, run=Fake())
     assert [p["difference"] for p in of(results, "fd").values()] == pytest.approx([1 / 3] * 3)
     assert [p["difference"] for p in of(results, "tape").values()] == [0.0] * 3
     assert [p["difference"] for p in of(results, "replay").values()] == [None] * 3
@@ -149,7 +150,7 @@ def test_out_of_memory_and_failures_are_rows(tmp_path):
         ("tape", 8, 4): {"status": "out of memory", "reason": "no room", "needed_mib": 12.0},
         ("tape", 4, 16): {"status": "failed: a reason | of two parts"},
     }
-    results = bench(SMALL, tmp_path, run=Fake(failures))
+    results = run_benchmark(SMALL, tmp_path, run=Fake(failures))
     assert [p["status"] for p in of(results, "replay").values()] == ["ok"] * 3
     assert of(results, "tape")[8, 4]["needed_mib"] == 12.0
     assert of(results, "tape")[4, 16]["status"].startswith("failed: ")
@@ -168,11 +169,11 @@ def test_out_of_memory_and_failures_are_rows(tmp_path):
 ])  # fmt: skip
 def test_how_a_process_ends(monkeypatch, tmp_path, line, status, needed):
     """In a real process whose task fails once it has noted what it needs."""
-    code = "import sys, prb, prb.bench as b\n"
+    code = "import sys, prb, prb.bench.measure as b\n"
     code += f"def fail(job, note):\n note(device_mib=5.0)\n {line}\n"
-    code += "b._point = fail\nb.main(*sys.argv[1:])\n"
+    code += "b._point = fail\nb.answer_task(*sys.argv[1:])\n"
     script = tmp_path / "python"
-    script.write_text(f"#!{sys.executable}\nimport sys\nsys.argv[1:3] = []\n{code}")  # without -m prb.bench
+    script.write_text(f"#!{sys.executable}\nimport sys\nsys.argv[1:3] = []\n{code}")  # without -c CODE
     script.chmod(0o755)
     monkeypatch.setattr(module.sys, "executable", str(script))
     row = in_fresh_process("point", {})
@@ -182,62 +183,63 @@ def test_how_a_process_ends(monkeypatch, tmp_path, line, status, needed):
 def test_resume_measures_what_is_missing(tmp_path):
     stopped = Fake({("replay", 4, 16): KeyboardInterrupt(), ("tape", 4, 4): {"status": "failed: once"}})
     with pytest.raises(KeyboardInterrupt, match=r"has 4 of 6 points, --resume goes on"):
-        bench(SMALL, tmp_path, run=stopped)
+        run_benchmark(SMALL, tmp_path, run=stopped)
     kept = read(tmp_path)
     assert len(kept["points"]) == 4 and markdown(kept) == (tmp_path / "results.md").read_text()
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".prb")]
 
     fake = Fake()
-    results = bench(SMALL, tmp_path, resume=True, run=fake)
+    results = run_benchmark(SMALL, tmp_path, resume=True, run=fake)
     measured = [t[1:] for t in fake.tasks if t[0] == "point"]
     assert measured == [("tape", 4, 4), ("replay", 4, 16), ("tape", 4, 16)]
     assert len(results["points"]) == 6
-    fresh = bench(SMALL, tmp_path / "fresh", run=Fake())
+    fresh = run_benchmark(SMALL, tmp_path / "fresh", run=Fake())
     assert results == fresh
 
     again = Fake()
-    assert bench(SMALL, tmp_path, resume=True, run=again) == fresh
+    assert run_benchmark(SMALL, tmp_path, resume=True, run=again) == fresh
     assert [t[0] for t in again.tasks] == ["probe"]
 
 
 def test_resume_needs_the_same_settings(tmp_path):
-    bench(SMALL, tmp_path, run=Fake())
+    run_benchmark(SMALL, tmp_path, run=Fake())
     before = read(tmp_path)
     for change in (dict(runs=2), dict(depths=(4, 8, 16)), dict(size=(9, 8)), dict(seed=1)):
         name = next(iter(change))
         with pytest.raises(prb.PrbError, match=f"was measured otherwise .*{name}"):
-            bench(replace(SMALL, **change), tmp_path, resume=True, run=Fake())
+            run_benchmark(replace(SMALL, **change), tmp_path, resume=True, run=Fake())
     other = Fake()
     probe = other("probe", {})
     with pytest.raises(prb.PrbError, match="sha256"):
-        bench(SMALL, tmp_path, resume=True, run=lambda task, job: {**probe, "sha256": "1"})
+        run_benchmark(SMALL, tmp_path, resume=True, run=lambda task, job: {**probe, "sha256": "1"})
     assert read(tmp_path) == before
 
 
 def test_results_that_are_there_are_not_overwritten(tmp_path):
-    bench(SMALL, tmp_path, run=Fake())
+    run_benchmark(SMALL, tmp_path, run=Fake())
     before = (tmp_path / "results.json").read_bytes()
     with pytest.raises(prb.PrbError, match="is there already; --resume"):
-        bench(SMALL, tmp_path, run=Fake())
+        run_benchmark(SMALL, tmp_path, run=Fake())
     assert (tmp_path / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["results.md", "memory.png", "time.png"])
+def test_files_of_others_are_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(prb.PrbError, match=f"{name}: not made by this run.* choose another -o"):
+        run_benchmark(SMALL, tmp_path, run=Fake())
+    assert (tmp_path / name).read_text() == "mine" and not list(tmp_path.rglob("*.npz"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1, "points": [1]}', '{"format": 99}', "\udcff"])
 def test_damaged_results_are_one_line(tmp_path, text):
     (tmp_path / "results.json").write_text(text, errors="surrogateescape")
     with pytest.raises(prb.PrbError, match=r"results.*choose another -o"):
-        bench(SMALL, tmp_path, resume=True, run=Fake())
-
-
-def test_without_matplotlib_a_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.warns(UserWarning, match=r"pip install 'prb\[bench\]'"):
-        bench(SMALL, tmp_path, run=Fake())
-    assert sorted(os.listdir(tmp_path)) == ["gradients", "results.json", "results.md"]
+        run_benchmark(SMALL, tmp_path, resume=True, run=Fake())
 
 
 def test_slopes_on_a_gpu_are_of_the_device(tmp_path):
-    results = bench(SMALL, tmp_path, run=Fake())
+    results = run_benchmark(SMALL, tmp_path, run=Fake())
     results["machine"]["arch"] = "cuda"
     assert slopes(results, "tape")["memory_over_depth"] == pytest.approx(0, abs=1e-9)
 
@@ -303,7 +305,7 @@ def test_a_point_from_the_command_line(tmp_path, monkeypatch, capsys):
 def test_the_tape_s_memory_is_what_it_says(tmp_path):
     """Peaks of real processes: the tape's grows by its device bytes, the replay's does not."""
     settings = Settings("furnace", depths=(1, 64), spps=(8,), size=(64, 64), runs=1)
-    results = bench(settings, tmp_path)
+    results = run_benchmark(settings, tmp_path)
     tape, replay = of(results, "tape"), of(results, "replay")
     said = tape[64, 8]["device_mib"] - tape[1, 8]["device_mib"]
     assert said > 100
@@ -356,8 +358,26 @@ def test_interrupt_keeps_the_points(tmp_path):
     assert len(points) == 3 and all(p in points for p in kept)
 
 
+def test_code_in_the_current_folder_is_left_alone(tmp_path):
+    """As the installed command starts: Python itself then leaves the current folder out."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "prb.py").write_text(
+        "import sys; sys.path.pop(0)\nfrom prb.cli.main import main\nsys.exit(main())\n"
+    )
+    poison = "open('executed', 'w').close()\nraise ImportError('not numpy')\n"
+    for name in ("numpy", "json", "prb", "taichi"):
+        (tmp_path / f"{name}.py").write_text(poison)
+    sizes = ["--method", "replay", "--depths", "2", "--spps", "2", "--size", "4x4", "--runs", "1"]
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(prb.__file__))}
+    command = [sys.executable, "bin/prb.py", "bench", *sizes, "-o", "out"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "executed").exists()
+    assert [p["status"] for p in read(tmp_path / "out")["points"]] == ["ok"]
+
+
 def test_film_is_whole_again_after_compiling():
-    from prb.bench.suite import _compile
+    from prb.bench.measure import _compile
 
     scene = prb.load_file("cornell-box")
     weight = np.full(scene.image_shape, 1.0)

@@ -102,14 +102,6 @@ def test_fixed_seeds_give_the_same_files(run, folder):
         assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
 
 
-@pytest.mark.filterwarnings("default")
-def test_without_matplotlib_the_rest_is_written(run, folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    status, out, err = run(*box("--iterations", 2, "--reference", 4, "-o", "a"))
-    assert status == 0 and err.count("\n") == 1 and "pip install" in err
-    assert set(os.listdir("a")) == FILES - {"loss.png", "comparison.png"}
-
-
 def started(*arguments):
     """The command in a process of its own."""
     command = [sys.executable, "-m", "prb", "optimize", *arguments]
@@ -281,3 +273,151 @@ def test_every_kind_of_value_goes_back_into_a_scene(folder):
     for name, value in new.items():
         expected = value / np.linalg.norm(value) if name == "sun.direction" else value
         np.testing.assert_allclose(again[name], expected, rtol=1e-6, err_msg=name)
+
+
+# What is there already is kept.
+
+
+def snapshot(path):
+    """Every file below a folder with its bytes."""
+    return {f.relative_to(path).as_posix(): f.read_bytes() for f in path.rglob("*") if f.is_file()}
+
+
+def refused(result, *parts):
+    status, out, err = result
+    assert status == 2 and out == "" and err.count("\n") == 1, result
+    for part in parts:
+        assert part in err, (part, err)
+    return err
+
+
+def textured(folder):
+    """A scene of the user's own in a folder of its own, with names that a run would give its files."""
+    (folder / "my").mkdir()
+    write_image(folder / "my" / "paint.reflectance.data.exr", np.full((2, 2, 3), 0.5))
+    scene = {
+        "type": "scene", "integrator": {"type": "path", "max_depth": 3}, "sensor": {"type": "perspective"},
+        "paint": {"type": "diffuse",
+                  "reflectance": {"type": "bitmap", "filename": "paint.reflectance.data.exr"}},
+        "ball": {"type": "sphere", "center": [0, 0, 4], "bsdf": {"type": "ref", "id": "paint"}},
+        "sky": {"type": "constant"},
+    }  # fmt: skip
+    (folder / "my" / "scene.json").write_text(json.dumps(scene))
+
+
+def test_scene_that_is_read_is_never_overwritten(run, folder):
+    textured(folder)
+    before = snapshot(folder)
+    tiny = ["--size", "8x8", "--spp", "2", "--iterations", "1", "--reference", 2]
+    for more in ([], ["--resume"], ["--overwrite"], ["--resume", "--overwrite"]):
+        err = refused(
+            run("my/scene.json", *tiny, "-o", "my", *more), "my/scene.json: is a file that this run"
+        )
+        assert "--resume" not in err
+    os.symlink("my", "link")
+    refused(
+        run("my/scene.json", *tiny, "-o", "link", "--overwrite"), "link/scene.json: is a file that", "as my"
+    )
+    os.unlink("link")
+    os.rename("my/scene.json", "my/mine.json")
+    before["my/mine.json"] = before.pop("my/scene.json")
+    texture = "my/paint.reflectance.data.exr"
+    for more in ([], ["--resume"], ["--overwrite"]):
+        refused(run("my/mine.json", *tiny, "-o", "my", *more), f"{texture}: is a file that this run reads")
+    assert snapshot(folder) == before
+    status, _, err = run("my/mine.json", *tiny, "-o", "found")
+    assert (status, err) == (0, "") and (folder / "found/paint.reflectance.data.exr").is_file()
+    tiny = ["--size", "8x8", "--spp", "2", "--iterations", "1", "--target", "found/frames/000000.png"]
+    refused(
+        run("my/mine.json", *tiny, "-o", "found", "--overwrite"), "000000.png: is a file that this run reads"
+    )
+
+
+def test_includes_of_a_scene_are_read_too(run, folder):
+    (folder / "my").mkdir()
+    (folder / "my/scene.json").write_text("<scene version='3.0.0'><shape type='sphere'/></scene>")
+    text = "<scene version='3.0.0'><include filename='my/scene.json'/><sensor type='perspective'/>"
+    text += "<emitter type='constant'/><integrator type='path'/></scene>"
+    (folder / "room.xml").write_text(text)
+    tiny = ["--size", "8x8", "--spp", "2", "--iterations", "1", "--reference", 2]
+    refused(run("room.xml", *tiny, "-o", "my", "--overwrite"), "my/scene.json: is a file that this run reads")
+
+
+def test_files_that_the_run_did_not_make_are_kept(run, folder):
+    (folder / "a/frames").mkdir(parents=True)
+    for name in ("loss.csv", "notes.txt", ".prb-abcd1234.png", "frames/000001.png", "frames/.prb-mine"):
+        (folder / "a" / name).write_text("mine")
+    before = snapshot(folder / "a")
+    options = box("--reference", 2, "--iterations", 2, "-o", "a")
+    for more in ([], ["--resume"]):
+        err = refused(
+            run(*options, *more), "a/loss.csv, a/frames/000001.png: not made by this run", "--overwrite"
+        )
+        assert "--resume" not in err and snapshot(folder / "a") == before
+    assert run(*options, "--overwrite")[0] == 0
+    check_folder(folder / "a", 2)
+    for name in ("notes.txt", ".prb-abcd1234.png", "frames/.prb-mine"):
+        assert (folder / "a" / name).read_text() == "mine"
+    (folder / "a/frames/.prb-wxyz_890.png").write_text("of a run that was killed")
+    assert run(*options, "--resume")[0] == 0
+    assert {f.name for f in (folder / "a").rglob(".prb-*")} == {".prb-abcd1234.png", ".prb-mine"}
+
+
+def test_run_that_is_there_is_kept(run, folder):
+    options = box("--reference", 2, "--iterations", 2, "-o", "a")
+    assert run(*options)[0] == 0
+    before = snapshot(folder / "a")
+    refused(run(*options), "a/checkpoint.npz: is there already; --resume goes on with that run")
+    refused(run(*options, "--seed", 1), "a/checkpoint.npz: is there already", "--overwrite")
+    assert snapshot(folder / "a") == before
+    assert run(*options, "--resume")[0] == 0
+    assert run(*options, "--overwrite", "--seed", 1)[0] == 0
+    assert snapshot(folder / "a")["loss.csv"] != before["loss.csv"]
+    os.unlink("a/checkpoint.npz")
+    for more in ([], ["--resume"]):
+        err = refused(run(*options, *more), "a/parameters.json: is there already, without a checkpoint")
+        assert "--resume" not in err
+    (folder / "b/loss.png").mkdir(parents=True)
+    refused(run(*options, "-o", "b", "--overwrite"), "b/loss.png: is a folder")
+
+
+def test_run_that_was_killed_before_its_first_checkpoint(run, folder):
+    """It left frames alone, which are its own: it can be started again, with --resume or without."""
+    options = box("--iterations", "100000", "--reference", "4", "--every", "100000")
+    for more in ([], ["--resume"]):
+        process = started(*options, "-o", "a", *more)
+        wait_for(folder / "a" / "frames" / "003125.png", process)
+        process.kill()
+        process.communicate()
+        assert not (folder / "a" / "checkpoint.npz").exists()
+    assert run(*box("--iterations", 2, "--reference", 4, "-o", "a"), "--resume")[0] == 0
+    check_folder(folder / "a", 2)
+
+
+def test_a_mistake_found_later_does_not_claim_the_folder(run, folder):
+    options = box("--reference", 2, "--iterations", 1, "-o", "a")
+    refused(run(*options, "--init", "2"), "is outside [0, 1]")
+    assert run(*options)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["render", "grad", "images", "convert"])
+def test_other_commands_do_not_overwrite_what_they_read(prb_command, folder, command):
+    textured(folder)
+    texture = "my/paint.reflectance.data.exr"
+    xml = "<scene version='3.0.0'><sensor type='perspective'/><emitter type='constant'/></scene>"
+    (folder / "room.json").write_text(xml)
+    tiny = ["--size", "4x4", "--spp", "2"]
+    target = "my/ball.bsdf.reflectance.value.exr"
+    write_image(target, np.ones((4, 4, 3)))
+    scene = {**json.loads((folder / "my/scene.json").read_text()), "ball": {"type": "sphere"}}
+    del scene["paint"]
+    (folder / "plain.json").write_text(json.dumps(scene))
+    before = snapshot(folder)
+    arguments = {
+        "render": ["render", "my/scene.json", *tiny, "-o", texture],
+        "grad": ["grad", "my/scene.json", *tiny, "-o", "my/scene.json"],
+        "images": ["grad", "plain.json", *tiny, "--target", target, "--param", "ball.*", "--images", "my"],
+        "convert": ["convert", "room.json", "room.json"],
+    }[command]
+    refused(prb_command(*arguments), "is a file that this run reads; choose another output")
+    assert snapshot(folder) == before

@@ -2,11 +2,9 @@
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
@@ -39,28 +37,6 @@ def settings():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel of a copy of the tracked files, so that the build leaves nothing in the checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    for name in FOLDERS.values():
-        for file in (ROOT / name).rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
-                copy = source / file.relative_to(ROOT)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(file.read_bytes())
-    options = ["--no-deps", "--no-build-isolation", "--no-cache-dir", "-w", str(folder)]
-    command = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    (file,) = folder.glob("*.whl")
-    return file
-
-
 def test_list_of_packages_is_the_folders(settings):
     found = set()
     for package, folder in FOLDERS.items():
@@ -86,32 +62,17 @@ def test_wheel_holds_every_file_and_no_other_top_level(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_installed_wheel_renders_away_from_the_checkout(wheel, tmp_path):
-    home = tmp_path / "venv"
-    venv.create(home, with_pip=False)
-    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    path = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.check_output([python, "-c", path], text=True).strip())
-    zipfile.ZipFile(wheel).extractall(site)
-    # What prb depends on comes from here; .pth files there, such as an editable prb's, have no effect.
-    (site / "dependencies.pth").write_text(next(p for p in sys.path if p.endswith("site-packages")) + "\n")
-
-    environment = {**os.environ, "PRB_ARCH": "cpu"}
-    environment.pop("PYTHONPATH", None)
-
-    def run(*arguments):
-        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-        return subprocess.run([python, *arguments], **options)
-
-    done = run("-c", "import prb; print(prb.__file__)")
-    assert Path(done.stdout.strip()).is_relative_to(site), done
-    done = run("-c", "import kernels")
+def test_installed_wheel_renders_away_from_the_checkout(installed, tmp_path):
+    done = installed("-c", "import prb; print(prb.__file__)", cwd=tmp_path)
+    assert Path(done.stdout.strip()).is_relative_to(installed.site), done
+    done = installed("-c", "import kernels", cwd=tmp_path)
     assert "No module named 'kernels'" in done.stderr
-    done = run("-m", "prb", "render", "cornell-box", "--spp", "1", "--size", "8x8", "--json")
+    command = ["-m", "prb", "render", "cornell-box", "--spp", "1", "--size", "8x8", "--json"]
+    done = installed(*command, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["output"] == "cornell-box.png"
     assert (tmp_path / "cornell-box.png").read_bytes().startswith(b"\x89PNG")
-    done = run("-m", "prb", "params", "knot")
+    done = installed("-m", "prb", "params", "knot", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -153,16 +153,6 @@ def test_folder_in_the_place_of_a_file(folder, capsys):
     assert kept == ["ball.bsdf.exponent.value.exr", "ball.bsdf.exponent.value.png", "contact.png"]
 
 
-@pytest.mark.filterwarnings("default")
-def test_without_matplotlib_there_are_exr_files_and_a_line(folder, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert main([*SPHERE, "--param", "*exponent*", "--images", ".", "--json"]) == 0
-    out, err = capsys.readouterr()
-    assert json.loads(out)["images"] == ["ball.bsdf.exponent.value.exr"]
-    assert err.count("\n") == 1 and "pip install 'prb[bench]'" in err
-
-
 def test_matplotlib_is_imported_only_for_images():
     code = "import sys, prb.cli.main, prb.report.derivative_images; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
