@@ -10,25 +10,6 @@ from helpers.import_graph import ROOT
 pytestmark = pytest.mark.quick
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md"]
-NOT_YET = {
-    "kernels/arrays.py",
-    "kernels/estimators/kept_vertices.py",
-    "kernels/estimators/launch.py",
-    "kernels/estimators/modes.py",
-    "kernels/estimators/path_basic.py",
-    "kernels/estimators/shading.py",
-    "kernels/gradient.py",
-    "prb/device/dependents.py",
-    "prb/device/emitters.py",
-    "prb/device/parameters.py",
-    "prb/estimators/finite_difference.py",
-    "prb/estimators/kept_vertices.py",
-    "prb/estimators/registry.py",
-    "prb/estimators/seeds.py",
-    "prb/estimators/sums.py",
-    "prb/estimators/work.py",
-    "prb/scene/leaves.py",
-}
 
 
 def cited(text):
@@ -44,13 +25,7 @@ def all_cited():
 @pytest.mark.parametrize("page", PAGES)
 def test_cited_files_exist(page):
     missing = {n for n in cited((ROOT / page).read_text(encoding="utf-8")) if not (ROOT / n).exists()}
-    assert missing <= NOT_YET
-
-
-@pytest.mark.xfail(strict=True, reason="cited, but not there yet; once it is, take it off the list")
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_cited_files_that_are_to_come(name):
-    assert name not in all_cited() or (ROOT / name).exists()
+    assert not missing
 
 
 @pytest.mark.parametrize("page", PAGES)
