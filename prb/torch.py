@@ -15,7 +15,7 @@ import numpy as np
 from prb.api import render as render_picture
 from prb.device.camera import camera_buffer
 from prb.device.lock import device_lock
-from prb.device.params import slots, traverse
+from prb.device.params import records, traverse
 from prb.errors import MissingPackageError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import backward, check_name, forward, viewed
@@ -205,7 +205,7 @@ def _camera(scene):
 
 def _check_tensors(scene, params, method):
     """Raise ParameterError unless each is a tensor that a gradient can be had for."""
-    known = slots(scene)
+    known = records(scene)
     for name, tensor in params.items():
         check_name(scene, name, method, "tensor")
         if not isinstance(tensor, torch.Tensor):

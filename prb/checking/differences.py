@@ -8,7 +8,7 @@ import numpy as np
 from tabulate import tabulate
 
 from prb.checking.verdicts import REFUTED, SMALL, UNDECIDED, judge, seeds_needed, weigh
-from prb.device.params import slots
+from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators import batches
 from prb.estimators.checked import viewed
@@ -284,7 +284,7 @@ def _row(component, evidence, verdict, p, tolerance):
 
 def _choose(scene, names, steps, limit, notes):
     """The components that are checked, and their steps."""
-    known = slots(scene)
+    known = records(scene)
     room = limit
     share = {}
     for left, name in enumerate(sorted(names, key=lambda n: known[n].size)):  # small parameters are whole
@@ -292,19 +292,19 @@ def _choose(scene, names, steps, limit, notes):
         room -= share[name]
     chosen = []
     for name in names:
-        slot = known[name]
-        values = slot.of(scene.values).ravel().astype(float)
-        numbers = np.arange(slot.size)
-        if share[name] < slot.size:
-            numbers = np.sort(np.random.default_rng(0).choice(slot.size, share[name], replace=False))
-            notes.append(f"{name}: {share[name]} of its {slot.size} components, chosen at random")
-        span = slot.high - slot.low if np.isfinite(slot.high - slot.low) else 1.0
+        record = known[name]
+        values = record.of(scene.values).ravel().astype(float)
+        numbers = np.arange(record.size)
+        if share[name] < record.size:
+            numbers = np.sort(np.random.default_rng(0).choice(record.size, share[name], replace=False))
+            notes.append(f"{name}: {share[name]} of its {record.size} components, chosen at random")
+        span = record.high - record.low if np.isfinite(record.high - record.low) else 1.0
         typical = np.sqrt((values**2).mean()) if values.any() else span
         for i in numbers:
             scale = max(abs(values[i]), FLOOR * max(typical, 1e-3 * span))
-            central, h = _steps(values[i], scale * np.array(steps), slot.low, slot.high)
-            index = tuple(map(int, np.unravel_index(i, slot.shape))) if slot.shape else ()
-            chosen.append(_Component(name, slot.offset + int(i), index, central, h))
+            central, h = _steps(values[i], scale * np.array(steps), record.low, record.high)
+            index = tuple(map(int, np.unravel_index(i, record.shape))) if record.shape else ()
+            chosen.append(_Component(name, record.offset + int(i), index, central, h))
     return chosen
 
 

@@ -17,7 +17,7 @@ LISTED = 24  # names in a message
 SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summarised
 
 
-def slots(scene):
+def records(scene):
     """Every differentiable parameter of a scene: name -> `ParameterRecord`, in the order of the scene."""
     return scene.layout.differentiable
 
@@ -29,7 +29,7 @@ def select(scene, patterns):
     vertex normals and the directions of lights, which only patterns that end like their names find.
     Raises ParameterError where a pattern matches none.
     """
-    known = slots(scene)
+    known = records(scene)
     if not known:
         raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
     if patterns is None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.lock import device_lock
-from prb.device.params import select, slots
+from prb.device.params import records, select
 from prb.device.scene import Scene
 from prb.errors import ImageError, ParameterError
 from prb.estimators.registry import method_of
@@ -79,7 +79,7 @@ def flat_tangents(scene, tangents, method):
     """A dict name -> tangent as one float32 buffer over all parameters. Raises ParameterError."""
     if not isinstance(tangents, Mapping):
         raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
-    known = slots(scene)
+    known = records(scene)
     flat = np.zeros(max(scene.values.size, 1), np.float32)
     for name, value in tangents.items():
         check_name(scene, name, method, "tangent")
@@ -100,7 +100,7 @@ def check_name(scene, name, method, what):
     """Raise ParameterError unless that is one parameter's exact name, and the method can differentiate it.
     what: needs the name, for the message."""
     select(scene, [name])
-    if name not in slots(scene):
+    if name not in records(scene):
         raise ParameterError(f"{name}: a {what} needs one parameter's exact name, not a pattern")
     reason = method.reason(scene, name)
     if reason is not None:

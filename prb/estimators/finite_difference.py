@@ -132,9 +132,9 @@ class FiniteDifference(Adjoint):
     def _numbers(scene, names):
         """(its place in the buffer, lowest and highest valid value) of each number to differentiate."""
         return [
-            (slot.offset + i, slot.low, slot.high)
-            for slot in differentiated(scene, names)
-            for i in range(slot.size)
+            (record.offset + i, record.low, record.high)
+            for record in differentiated(scene, names)
+            for i in range(record.size)
         ]
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prb.device.params import slots
+from prb.device.params import records
 
 
 class Estimate(NamedTuple):
@@ -17,7 +17,7 @@ class Estimate(NamedTuple):
 
 def split(scene, flat, names):
     """A flat gradient as a dict name -> array."""
-    known = slots(scene)
+    known = records(scene)
     return {name: known[name].of(flat).copy() for name in names}
 
 

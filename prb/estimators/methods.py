@@ -39,7 +39,7 @@ class Adjoint(ABC):
     def reason(self, scene, name):
         """Why the method cannot differentiate that parameter, the end of a sentence; None where it can.
 
-        It is asked of parameters that the scene lists as differentiable (`prb.device.params.slots`).
+        It is asked of parameters that the scene lists as differentiable (`prb.device.params.records`).
         """
         return None
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prb.device import runtime
-from prb.device.params import slots
+from prb.device.params import records
 from prb.estimators.kept_vertices import VERTEX_BYTES
 from prb.estimators.settings import UNLIMITED
 from prb.kernels import material
@@ -140,16 +140,16 @@ def device_bytes(scene, mode, spp):
 
 
 def differentiated(scene, names):
-    """The slots of the named parameters (None: all but vertex normals and directions)."""
-    known = slots(scene)
+    """The records of the named parameters (None: all but vertex normals and directions)."""
+    known = records(scene)
     if names is None:
-        return [slot for name, slot in known.items() if name not in scene.layout.orientations]
+        return [record for name, record in known.items() if name not in scene.layout.orientations]
     return [known[name] for name in known if name in names]
 
 
 def gradient_size(scene, names):
     """How much of the parameter buffer, from its beginning, holds the parameters that are differentiated."""
-    return max([1, *(slot.offset + slot.size for slot in differentiated(scene, names))])
+    return max([1, *(record.offset + record.size for record in differentiated(scene, names))])
 
 
 def has_orientations(scene, names):

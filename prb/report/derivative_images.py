@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prb.api import render, render_forward
-from prb.device.params import slots
+from prb.device.params import records
 from prb.errors import ImageError, ParameterError
 from prb.io.images import atomic, reduced, to_srgb, write_image
 
@@ -44,7 +44,7 @@ class Component(NamedTuple):
 
 def components(scene, names):
     """The `Component`s of the named parameters, in their order. Raises ParameterError for too many."""
-    shapes = {name: slots(scene)[name].shape for name in names}
+    shapes = {name: records(scene)[name].shape for name in names}
     count = sum(int(np.prod(shape, dtype=int)) for shape in shapes.values())
     if count > LIMIT:
         largest = max(shapes, key=lambda name: np.prod(shapes[name], dtype=int))
@@ -93,7 +93,7 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
     files, panels = [], []
     picture = reduced(render(scene, **options), PANEL)
     for part in parts:
-        tangent = np.zeros(slots(scene)[part.name].shape, np.float32)
+        tangent = np.zeros(records(scene)[part.name].shape, np.float32)
         tangent[part.index] = 1
         derivative = render_forward(scene, {part.name: tangent}, **options)
         if not np.isfinite(derivative).all():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import prb
-from prb.device.params import slots
+from prb.device.params import records
 from prb.estimators import seeds
 from prb.estimators.batches import Draw, batches, doubling, running
 from prb.estimators.batches import seeds as of_seeds
@@ -68,7 +68,7 @@ def test_merged_variance_is_that_of_the_merged_gradient():
             strict=True,
         )
     ]
-    red = slots(scene)["red.reflectance.value"]
+    red = records(scene)["red.reflectance.value"]
     spread = red.of(np.var([f.gradient for f in found], axis=0, ddof=1))
     claimed = red.of(np.mean([f.variance for f in found], axis=0))
     assert np.all((0.5 < claimed / spread) & (claimed / spread < 2))
