@@ -22,7 +22,7 @@ from prb.estimators.checked import backward, check_name, forward, viewed
 from prb.estimators.gradients import split
 from prb.estimators.registry import method_of
 from prb.estimators.settings import resolved
-from prb.estimators.values import tables_at
+from prb.estimators.values import device_tables
 
 try:
     import torch
@@ -135,7 +135,7 @@ class _Call:
                     f"{name}: has changed since its picture was rendered; differentiate first"
                 )
             same = np.array_equal(self.values, self.scene.values)
-            with tables_at(self.scene, self.values):
+            with device_tables(self.scene, self.values):
                 yield {} if same else {"values": self.values}
 
 
