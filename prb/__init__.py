@@ -6,6 +6,8 @@ grads = prb.render_backward(scene, grad_image, params=["albedo"])
 """
 
 import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from prb import _checkout, losses, schedules  # noqa: F401  _checkout comes first
 from prb.api import load_dict, load_file, render, render_backward, render_forward, value_and_grad
@@ -41,9 +43,12 @@ __all__ = [
 ]  # fmt: skip
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:  # without `__getattr__`, so that a type checker finds misspelt names
+    from prb import torch as torch
+else:
 
-def __getattr__(name):
-    """`prb.torch` is imported when it is first used, as PyTorch is optional and slow to import."""
-    if name == "torch":
-        return importlib.import_module("prb.torch")
-    raise AttributeError(f"module 'prb' has no attribute {name!r}")
+    def __getattr__(name: str) -> ModuleType:
+        """`prb.torch` is imported when it is first used, as PyTorch is optional and slow to import."""
+        if name == "torch":
+            return importlib.import_module("prb.torch")
+        raise AttributeError(f"module 'prb' has no attribute {name!r}")

@@ -1,9 +1,15 @@
-"""Scenes from files, pictures and their derivatives: the functions that most programs use."""
+"""Scenes from files, pictures and their derivatives: the functions that most programs use.
 
+Pictures are linear RGB radiance in W sr^-1 m^-2, up to the scale of the scene's lights: arrays (height,
+width, 3) whose first row is the top one. What is wrong in the input raises one of the `prb.PrbError`s.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from prb.device.lock import device_lock
 from prb.device.scene import Scene
@@ -11,11 +17,17 @@ from prb.estimators import cross_halves
 from prb.estimators.checked import backward, check_memory, forward, report_rejected, viewed
 from prb.estimators.gradients import Estimate, estimates, split
 from prb.estimators.integrate import integrate
+from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.kernels.estimators import modes
-from prb.losses import derivative_of, value_of
+from prb.losses import Loss, derivative_of, value_of
 from prb.scene.files import scene_file
 from prb.scene.load import load_model_dict, load_model_file
+
+Image: TypeAlias = NDArray[np.float32]
+Gradients: TypeAlias = dict[str, NDArray[np.float64]]
+Sensor: TypeAlias = int | str | None  # number or name; None: the first, or that of the view
+Patterns: TypeAlias = str | Iterable[str] | None  # names, globs or aliases
 
 
 class ValueAndGrad(NamedTuple):
@@ -23,11 +35,11 @@ class ValueAndGrad(NamedTuple):
     image: the picture, float64 (height, width, 3)."""
 
     value: float
-    grads: dict
-    image: np.ndarray
+    grads: Gradients
+    image: NDArray[np.float64]
 
 
-def load_dict(scene_dict, *, base_dir=None):
+def load_dict(scene_dict: Mapping[str, Any], *, base_dir: str | Path | None = None) -> Scene:
     """A scene from a Mitsuba 3 dictionary, as `mi.load_dict` takes it, its transform objects included.
 
     base_dir: the folder that relative file names start from, by default the current one.
@@ -36,7 +48,7 @@ def load_dict(scene_dict, *, base_dir=None):
     return Scene(load_model_dict(scene_dict, base_dir=base_dir))
 
 
-def load_file(path, /, **parameters):
+def load_file(path: str | Path, /, **parameters: object) -> Scene:
     """A scene from a JSON file, from Mitsuba's XML (versions 2 and 3), or a bundled scene by its name.
 
     File names inside are relative to the file's folder. parameters: values for the $names of an XML file,
@@ -46,15 +58,28 @@ def load_file(path, /, **parameters):
     return Scene(load_model_file(path, parameters), name=Path(path).stem)
 
 
-def render(scene, *, sensor=None, spp=None, seed=0, max_depth=None, progress=False):
+def render(
+    scene: Scene,
+    *,
+    sensor: Sensor = None,
+    spp: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    progress: bool = False,
+) -> Image:
     """Render a scene: linear RGB radiance, float32 (height, width, 3).
 
-    sensor: number or name of the sensor, by default the first. spp: samples per pixel, by default its
-    sampler's sample_count. seed: the same seed gives the same picture, bit for bit on the same device,
-    however many threads there are. max_depth: path edges at most, -1
-    for no limit, by default the integrator's.
-    Raises ParameterError for numbers that make no sense. Warns where paths had to be left out because a
-    contribution was not finite.
+    sensor: number or name of the sensor, by default the first.
+    spp: samples per pixel, by default the sample_count of the sensor's sampler.
+    seed: the same seed gives the same picture, bit for bit on the same device, however many threads there
+        are.
+    max_depth: edges of a path at most, -1 for no limit, by default the integrator's.
+    progress: a bar on standard error, if that is a terminal.
+
+    The method is path tracing with next-event estimation and multiple importance sampling by the power
+    heuristic (Veach 1997). It does not find light without an area (a point, a distant light) through smooth
+    glass or a mirror. Raises ParameterError for options out of their ranges and for a film that is too large
+    for this machine. Warns of paths that were left out because a contribution was not finite.
     """
     scene = viewed(scene, sensor)
     check_memory(scene, modes.PRIMAL)
@@ -63,37 +88,61 @@ def render(scene, *, sensor=None, spp=None, seed=0, max_depth=None, progress=Fal
     return result.image.astype(np.float32)
 
 
+# fmt: off
+@overload
 def render_backward(
-    scene,
-    grad_image,
-    params=None,
+    scene: Scene, grad_image: ArrayLike, params: Patterns = None, *, sensor: Sensor = None,
+    spp: int | None = None, seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
+    stderr: Literal[False] = False, deterministic: bool = False, progress: bool = False,
+) -> Gradients: ...
+@overload
+def render_backward(
+    scene: Scene, grad_image: ArrayLike, params: Patterns = None, *, sensor: Sensor = None,
+    spp: int | None = None, seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
+    stderr: Literal[True], deterministic: bool = False, progress: bool = False,
+) -> dict[str, Estimate]: ...
+@overload
+def render_backward(
+    scene: Scene, grad_image: ArrayLike, params: Patterns = None, *, sensor: Sensor = None,
+    spp: int | None = None, seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
+    stderr: bool, deterministic: bool = False, progress: bool = False,
+) -> Gradients | dict[str, Estimate]: ...
+# fmt: on
+def render_backward(
+    scene: Scene,
+    grad_image: ArrayLike,
+    params: Patterns = None,
     *,
-    sensor=None,
-    spp=None,
-    seed=0,
-    max_depth=None,
-    adjoint=None,
-    stderr=False,
-    deterministic=False,
-    progress=False,
-):
+    sensor: Sensor = None,
+    spp: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    adjoint: Adjoint | None = None,
+    stderr: bool = False,
+    deterministic: bool = False,
+    progress: bool = False,
+) -> Gradients | dict[str, Estimate]:
     """Reverse mode: J^T grad_image, where J is the derivative of the image by the parameters.
 
     grad_image: derivative of the objective with respect to the image, (height, width, 3).
     params: names, globs or aliases, as `prb.traverse` lists them; None: every parameter that the method can
-        differentiate, but vertex normals and directions.
+        differentiate, except vertex normals and directions.
     sensor: number or name of the image's sensor, by default the first.
-    spp, seed, max_depth: of the paths that carry the gradient; for an objective that is not linear in the
-        image, give them another seed than the picture's, or the gradient is biased.
-    adjoint: the method, a `prb.Adjoint`; by default the cheapest that can, which is `ReplayAdjoint()`.
-
-    stderr: also say how certain each number is, at no further rays: the values of the result are `Estimate`s.
+    spp, seed, max_depth: of the paths that carry the gradient, as for `prb.render`. For an objective that is
+        not linear in the image, give them another seed than the picture's, or the gradient is biased.
+    adjoint: the method, a `prb.Adjoint`; by default the cheapest one that can do what is asked, which is
+        `prb.ReplayAdjoint()`: path replay backpropagation (Vicini, Speierer and Jakob, SIGGRAPH 2021).
+    stderr: also estimate the standard error of each number, without further rays: the values of the result
+        are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
-        CPU it always does unless there are thousands of parameters, and else costs little.
+        CPU it always does unless there are thousands of parameters, and otherwise the cost is small.
+    progress: a bar on standard error, if that is a terminal.
 
-    Returns a dict name -> float64 array in the parameter's shape, or `Estimate` of two of them.
-    Raises ParameterError, and ImageError for a grad_image of another size or with numbers that are not
-    finite. Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
+    Returns a dict name -> float64 array in the parameter's shape, or `Estimate` of two of them; the unit is
+    that of the objective per unit of the parameter.
+    Raises ParameterError, also where the method cannot differentiate a parameter that was named or does not
+    offer an option, and ImageError for a grad_image of another size or with numbers that are not finite.
+    Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
     names = selected(scene, params, method)
@@ -104,26 +153,50 @@ def render_backward(
     return estimates(scene, result, names) if stderr else split(scene, result.gradient, names)
 
 
+# fmt: off
+@overload
 def render_forward(
-    scene,
-    tangents,
+    scene: Scene, tangents: Mapping[str, ArrayLike], *, sensor: Sensor = None, spp: int | None = None,
+    seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
+    stderr: Literal[False] = False, progress: bool = False,
+) -> Image: ...
+@overload
+def render_forward(
+    scene: Scene, tangents: Mapping[str, ArrayLike], *, sensor: Sensor = None, spp: int | None = None,
+    seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
+    stderr: Literal[True], progress: bool = False,
+) -> Estimate: ...
+@overload
+def render_forward(
+    scene: Scene, tangents: Mapping[str, ArrayLike], *, sensor: Sensor = None, spp: int | None = None,
+    seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
+    stderr: bool, progress: bool = False,
+) -> Image | Estimate: ...
+# fmt: on
+def render_forward(
+    scene: Scene,
+    tangents: Mapping[str, ArrayLike],
     *,
-    sensor=None,
-    spp=None,
-    seed=0,
-    max_depth=None,
-    adjoint=None,
-    stderr=False,
-    progress=False,
-):
-    """Forward mode: J t, the derivative image along a direction in parameter space.
+    sensor: Sensor = None,
+    spp: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    adjoint: Adjoint | None = None,
+    stderr: bool = False,
+    progress: bool = False,
+) -> Image | Estimate:
+    """Forward mode: J t, the derivative of the image along a direction t in parameter space.
 
-    tangents: dict name -> array or number that broadcasts to the parameter's shape.
-    sensor: number or name of the sensor, by default the first.
-    adjoint: a method that has a forward mode; by default `ReplayAdjoint()`, which takes one pass.
+    tangents: dict name -> array or number that broadcasts to the parameter's shape; each parameter by its
+        exact name, and those that are not named have tangent zero.
+    sensor, spp, seed, max_depth, progress: as for `prb.render`.
+    adjoint: a method that has a forward mode; by default `prb.ReplayAdjoint()`, which takes one pass and
+        carries the tangent of the throughput along each path.
     stderr: the result is an `Estimate` with the standard error of each pixel.
-    Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError. Interior
-    derivatives only.
+
+    Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError, also for a
+    method without a forward mode. Interior derivatives only: silhouettes and shadow edges that move are not
+    in the derivative.
     """
     result = forward(
         scene, tangents, adjoint, sensor=sensor, spp=spp, seed=seed, max_depth=max_depth, stderr=stderr,
@@ -134,28 +207,33 @@ def render_forward(
 
 
 def value_and_grad(
-    scene,
-    params,
-    loss,
+    scene: Scene,
+    params: Patterns,
+    loss: Loss,
     *,
-    sensor=None,
-    spp=None,
-    seed=0,
-    max_depth=None,
-    adjoint=None,
-    hit_budget=cross_halves.KEPT_BUDGET,
-):
+    sensor: Sensor = None,
+    spp: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    adjoint: Adjoint | None = None,
+    hit_budget: float = cross_halves.KEPT_BUDGET,
+) -> ValueAndGrad:
     """The loss of a picture and its derivative by the scene's parameters, from one set of samples.
 
     params: names, globs or aliases, as for `prb.render_backward`; an optimiser stands for its names.
     loss: a function image -> (value, derivative by the image), such as those of `prb.losses`. It is called
-        with float64 (height, width, 3), three times: with the picture, and with that of each half of the
-        samples, as each half carries the derivative that the other one gives. So the gradient has no bias
-        for a loss that is quadratic in the picture, as `l2` is; the value has that of its picture's noise.
+        with float64 (height, width, 3), three times: with the picture of each half of the samples, as each
+        half carries the derivative that the other one gives, and with that of all samples. During the first
+        two calls the device is locked: the loss may render in the same thread, but it must not wait for
+        another thread that renders, as that one waits for the lock.
         `prb.torch.loss` makes such a function of one of PyTorch's.
-    spp: 2 at least. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
+    spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
-        each path and 32 to 148 for each of its vertices; past it, rays are traced again.
+        each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.
+
+    The gradient has no bias for a loss that is quadratic in the picture, as `l2` is; for others the bias
+    shrinks as the samples grow (docs/architecture.md, section 1.7). The value is the loss of the picture with
+    its noise: that of a squared error contains the picture's variance.
 
     Returns a `ValueAndGrad`. Raises ParameterError and ImageError, also for a loss that is not finite or
     whose derivative has another shape. Interior derivatives only, as for `prb.render_backward`.

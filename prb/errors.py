@@ -6,7 +6,7 @@ _LONGEST_WORD = 400  # characters; a path may well be long
 _LONGEST = 2000
 
 
-def printable(text):
+def printable(text: str) -> str:
     """The text of a message as one line that does nothing to a terminal, whatever a damaged file put into it.
 
     Line ends become blanks, control characters and what else is not printable are escaped, and what is
@@ -19,7 +19,7 @@ def printable(text):
     return _shortened(text, _LONGEST)
 
 
-def _shortened(text, most):
+def _shortened(text: str, most: int) -> str:
     """The beginning and the end of a text, which name the place and the remedy."""
     half = most // 2 - 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
@@ -28,7 +28,7 @@ def _shortened(text, most):
 class PrbError(Exception):
     """A mistake in the input; the message is one `printable` line that names the place and the remedy."""
 
-    def __init__(self, message=""):
+    def __init__(self, message: object = "") -> None:
         super().__init__(printable(str(message)))
 
 

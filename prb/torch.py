@@ -15,14 +15,14 @@ import numpy as np
 from prb.api import render as render_picture
 from prb.device.camera import camera_buffer
 from prb.device.lock import device_lock
-from prb.device.params import slots, traverse
+from prb.device.params import records, traverse
 from prb.errors import MissingPackageError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import backward, check_name, forward, viewed
 from prb.estimators.gradients import split
 from prb.estimators.registry import method_of
 from prb.estimators.settings import resolved
-from prb.estimators.values import tables_at
+from prb.estimators.values import device_tables
 
 try:
     import torch
@@ -135,7 +135,7 @@ class _Call:
                     f"{name}: has changed since its picture was rendered; differentiate first"
                 )
             same = np.array_equal(self.values, self.scene.values)
-            with tables_at(self.scene, self.values):
+            with device_tables(self.scene, self.values):
                 yield {} if same else {"values": self.values}
 
 
@@ -205,7 +205,7 @@ def _camera(scene):
 
 def _check_tensors(scene, params, method):
     """Raise ParameterError unless each is a tensor that a gradient can be had for."""
-    known = slots(scene)
+    known = records(scene)
     for name, tensor in params.items():
         check_name(scene, name, method, "tensor")
         if not isinstance(tensor, torch.Tensor):

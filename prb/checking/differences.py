@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from tabulate import tabulate
 
-from prb.checking.verdicts import REFUTED, SMALL, UNDECIDED, judge, seeds_needed, weigh
-from prb.device.params import slots
+from prb.checking.verdicts import REFUTED, SIZE_FLOOR, UNDECIDED, judge, seeds_needed, weigh
+from prb.device.params import records
 from prb.errors import ParameterError
-from prb.estimators import batches
+from prb.estimators.batches import batch_results, seed_draws
 from prb.estimators.checked import viewed
 from prb.estimators.integrate import integrate
 from prb.estimators.registry import method_of, selected
@@ -26,7 +26,7 @@ COMPONENTS = 256
 DEPTH = 16  # instead of no limit
 ROUNDING = 2.0**-22  # of an objective, at most: float32 paths, summed in float64
 FLOOR = 0.2  # of a parameter's typical number: a step is not taken relative to less
-MIN_ROOM = 0.3  # of a step that has to fit between a number and its bound, for a central difference
+MIN_STEP_FRACTION = 0.3  # of a step that has to fit between a number and its bound, for a central difference
 
 
 @dataclass
@@ -229,7 +229,7 @@ class _Run:
 
     def _results(self, estimate, seeds, bar):
         """The result of each seed."""
-        for result in batches.batches(estimate, batches.seeds(spp=self.spp, seeds=seeds)):
+        for result in batch_results(estimate, seed_draws(spp=self.spp, seeds=seeds)):
             self.rejected += result.rejected
             bar.update()
             yield result
@@ -265,7 +265,7 @@ def _weighed(scene, components, gradients, differences, rounding):
     for c, e in zip(components, found, strict=True):
         largest[c.name] = max(largest.get(c.name, 0.0), abs(e.gradient))
     for c, e in zip(components, found, strict=True):
-        e.size = max(abs(e.gradient), abs(e.difference), SMALL * largest[c.name])
+        e.size = max(abs(e.gradient), abs(e.difference), SIZE_FLOOR * largest[c.name])
     return found
 
 
@@ -284,7 +284,7 @@ def _row(component, evidence, verdict, p, tolerance):
 
 def _choose(scene, names, steps, limit, notes):
     """The components that are checked, and their steps."""
-    known = slots(scene)
+    known = records(scene)
     room = limit
     share = {}
     for left, name in enumerate(sorted(names, key=lambda n: known[n].size)):  # small parameters are whole
@@ -292,19 +292,19 @@ def _choose(scene, names, steps, limit, notes):
         room -= share[name]
     chosen = []
     for name in names:
-        slot = known[name]
-        values = slot.of(scene.values).ravel().astype(float)
-        numbers = np.arange(slot.size)
-        if share[name] < slot.size:
-            numbers = np.sort(np.random.default_rng(0).choice(slot.size, share[name], replace=False))
-            notes.append(f"{name}: {share[name]} of its {slot.size} components, chosen at random")
-        span = slot.high - slot.low if np.isfinite(slot.high - slot.low) else 1.0
+        record = known[name]
+        values = record.of(scene.values).ravel().astype(float)
+        numbers = np.arange(record.size)
+        if share[name] < record.size:
+            numbers = np.sort(np.random.default_rng(0).choice(record.size, share[name], replace=False))
+            notes.append(f"{name}: {share[name]} of its {record.size} components, chosen at random")
+        span = record.high - record.low if np.isfinite(record.high - record.low) else 1.0
         typical = np.sqrt((values**2).mean()) if values.any() else span
         for i in numbers:
             scale = max(abs(values[i]), FLOOR * max(typical, 1e-3 * span))
-            central, h = _steps(values[i], scale * np.array(steps), slot.low, slot.high)
-            index = tuple(map(int, np.unravel_index(i, slot.shape))) if slot.shape else ()
-            chosen.append(_Component(name, slot.offset + int(i), index, central, h))
+            central, h = _steps(values[i], scale * np.array(steps), record.low, record.high)
+            index = tuple(map(int, np.unravel_index(i, record.shape))) if record.shape else ()
+            chosen.append(_Component(name, record.offset + int(i), index, central, h))
     return chosen
 
 
@@ -312,7 +312,7 @@ def _steps(x, steps, low, high):
     """(central, steps): central if they fit into the range, or nearly, else one-sided and inwards."""
     below, above = x - low, high - x
     nearest = min(below, above)
-    if nearest >= MIN_ROOM * steps[0]:
+    if nearest >= MIN_STEP_FRACTION * steps[0]:
         return True, steps * min(1.0, nearest / steps[0])
     inwards = 1 if above >= below else -1
     return False, inwards * steps * min(1.0, max(below, above) / steps[0])

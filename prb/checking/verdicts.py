@@ -17,8 +17,8 @@ import numpy as np
 AGREES, REFUTED, UNDECIDED = "agrees", "refuted", "cannot tell"
 ROUNDING = 1e-4  # of a gradient: float32 sums of many terms
 CONFIDENCE = 0.95  # of the interval that has to lie within the tolerance
-REACH = 3.6  # standard errors that have to fit into the tolerance, to agree 19 times in 20
-SMALL = 0.05  # of a parameter's largest component: smaller ones are as good as zero
+STDERRS_TO_AGREE = 3.6  # standard errors that have to fit into the tolerance, to agree 19 times in 20
+SIZE_FLOOR = 0.05  # of a parameter's largest component: smaller ones are as good as zero
 
 
 @cache
@@ -172,15 +172,15 @@ def judge(evidences, *, significance, tolerance, refutable=None):
         if p < significance and (refutable is None or refutable[i]):
             verdicts.append((REFUTED, float(p)))
             continue
-        reach = abs(e.deviation) + student_quantile((1 - CONFIDENCE) / 2, e.seeds - 1) * e.stderr
-        within = reach <= tolerance * e.size
+        bound = abs(e.deviation) + student_quantile((1 - CONFIDENCE) / 2, e.seeds - 1) * e.stderr
+        within = bound <= tolerance * e.size
         verdicts.append((AGREES if within else UNDECIDED, float(p)))
     return verdicts
 
 
 def seeds_needed(e, tolerance):
     """Seeds with which a right gradient would be found to agree, or None: no number of them would."""
-    room = tolerance * e.size - min(e.slack, abs(e.deviation))
-    if room <= 0 or e.stderr <= 0:
+    margin = tolerance * e.size - min(e.slack, abs(e.deviation))
+    if margin <= 0 or e.stderr <= 0:
         return None
-    return max(e.seeds + 1, math.ceil(e.seeds * (REACH * e.stderr / room) ** 2))
+    return max(e.seeds + 1, math.ceil(e.seeds * (STDERRS_TO_AGREE * e.stderr / margin) ** 2))

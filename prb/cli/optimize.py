@@ -8,7 +8,7 @@ import prb
 from prb.cli.inputs import load_scene, read_target, scene_inputs
 from prb.cli.options import SCENE
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
-from prb.device.params import numbers, select, slots
+from prb.device.params import numbers, records, select
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
@@ -182,7 +182,7 @@ def _initial(scene, args, names):
         for name in chosen:
             if name not in names:
                 raise ParameterError(f"--init: {name} is not optimised; name it with --param too")
-            slot = slots(scene)[name]
+            slot = records(scene)[name]
             found[name] = _random(name, slot, args.seed) if value == "random" else _given(name, slot, value)
     return found
 

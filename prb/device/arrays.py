@@ -1,4 +1,4 @@
-"""Arrays on the device: made, filled, read back, freed, and those that launches share."""
+"""Arrays on the device: made, filled, read back, freed, and reused by launches."""
 
 import functools
 import weakref
@@ -49,8 +49,8 @@ def zeros(shape, element=ti.f32):
 
 
 def output(length, element=ti.f32):
-    """Zeros for a kernel to add to and `fetch` to read: NumPy's own where kernels take those as they are, for
-    Taichi takes a tenth of a millisecond to make an array of its own, and one more to copy it."""
+    """Zeros for a kernel to add to and `fetch` to read: a NumPy array where kernels take those as they are,
+    since Taichi needs a tenth of a millisecond to make an array of its own and another one to copy it."""
     if not runtime.on_cpu():
         return zeros(length, element)
     if isinstance(element, VectorType):
@@ -69,7 +69,7 @@ def passed(array, element=None):
 
 
 def unused(shape, element=ti.f32):
-    """For an argument that a kernel does not look at: always the same one, as making one takes time."""
+    """For an argument that a kernel does not read: always the same array, as making one takes time."""
     return _unused(runtime.ensure(), shape, element)
 
 
@@ -79,10 +79,10 @@ def _unused(generation, shape, element):
 
 
 def scratch(shape, element):
-    """An array with anything in it, for one launch: the last one if it fits, as making one takes time."""
+    """An array with undefined contents, for one launch: the last one if it fits, as making one takes time."""
     key = runtime.ensure(), shape, element
     if key not in _scratch:
-        _scratch.clear()  # let go of the old one first
+        _scratch.clear()  # free the old one first
         _scratch[key] = empty(shape, element)
     return _scratch[key]
 

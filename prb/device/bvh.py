@@ -145,7 +145,7 @@ def _split(boxes, first, count, *, use_sah):
         size = _size_class(count)
         for k in np.unique(size[small]):
             of_size = np.flatnonzero(small & (size == k))
-            for some in np.array_split(of_size, 1 + len(of_size) * k // 2**17):  # stay in the cache
+            for some in np.array_split(of_size, 1 + len(of_size) * k // 2**17):  # fit into the CPU's cache
                 n_left[some] = _sweep(boxes, first[some], count[some], k, source)
         halve = np.flatnonzero(~small)
         if len(halve):
@@ -222,9 +222,9 @@ def _halve(boxes, first, count, source):
     position, node, start = _ranges(first, count)
     centroid = boxes[:3, position] + boxes[3:, position]
     extent = np.maximum.reduceat(centroid, start, axis=1) - np.minimum.reduceat(centroid, start, axis=1)
-    spread = np.flatnonzero((extent.max(axis=0) > 0)[node])  # the others need no sorting
-    along = np.choose(np.argmax(extent, axis=0)[node[spread]], centroid[:, spread])
-    source[position[spread]] = position[spread[np.lexsort((along, node[spread]))]]
+    distinct = np.flatnonzero((extent.max(axis=0) > 0)[node])  # the others need no sorting
+    along = np.choose(np.argmax(extent, axis=0)[node[distinct]], centroid[:, distinct])
+    source[position[distinct]] = position[distinct[np.lexsort((along, node[distinct]))]]
     return count // 2
 
 
@@ -237,7 +237,7 @@ def _ranges(first, count):
 
 def _split_costs(lower, upper, count):
     """SAH costs (bins - 1, nodes) of splitting behind each bin; boxes (3, bins, nodes), count (bins,
-    nodes). Infinite where a side is empty. The less balanced of two equal splits costs a trifle more."""
+    nodes). Infinite where a side is empty. Of two equal splits the less balanced one costs slightly more."""
     n_left = np.cumsum(count, axis=0, dtype=np.float32)
     total = n_left[-1]
     n_left = n_left[:-1]
@@ -278,7 +278,7 @@ def _inner_from_below(left, levels):
 
 def _node_boxes(boxes, first, left, levels):
     """Boxes (6, nodes): each the exact union of its primitives' boxes, which come in their order."""
-    node_boxes = boxes[:, first]  # right for single primitives; the others follow
+    node_boxes = boxes[:, first]  # correct for single primitives; inner nodes are next
     for nodes in _inner_from_below(left, levels):
         a, b = node_boxes[:, left[nodes]], node_boxes[:, left[nodes] + 1]
         node_boxes[:3, nodes] = np.minimum(a[:3], b[:3])
@@ -289,8 +289,8 @@ def _node_boxes(boxes, first, left, levels):
 def _plan(area, count, left, levels, width, leaf_size):
     """The cheapest wide tree below each binary node. Returns deal (width, nodes) and is_leaf (nodes).
 
-    With room for j children of a wide node, a binary node hands deal[j - 1] places to its left and the
-    rest to its right child; where that is 0 it becomes one child itself, a leaf or a wide node.
+    With j free places in a wide node, a binary node gives deal[j - 1] of them to its left and the rest to its
+    right child; where that is 0 it becomes one child itself, a leaf or a wide node.
     """
     cost = np.tile(COST_INTERSECTION * area, (width, 1))  # row j - 1: with j places or fewer
     deal = np.zeros((width, len(left)), np.int8)
@@ -333,11 +333,11 @@ def _collapse(node_boxes, first, count, left, deal, is_leaf):
         places = np.full(slot.shape, width, np.int32)
         used = np.ones(len(binary), np.int32)
         for _ in range(width - 1):
-            share = np.where(slot >= 0, deal[places - 1, slot], 0)
-            column = np.argmax(share > 0, axis=1)
-            row = np.flatnonzero(share.any(axis=1))
+            to_give = np.where(slot >= 0, deal[places - 1, slot], 0)
+            column = np.argmax(to_give > 0, axis=1)
+            row = np.flatnonzero(to_give.any(axis=1))
             column, new = column[row], used[row]
-            left_child, to_left = left[slot[row, column]], share[row, column]
+            left_child, to_left = left[slot[row, column]], to_give[row, column]
             slot[row, column], slot[row, new] = left_child, left_child + 1
             places[row, new] = places[row, column] - to_left
             places[row, column] = to_left

@@ -12,9 +12,9 @@ from prb.kernels.camera import CAMERA_SIZE, DIRECTION, FAR, LENS, NEAR, START
 from prb.scene.plugins.sensors import is_rigid, resized
 
 WHY_NOT = "it moves the camera's rays, which are held fixed"
-TINY = np.finfo(np.float32).tiny
-TABLE = 4096  # intervals of the inverse cumulative distribution
-FINE = 1 << 16
+MIN_DISTANCE = np.finfo(np.float32).tiny
+TABLE_INTERVALS = 4096  # of the inverse cumulative distribution
+GRID_INTERVALS = 1 << 16  # of the filter, before its distribution is inverted
 
 
 def camera_buffer(sensor):
@@ -36,7 +36,7 @@ def camera_buffer(sensor):
         scale = np.linalg.norm(m[:3, 2])
         start[:3] += np.array([corner, right, down]) @ m[:3, :3].T
         direction[0] = m[:3, 2] / scale
-        near, far = near * scale, near * scale + far - near  # Mitsuba scales only where the reach begins
+        near, far = near * scale, near * scale + far - near  # Mitsuba scales only the near clip distance
     else:
         axes = m[:3, :3] / np.linalg.norm(m[:3, :3], axis=0)
         direction[:3] = np.array([corner + forward, right, down]) @ axes.T
@@ -50,28 +50,28 @@ def camera_buffer(sensor):
 
 
 def _filter(film):
-    """The filter's values on a grid over [-radius, radius], and that grid; both (FINE + 1,)."""
+    """The filter's values on a grid over [-radius, radius], and that grid; both (GRID_INTERVALS + 1,)."""
     if film.rfilter == "box":
-        return np.ones(FINE + 1), np.linspace(-0.5, 0.5, FINE + 1)
+        return np.ones(GRID_INTERVALS + 1), np.linspace(-0.5, 0.5, GRID_INTERVALS + 1)
     if film.rfilter == "tent":
-        x = np.linspace(-film.filter_radius, film.filter_radius, FINE + 1)
+        x = np.linspace(-film.filter_radius, film.filter_radius, GRID_INTERVALS + 1)
         return 1 - np.abs(x) / film.filter_radius, x
     radius = 4 * film.filter_stddev  # where Mitsuba cuts the Gaussian off, shifted to reach zero there
-    x = np.linspace(-radius, radius, FINE + 1)
+    x = np.linspace(-radius, radius, GRID_INTERVALS + 1)
     return np.exp(-0.5 * (x / film.filter_stddev) ** 2) - np.exp(-8.0), x
 
 
 def filter_tables(film):
     """The filter for importance sampling.
 
-    Returns the inverse cumulative distribution at TABLE + 1 even steps, float32, in pixels from the
+    Returns the inverse cumulative distribution at TABLE_INTERVALS + 1 even steps, float32, in pixels from the
     pixel's centre; and for each column and then each row of the crop window the quantiles between which
     the filter lies on the window (all of it with sample_border), float32 (columns + rows, 2).
     """
     values, x = _filter(film)
     cdf = np.concatenate([[0.0], np.cumsum(0.5 * (values[1:] + values[:-1]))])
     cdf /= cdf[-1]
-    steps = np.linspace(0, 1, TABLE + 1)
+    steps = np.linspace(0, 1, TABLE_INTERVALS + 1)
     inverse = np.interp(steps, cdf, x)
     quantiles = []
     for size in film.crop_size:
@@ -103,7 +103,7 @@ class Camera(Dependent):
             for key, array in zip(self._parameters, inputs, strict=True)
         }
         if numbers.get("x_fov", self.sensor.x_fov) != self.sensor.x_fov:
-            numbers["fov"] = numbers["x_fov"], "x"  # what a film of another size goes by from now on
+            numbers["fov"] = numbers["x_fov"], "x"  # from now on, for a film of another size
         self.sensor = replace(self.sensor, **numbers)
 
     def resize(self, width, height, values):
@@ -121,11 +121,11 @@ def add_camera(sensor, builder):
         check, ranges = _check_affine, {}
     else:
         check, ranges = _check_rigid, {"x_fov": (1e-3, 179.999)}
-    ranges |= {"near_clip": (TINY, np.inf), "far_clip": (TINY, np.inf)}
+    ranges |= {"near_clip": (MIN_DISTANCE, np.inf), "far_clip": (MIN_DISTANCE, np.inf)}
     if sensor.kind == "perspective":
         ranges |= {f"principal_point_offset_{axis}": (-100.0, 100.0) for axis in "xy"}
     if sensor.kind == "thinlens":
-        ranges |= {"aperture_radius": (0.0, np.inf), "focus_distance": (TINY, np.inf)}
+        ranges |= {"aperture_radius": (0.0, np.inf), "focus_distance": (MIN_DISTANCE, np.inf)}
     to_world = np.asarray(sensor.to_world, float)
     found = {
         "to_world": builder.add(f"{name}.to_world", CAMERA_TRANSFORM, to_world, why_not=WHY_NOT, check=check)

@@ -1,4 +1,4 @@
-"""Arrays that depend on parameters: each knows from which records it is computed, and when to compute anew.
+"""Arrays that depend on parameters: each knows its records, and when it has to be computed again.
 
 A layout holds all of them in one list, which `Layout.update` goes through. The tables for sampling are in
 `prb.device.lights`, the cameras in `prb.device.camera`.
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Dependent:
-    """What is computed from some parameters. A subclass says which, and how.
+    """Arrays that are computed from some parameters. A subclass says which, and how.
 
     parameters: the records that it depends on. arrays: names of the arrays that it changes. tables: True if
     they only decide where samples go, so that a picture's expected value does not depend on them.
@@ -19,30 +19,30 @@ class Dependent:
 
     def __init__(self, parameters):
         self.parameters = tuple(parameters)
-        self._made_from = None
+        self._last_inputs = None
 
     def update(self, values, arrays):
-        """Compute anew if what it is made from has changed; True if so.
+        """Compute the arrays again if the inputs have changed; True if so.
 
         values: the scene's `ParameterValues`. arrays: the layout's, by name.
         """
         inputs = self.inputs(values)
-        if self._made_from is not None and not self.differ(inputs, self._made_from):
+        if self._last_inputs is not None and not self.has_changed(inputs, self._last_inputs):
             return False
-        self._made_from = [np.array(x) for x in inputs]
-        self.compute(self._made_from, arrays)
+        self._last_inputs = [np.array(x) for x in inputs]
+        self.compute(self._last_inputs, arrays)
         return True
 
     def inputs(self, values):
         """The arrays that it is computed from."""
         return [values[record] for record in self.parameters]
 
-    def differ(self, new, old):
-        """True if new inputs ask for computing anew."""
+    def has_changed(self, new, old):
+        """True if the arrays have to be computed again for the new inputs."""
         return not all(map(np.array_equal, new, old))
 
     def compute(self, inputs, arrays):
-        """Change the arrays, in place or for others of the same shapes."""
+        """Change the arrays in place, or replace them by others of the same shapes."""
         raise NotImplementedError
 
 

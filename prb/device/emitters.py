@@ -7,10 +7,10 @@ from prb.scene.leaves import varies
 
 
 class EmitterTable:
-    """Numbers emitters; one that is met twice keeps its number.
+    """Gives numbers to emitters, the same one each time.
 
-    kinds: of the emitters. varying: the places of their textures, as kernels name them, that hold one that is
-    not constant.
+    kinds: of the emitters. varying: the places, as kernels name them, whose texture is not constant for some
+    emitter.
     """
 
     def __init__(self, texture_number):

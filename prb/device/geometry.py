@@ -34,14 +34,14 @@ class Geometry:
         self.slot_of[self._prim[self._used]] = np.flatnonzero(self._used)
 
     def by_slot(self, values, fill):
-        """Something of each primitive as something of each slot; `fill` for slots without a primitive."""
+        """Values of primitives as values of slots; `fill` for slots without a primitive."""
         out = np.full((len(self._used), *values.shape[1:]), fill, values.dtype)
         out[self._used] = values[self._prim[self._used]]
         return out
 
     def arrays(self, *, textured, numbered):
-        """The arrays by name. textured: texture coordinates are looked up; numbered: values of vertices and
-        faces are."""
+        """The arrays by name. textured: with texture coordinates; numbered: with the numbers of vertices and
+        faces."""
         info = np.stack([self.kinds, self.owner, self.first_normal], axis=1).astype(np.int32)
         uvs, ids = np.zeros((0, 6), np.float32), np.zeros((0, 4), np.int32)
         return {
@@ -56,7 +56,7 @@ class Geometry:
         }
 
     def features(self):
-        """Those of the kernels' `Features` that follow from the primitives."""
+        """The entries of the kernels' `Features` that the primitives determine."""
         stack = 64
         while stack < self._tree.stack_size + WIDTH:
             stack *= 2

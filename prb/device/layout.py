@@ -33,9 +33,9 @@ class Layout:
     """arrays: name -> NumPy array, as SceneView names them, without `params`.
 
     parameters: every parameter by name, in the order of the scene. start: their values in the model.
-    dependents: what follows the parameters, all of it; cameras: those among them that are sensors, in their
-    order. environment: entry of `lights` of the environment, or -1. weights: names of the textures that are
-    weights of blends and masks.
+    dependents: all that is computed from parameters. cameras: the sensors among them, in their order.
+    environment: entry of `lights` of the environment, or -1. weights: names of the textures that are weights
+    of blends and masks.
     """
 
     arrays: dict[str, np.ndarray]
@@ -63,9 +63,9 @@ class Layout:
         return frozenset(name for name, record in self.parameters.items() if record.orientation)
 
     def update(self, values, *, tables=True):
-        """Let the arrays follow the parameters' values. Returns the names of those that have changed.
+        """Update the arrays that depend on parameters. Returns the names of those that have changed.
 
-        tables: whether those that only decide where samples go follow, too.
+        tables: whether those that only decide where samples go are updated, too.
         """
         changed = set()
         for dependent in self.dependents:

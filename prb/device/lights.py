@@ -1,5 +1,5 @@
-"""What next-event estimation samples from: how likely each light is chosen, and how an environment map is
-sampled. NumPy only."""
+"""What next-event estimation samples from: the probability of each light, and the tables of an environment
+map. NumPy only."""
 
 import numpy as np
 
@@ -11,10 +11,10 @@ from prb.kernels.emitter import ENVIRONMENTS
 from prb.kernels.emitter.envmap import SPAN
 from prb.kernels.texture import LUMINANCE
 
-UNIFORM = 0.02  # part of an environment map's samples that ignores its texels
-TOLERANCE = 0.05  # change of a distribution, in total variation, that its tables follow
+UNIFORM_PART = 0.02  # of an environment map's samples: those drawn regardless of its texels
+TOLERANCE = 0.05  # total variation by which a distribution may change before its tables are updated
 
-EVEN = 2 / 3  # of the probability, what is shared out evenly: power says little of who sees which light
+EVEN_PART = 2 / 3  # of the probability, divided equally: power says little about who sees which light
 
 
 def environment_tables(image):
@@ -33,7 +33,7 @@ def environment_tables(image):
         return solid_angle * 0.5 * (rows + np.roll(rows, -1, axis=1))
 
     mean = cells(corners).sum() / (4 * np.pi)
-    corners = corners + UNIFORM / (1 - UNIFORM) * mean if mean > 0 else np.ones_like(corners)
+    corners = corners + UNIFORM_PART / (1 - UNIFORM_PART) * mean if mean > 0 else np.ones_like(corners)
     corners /= cells(corners).sum()
     corners = corners.astype(np.float32)
     chance = cells(corners.astype(float))
@@ -62,8 +62,8 @@ class LightEntries:
 
     count: of the entries. prim_light: each primitive's entry, or -1, int32 (primitives,). environment: the
     entry of the environment, or -1. lights: the emitters, in the order of their first entries. unit_power:
-    each light's power where its radiometric quantity is 1. light_of: number of each entry's light; share: the
-    part of the light's power that the entry has.
+    each light's power where its radiometric quantity is 1. light_of: number of each entry's light.
+    power_fraction: each entry's part of its light's power.
     """
 
     def __init__(self, model, emitters, geometry):
@@ -86,14 +86,14 @@ class LightEntries:
         self.unit_power = np.array([power for *_, power in found], float)
         self.prim_light = np.full(len(kinds), -1, np.int32)
         self.environment = -1
-        slots, numbers, areas, share, light_of = [], [], [], [], []
+        slots, numbers, areas, power_fraction, light_of = [], [], [], [], []
         self.count = 0
         for number, (own, light, _) in enumerate(found):
             n = 1 if own is None else len(own)
             slots.append(np.array([-1]) if own is None else slot_of[own])
             numbers.append(np.full(n, emitters.number(light)))
             areas.append(np.zeros(1) if own is None else area[own])
-            share.append(np.ones(1) if own is None else area[own] / area[own].sum())
+            power_fraction.append(np.ones(1) if own is None else area[own] / area[own].sum())
             light_of.append(np.full(n, number))
             if own is not None:
                 self.prim_light[own] = self.count + np.arange(n)
@@ -102,11 +102,11 @@ class LightEntries:
             self.count += n
         self._columns = slots, numbers, areas
         if found:
-            self.share, self.light_of = np.concatenate(share), np.concatenate(light_of)
+            self.power_fraction, self.light_of = np.concatenate(power_fraction), np.concatenate(light_of)
 
     def arrays(self):
-        """`lights` and `light_pdf` without what `LightTable` fills in, and no tables of an environment map
-        yet."""
+        """`lights` and `light_pdf` without the columns that `LightTable` computes, and placeholders for the
+        tables of an environment map."""
         rows = np.zeros((max(self.count, 1), 4), np.int32)
         pdf = np.zeros((max(self.count, 1), 4), np.float32)
         rows[:, 0] = -1
@@ -117,7 +117,7 @@ class LightEntries:
         return {"lights": rows, "light_pdf": pdf, "env_marginal": none, "env_conditional": none.copy()}
 
     def dependents(self, record_of):
-        """The tables that follow the parameters. record_of: a texture's record."""
+        """The tables that depend on the parameters. record_of: a texture's record."""
         if not self.lights:
             return []
         maps = [record_of(light.textures["data"]) for light in self.lights if light.kind == "envmap"]
@@ -125,19 +125,19 @@ class LightEntries:
 
 
 class _Table(Dependent):
-    """Tables only decide where samples go, so they stay as they are, with the same random numbers for nearly
-    equal scenes, until what they are made from has changed by more than TOLERANCE in total variation."""
+    """Tables only decide where samples go, so they are updated only when their inputs have changed by more
+    than TOLERANCE in total variation: nearly equal scenes have the same random numbers until then."""
 
     tables = True
 
-    def differ(self, new, old):
+    def has_changed(self, new, old):
         return _variation(new[0], old[0]) > TOLERANCE
 
 
 class LightTable(_Table):
-    """How likely each entry is chosen, as an alias table.
+    """The probability of each entry, as an alias table.
 
-    EVEN of the probability is shared out evenly over the lights, so that one whose radiance is zero but
+    EVEN_PART of the probability is divided equally among the lights, so that one whose radiance is zero but
     differentiated is still sampled, the rest in proportion to power; within a surface, to area.
     """
 
@@ -159,15 +159,16 @@ class LightTable(_Table):
         means = [np.prod([_mean(factor, values) for factor in factors]) for factors in self._factors]
         power = self._entries.unit_power * means
         chance = self._weights / self._weights.sum()
-        if (self._weights * power).sum() > 0:
-            chance = EVEN * chance + (1 - EVEN) * self._weights * power / (self._weights * power).sum()
+        weighted = self._weights * power
+        if weighted.sum() > 0:
+            chance = EVEN_PART * chance + (1 - EVEN_PART) * self._weights * power / weighted.sum()
         return [chance]
 
-    def differ(self, new, old):
+    def has_changed(self, new, old):
         return 0.5 * np.abs(new[0] - old[0]).sum() > TOLERANCE
 
     def compute(self, inputs, arrays):
-        probability = inputs[0][self._entries.light_of] * self._entries.share
+        probability = inputs[0][self._entries.light_of] * self._entries.power_fraction
         threshold, alias = alias_table(probability)
         arrays["lights"][:, 2] = alias
         arrays["light_pdf"][:, :2] = np.stack([threshold, probability], axis=1)

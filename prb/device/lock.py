@@ -1,7 +1,7 @@
 """One lock around the device, as Taichi has one runtime and launches share arrays: threads take turns.
 
-It is re-entrant, so whoever holds it may call what takes it again. It is held from the first look at what is
-on the device until the last result has been read back.
+It is re-entrant, so a function that has the lock may call another one that takes it. A call keeps it from its
+first access to the device until its last result has been read back.
 """
 
 import functools

@@ -6,7 +6,7 @@ from prb.kernels import bsdf as kernels
 from prb.kernels.view import BUMPMAP, FIRST_TEXTURE, FLIP_INVALID, MAX_WEIGHTS, NORMALMAP, PLAIN, SHADOWING
 from prb.scene.leaves import flatten, parameters_of, uses_attributes, varies
 
-ALONG = ("alpha_u", "anisotropic")  # parameters of models that need dp/du
+ANISOTROPY_KEYS = ("alpha_u", "anisotropic")  # parameters of models that need dp/du
 
 
 class MaterialTables:
@@ -63,7 +63,7 @@ class MaterialTables:
             if varies(leaf.model.textures[p.key]):
                 self.varying.add(kernels.place_of(leaf.model.kind, i))
         self.twosided |= leaf.side != PLAIN
-        self.tangents |= frame is not None or any(p.key in ALONG for p in module.PARAMETERS)
+        self.tangents |= frame is not None or any(p.key in ANISOTROPY_KEYS for p in module.PARAMETERS)
         self.weights = max(self.weights, len(leaf.weights))
 
     def arrays(self):

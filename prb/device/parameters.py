@@ -1,7 +1,7 @@
 """One record for each parameter of a scene, whatever its kind, and the flat buffer of their values.
 
-The layout makes the records when it lays the scene out. Names, ranges, tables, selection and updates follow
-from them; see `prb.device.params` for what users see.
+The layout makes the records when it lays the scene out. Names, ranges, tables, selection and updates are
+read from them; see `prb.device.params` for the mapping that users work with.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ CAMERA_NUMBER, CAMERA_TRANSFORM = "camera number", "camera transform"
 ORIENTATIONS = (NORMALS, DIRECTION)
 OF_CAMERAS = (CAMERA_NUMBER, CAMERA_TRANSFORM)
 
-SMALL = 64  # numbers; larger parameters come last in the buffer, so that a gradient may leave them out
+SMALL_SIZE = 64  # numbers; larger parameters come last in the buffer, so that a gradient may omit them
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class ParameterRecord:
 
 
 class ParameterValues:
-    """The flat buffer: the values of all parameters, one behind the other. A record is its key.
+    """The flat buffer: the values of all parameters, one after the other. Its keys are records.
 
     The traced part comes first and is float32, which is what kernels read; a gradient has as many numbers.
-    The camera's numbers lie behind it, in float64: the host derives from them the rays' affine form, so
+    The cameras' numbers lie behind it, in float64: the host computes the rays' affine form from them, so
     rounding them first would change pictures, and they are shown as they were given. Both parts are arrays
-    that stay in place, so that views of a scene share them.
+    that stay in place, as all views of a scene use the same ones.
     """
 
     def __init__(self, traced, of_cameras):
@@ -126,4 +126,4 @@ class ParameterBuilder:
 
     def _rank(self, number):
         record = self._records[number]
-        return not record.traced, record.size > SMALL
+        return not record.traced, record.size > SMALL_SIZE

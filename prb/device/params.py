@@ -1,4 +1,4 @@
-"""A scene's parameters by name: `prb.traverse`, patterns, and what they may be set to."""
+"""A scene's parameters by name: `prb.traverse`, patterns, and checks of assigned values."""
 
 import difflib
 import fnmatch
@@ -13,11 +13,11 @@ from prb.errors import NotFiniteError, ParameterError
 ALIASES = {
     "albedo": ("*.reflectance.*", "*.diffuse_reflectance.*", "*.base_color.*", "*.albedo.*"),
 }
-LISTED = 24  # names in a message
-SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summarised
+MAX_LISTED = 24  # names in a message
+MAX_SHOWN = 6  # numbers of a parameter that a table prints; larger ones are summarised
 
 
-def slots(scene):
+def records(scene):
     """Every differentiable parameter of a scene: name -> `ParameterRecord`, in the order of the scene."""
     return scene.layout.differentiable
 
@@ -26,10 +26,10 @@ def select(scene, patterns):
     """The differentiable parameters that the patterns name, in the order of the scene.
 
     A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). None: all but
-    vertex normals and the directions of lights, which only patterns that end like their names find.
+    vertex normals and the directions of lights, which only patterns that end like their names select.
     Raises ParameterError where a pattern matches none.
     """
-    known = slots(scene)
+    known = records(scene)
     if not known:
         raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
     if patterns is None:
@@ -65,16 +65,16 @@ def _no_match(scene, pattern, known):
         what = f"is not differentiable by path replay{why_not}"
     near = difflib.get_close_matches(pattern, [*known, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join([*known][:LISTED])
-    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    listed = ", ".join([*known][:MAX_LISTED])
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return f"{pattern!r}: {what}; {hint}differentiable are {listed}{more}"
 
 
 class Params(MutableMapping):
     """The parameters of a scene, name -> array. Assign, then call `update()`; until then nothing changes.
 
-    Differentiable ones are float32 in linear RGB or as the plugin says; the camera's are float64 and can
-    be changed, not differentiated. Values are copies. `repr` is a table.
+    Differentiable ones are float32, colours in linear RGB; those of cameras are float64 and can be changed,
+    not differentiated. Values are copies. `repr` is a table.
     """
 
     def __init__(self, scene):
@@ -106,7 +106,7 @@ class Params(MutableMapping):
             raise ParameterError(f"{name}: expected shape {shape}, got {array.shape}")
         if not np.isfinite(array).all():
             raise NotFiniteError(f"{name}: has a number that is not finite")
-        low, high = record.dtype(record.low), record.dtype(record.high)  # what a limit itself is rounded to
+        low, high = record.dtype(record.low), record.dtype(record.high)  # a limit, rounded as the values are
         if (array < low).any() or (array > high).any():
             worst = array.min() if (array < low).any() else array.max()
             raise ParameterError(f"{name}: {worst:g} is outside [{low:g}, {high:g}]; clip it")
@@ -134,8 +134,8 @@ class Params(MutableMapping):
 
     @locked
     def update(self, values=()):
-        """Make assigned values take effect. values: a mapping to assign first. An optimiser's own values are
-        clipped to their ranges for that (by its method `project`), so that they are those of the scene.
+        """Make assigned values take effect. values: a mapping to assign first. An optimiser's values are
+        clipped to the parameters' ranges first (by its method `project`), so that both have the same.
 
         Raises ParameterError, and then nothing has changed.
         """
@@ -182,7 +182,7 @@ def _shape(shape):
 def numbers(array, digits=6):
     """An array as a table shows it: its numbers, or for a large one its range."""
     array = np.asarray(array)
-    if array.size <= SHOWN:
+    if array.size <= MAX_SHOWN:
         return " ".join(f"{x:.{digits}g}" for x in array.ravel())
     return f"{array.min():.4g} .. {array.max():.4g}, mean {array.mean():.4g}"
 

@@ -29,7 +29,7 @@ from prb.kernels.view import (
 )
 
 ROUND = (SPHERE, CYLINDER)
-ROUNDING = 4e-7  # of a hit's position, over the size of the coordinates it is computed from
+ROUNDING = 4e-7  # of an intersection's position, relative to the coordinates that it is computed from
 MARKS = {DISK: 0.25, SPHERE: -1, CYLINDER: -2}  # row DISK_LIMIT of a packet; 1 for the others
 SQUARE = np.array([[[-1, -1, 0], [2, 0, 0], [0, 2, 0]]], float)
 CUBE_FACES = np.array(  # corner, two edges, with the normal e1 x e2 outwards; v runs along e1, u along e2
@@ -130,18 +130,18 @@ def boxes(kinds, corners):
         if kind == CYLINDER:  # a circle around each end
             with np.errstate(invalid="ignore", divide="ignore"):
                 along = axis / np.linalg.norm(axis, axis=1, keepdims=True)
-            reach = radius * np.sqrt(np.maximum(1 - np.nan_to_num(along) ** 2, 0))
+            extent = radius * np.sqrt(np.maximum(1 - np.nan_to_num(along) ** 2, 0))
             ends = np.stack([start, start + axis])
         else:
-            reach, ends = radius, start[None]
-        lower[some], upper[some] = ends.min(axis=0) - reach, ends.max(axis=0) + reach
+            extent, ends = radius, start[None]
+        lower[some], upper[some] = ends.min(axis=0) - extent, ends.max(axis=0) + extent
     margin = 2e-7 * np.maximum(np.abs(lower), np.abs(upper))
     return (lower - margin).astype(np.float32), (upper + margin).astype(np.float32)
 
 
 def packets_of(tree, kinds):
-    """The tree's children with leaves as the kernels want them, ~(packet << KIND_BITS | what it holds), and
-    each packet's primitives: (packets, WIDTH), -1 for none."""
+    """The tree's children with leaves as the kernels read them, ~(packet << KIND_BITS | kinds of its
+    primitives), and each packet's primitives: (packets, WIDTH), -1 for none."""
     children = tree.children.copy()
     leaf = children < 0
     code = ~children[leaf]
@@ -154,8 +154,8 @@ def packets_of(tree, kinds):
     is_round = np.isin(kinds, ROUND)[slots]
     some_round = (is_round & (slots >= 0)).any(axis=1)
     some_planar = (~is_round & (slots >= 0)).any(axis=1)
-    holds = HAS_ROUND * some_round + HAS_PLANAR * some_planar
-    children[leaf] = ~(np.arange(len(code), dtype=np.int32) << KIND_BITS | holds.astype(np.int32))
+    packet_kinds = HAS_ROUND * some_round + HAS_PLANAR * some_planar
+    children[leaf] = ~(np.arange(len(code), dtype=np.int32) << KIND_BITS | packet_kinds.astype(np.int32))
     return children, slots
 
 
@@ -173,16 +173,16 @@ def packets(slots, kinds, corners):
         ):
             rows[:-1, row : row + 3] = direction
             rows[:-1, row + 3] = -np.einsum("ij,ij->i", direction, v0)
-        # Edges move out by what rounding may move a hit, or rays would slip between neighbours.
-        reach = ROUNDING * np.abs(corners).max(axis=2).sum(axis=1)
+        # Edges move out by the rounding error of an intersection, or rays would pass between neighbours.
+        error = ROUNDING * np.abs(corners).max(axis=2).sum(axis=1)
         steep = rows[:-1, U_ROW : U_ROW + 3] + rows[:-1, V_ROW : V_ROW + 3]
         ends = []  # of u + v along a triangle's third edge
-        slack = [reach * np.linalg.norm(rows[:-1, row : row + 3], axis=1) for row in (U_ROW, V_ROW)]
+        slack = [error * np.linalg.norm(rows[:-1, row : row + 3], axis=1) for row in (U_ROW, V_ROW)]
         for row, own, other in ((U_ROW, *slack), (V_ROW, *slack[::-1])):
             rows[:-1, row + 3] += own
             rows[:-1, row : row + 4] /= (1 + 2 * own)[:, None]
             ends.append((1 + own) / (1 + 2 * own) + other / (1 + 2 * other))
-        limit = np.maximum(*ends) + reach * np.linalg.norm(steep, axis=1)
+        limit = np.maximum(*ends) + error * np.linalg.norm(steep, axis=1)
         rows[:-1, SUM_LIMIT] = np.where(kinds == TRIANGLE, limit, 2)
         planar = rows.astype(np.float32)
     planar[:-1, DISK_LIMIT] = 1

@@ -1,4 +1,4 @@
-"""The only place that initialises Taichi: the device, its settings, and the generation of device memory."""
+"""The only module that initialises Taichi: the device, its settings, and the generation of its memory."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def _init(arch, **options):
             arch=arch,
             fast_math=False,  # keeps the two-sum of kernels/estimators/modes.py and tests for NaN alive
             force_scalarize_matrix=True,
-            advanced_optimization=False,  # LLVM finds the same: a kernel compiles in a fifth of the time
+            advanced_optimization=False,  # LLVM does the same: a kernel compiles in a fifth of the time
             offline_cache=True,  # where kernels/backend.py says
             random_seed=0,
             log_level=ti.ERROR,
@@ -90,6 +90,7 @@ def arch():
 
 
 def on_cpu():
+    """True if the device in use is the CPU."""
     return _state["arch"] == "cpu"
 
 
@@ -118,7 +119,7 @@ def free_memory():
             return int(answer.split()[0]) * 2**20
         except (OSError, subprocess.SubprocessError, ValueError, IndexError):
             return None
-    try:  # Linux: what can be had without swapping, caches included
+    try:  # Linux: available without swapping
         fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError, IndexError):

@@ -17,11 +17,11 @@ from prb.kernels import arrays
 
 @dataclass
 class DeviceState:
-    """What a scene has on the device; all views of it share this.
+    """What a scene has on the device; all views of it have the same one.
 
     arrays: by name. sensors: a sensor's number -> its arrays by name. argument, sensor_arguments: the same as
-    kernel arguments. generation: the `prb.init` that they belong to. tape_buffers, kept_vertices: what the
-    tape and the replay keep from call to call (prb/estimators).
+    kernel arguments. generation: the `prb.init` that they belong to. tape_buffers, kept_vertices: arrays
+    that the tape and the replay use again in the next call (prb/estimators).
     """
 
     arrays: dict = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Scene:
 
     model: the `SceneModel` it came from, which stays as it is. name: for output files and reports.
     parameter_values: the current values of all parameters, which `layout.parameters` lists; values: the part
-    of them that kernels read, float32. Whoever changes one calls `update`.
+    of them that kernels read, float32. After a change of one, call `update`.
     """
 
     def __init__(self, model, name="scene"):
@@ -78,6 +78,7 @@ class Scene:
 
     @property
     def film(self):
+        """The sensor's film."""
         return self.sensor.film
 
     @property
@@ -111,7 +112,7 @@ class Scene:
 
     @locked
     def set_values(self, values, *, tables=True):
-        """Take values for all that kernels read, in the order of `values`; nothing is done if the scene has
+        """Set the values of all that kernels read, in the order of `values`; does nothing if the scene has
         them already. tables: as for `update`."""
         if not np.array_equal(self.values, values):
             self.values[...] = values
@@ -119,12 +120,12 @@ class Scene:
 
     @locked
     def update(self, values=None, *, tables=True):
-        """Let all that depends on parameters follow their current values, here and on the device.
+        """Update all that depends on parameters to their current values, on the host and on the device.
 
-        values: what the device is to hold until the next update instead of the scene's own, which stay as
+        values: the values that the device has until the next update instead of the scene's own, which stay as
         they are: all that kernels read, float32, in the order of `values`.
-        tables: whether those by which lights and directions are sampled follow, too. False for finite
-        differences: the renders on both sides must turn the same random numbers into the same paths.
+        tables: whether those by which lights and directions are sampled are updated, too. False for finite
+        differences: the renders on both sides must make the same paths from the same random numbers.
         """
         whole = self.parameter_values
         if values is not None:
@@ -133,7 +134,7 @@ class Scene:
         changed = self.layout.update(whole, tables=tables)
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
-            return  # the next render sends everything
+            return  # the next render uploads everything
         for name in changed & state.arrays.keys():
             state.arrays[name].from_numpy(self.layout.arrays[name])
         if whole.traced.size:

@@ -18,8 +18,7 @@ _KINDS = {  # of a texture -> of its parameter
 
 
 class TextureTable:
-    """Numbers textures; one that is met twice keeps its number. Each that has numbers of its own becomes a
-    parameter.
+    """Gives numbers to textures, the same one each time. Those with values of their own become parameters.
 
     kinds: of the textures that are not constant. parameter_of: id of a texture -> number of its parameter.
     """
@@ -55,13 +54,13 @@ class TextureTable:
         self._row_of[number] = added
 
     def _attribute(self, texture, mesh):
-        """The values of a mesh's attribute, as a texture that all who name it share."""
+        """The values of a mesh's attribute, as a texture, which is the same for all that name it."""
         values = None if mesh is None else mesh.attributes.get(texture.attribute)
         if values is None:
             has = "on a light" if mesh is None else f"on '{mesh.name}', which has "
             has += "" if mesh is None else ", ".join(mesh.attributes) or "no attributes"
             raise SceneError(f"{texture.name}: there is no attribute '{texture.attribute}' {has}")
-        key = (id(values), texture.attribute)  # instances share theirs
+        key = (id(values), texture.attribute)  # instances have the same arrays
         if key not in self._attributes:
             kind = "face_attribute" if texture.attribute.startswith("face_") else "vertex_attribute"
             name = f"{mesh.name}.{texture.attribute}"

@@ -1,7 +1,7 @@
-"""Estimation as a generator of batches: what decides when there are samples enough is a loop over it.
+"""Estimation as a generator of batches: a stopping rule is a loop over it.
 
-    draws = doubling(spp=16, max_spp=1024)
-    for result in running(batches(estimate, draws)):
+    draws = doubling_draws(spp=16, seed=0, max_spp=1024)
+    for result in running_results(batch_results(estimate, draws)):
         if result is good enough: break
 
 `estimate` is any function of spp, seed and first_sample that returns a `Result`: an adjoint method's
@@ -19,7 +19,7 @@ class Draw(NamedTuple):
     first_sample: int = 0
 
 
-def doubling(*, spp, seed, max_spp):
+def doubling_draws(*, spp, seed, max_spp):
     """Consecutive samples: spp first, then as many as all before, until there are max_spp."""
     done = 0
     while done < max_spp:
@@ -29,20 +29,21 @@ def doubling(*, spp, seed, max_spp):
         done += batch
 
 
-def seeds(*, spp, seeds):
+def seed_draws(*, spp, seeds):
     """Batches of spp samples for each of the seeds."""
     for seed in seeds:
         yield Draw(spp, seed)
 
 
-def batches(estimate, draws):
-    """The `Result` of each draw, one after the other. A draw's first_sample is passed on unless it is 0."""
+def batch_results(estimate, draws):
+    """The `Result` of each draw, one after the other. A first_sample of 0 is not passed on, as a method
+    need not take it."""
     for draw in draws:
         more = {"first_sample": draw.first_sample} if draw.first_sample else {}
         yield estimate(spp=draw.spp, seed=draw.seed, **more)
 
 
-def running(results):
+def running_results(results):
     """The `Result` of all batches so far, after each of them."""
     total = None
     for result in results:

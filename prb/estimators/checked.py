@@ -1,4 +1,4 @@
-"""Derivatives with what the user gives checked, for the public face and all that builds on it."""
+"""Derivatives after checks of the user's input, for the public face and all that builds on it."""
 
 import warnings
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.lock import device_lock
-from prb.device.params import select, slots
+from prb.device.params import records, select
 from prb.device.scene import Scene
 from prb.errors import ImageError, ParameterError
 from prb.estimators.registry import method_of
 from prb.kernels.estimators import modes
 
-# Of the host at the peak, where a CPU traces and the picture is then written: sums, buffers, copies.
+# The host's peak, where a CPU traces and the picture is written afterwards: sums, buffers, copies.
 BYTES_PER_PIXEL = {modes.PRIMAL: 72, modes.REVERSE: 100, modes.FORWARD: 100}
 
 OPTIONAL = {"rr_depth": None, "values": None, "first_sample": 0, "progress": False}  # see `Adjoint`
@@ -59,12 +59,12 @@ def forward(scene, tangents, adjoint=None, *, sensor=None, stderr=False, **optio
 
 
 def _given(options):
-    """Without the optional ones that ask for nothing, which a method need not know."""
+    """The options without those optional ones that have their defaults, which a method need not take."""
     return {key: x for key, x in options.items() if key not in OPTIONAL or x is not OPTIONAL[key]}
 
 
 def _special(method, *, stderr=False, deterministic=False):
-    """The options for what not every method offers. Raises ParameterError where this one does not."""
+    """The options that not every method offers. Raises ParameterError where this one does not offer them."""
     asked = {
         "stderr": (stderr, method.has_stderr, "variance"),
         "deterministic": (deterministic, method.has_deterministic_sums, "deterministic"),
@@ -79,7 +79,7 @@ def flat_tangents(scene, tangents, method):
     """A dict name -> tangent as one float32 buffer over all parameters. Raises ParameterError."""
     if not isinstance(tangents, Mapping):
         raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
-    known = slots(scene)
+    known = records(scene)
     flat = np.zeros(max(scene.values.size, 1), np.float32)
     for name, value in tangents.items():
         check_name(scene, name, method, "tangent")
@@ -98,9 +98,9 @@ def flat_tangents(scene, tangents, method):
 
 def check_name(scene, name, method, what):
     """Raise ParameterError unless that is one parameter's exact name, and the method can differentiate it.
-    what: needs the name, for the message."""
+    what: the thing that is given for the parameter, for the message."""
     select(scene, [name])
-    if name not in slots(scene):
+    if name not in records(scene):
         raise ParameterError(f"{name}: a {what} needs one parameter's exact name, not a pattern")
     reason = method.reason(scene, name)
     if reason is not None:
@@ -130,13 +130,14 @@ def viewed(scene, sensor):
 
 
 def check_memory(scene, mode):
-    """Refuse a film that this machine cannot hold, rather than be killed while it renders."""
+    """Raise ParameterError for a film that does not fit into this machine's memory: the system would kill the
+    process while it renders."""
     height, width, _ = scene.image_shape
     needed = height * width * BYTES_PER_PIXEL[mode]
-    there = runtime.host_memory()
-    if there is not None and needed > there:
+    available = runtime.host_memory()
+    if available is not None and needed > available:
         film = f"{width} x {height} pixels need about {needed / 2**30:.1f} GiB of memory"
-        raise ParameterError(f"film: {film}, this machine has {there / 2**30:.1f}; choose a smaller size")
+        raise ParameterError(f"film: {film}, this machine has {available / 2**30:.1f}; choose a smaller size")
 
 
 def report_rejected(result):

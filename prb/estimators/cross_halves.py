@@ -2,11 +2,11 @@
 gradient of the other.
 
 The derivative of a loss that is not linear depends on the picture. Taken at the picture of the very paths
-that it is pulled back along, it is correlated with them, and the gradient is biased. The two halves are
+along which it is pulled back, it is correlated with them, and the gradient is biased. The two halves are
 independent, and the derivative of a squared error is linear in the picture, so what crosses over has no bias.
 
-Picture and gradient have the same paths: `kept` keeps their vertices in between, as many as there is room
-for; `traced_twice` does without, for any adjoint method.
+Picture and gradient have the same paths: `with_kept_vertices` keeps their vertices in between, as many as the
+budget allows; `with_traced_halves` keeps none and works for any adjoint method.
 """
 
 from numbers import Real
@@ -24,12 +24,15 @@ from prb.kernels.estimators import modes
 KEPT_BUDGET = 256 * 2**20  # bytes
 
 
-def kept(scene, derivative_of, *, names, spp, seed, max_depth, kept_budget, passes=1, **options):
+def with_kept_vertices(
+    scene, derivative_of, *, names, spp, seed, max_depth, kept_budget, passes=1, **options
+) -> Result | None:
     """The picture of spp samples and the gradient of a loss, by path replay with kept vertices.
 
     derivative_of: picture -> derivative of the loss by it, both (height, width, 3); called with that of each
         half. names: the parameters that are differentiated.
-    spp: 2 at least; of an odd number one half has one more. kept_budget: bytes that kept vertices may take.
+    spp: at least 2; if it is odd, the first half has one sample more.
+    kept_budget: bytes that kept vertices may take.
     options: rr_depth, values and progress, as for `integrate`.
     Returns a `Result` with the image of all samples, or None where not even one vertex of each path can be
     kept. Raises ParameterError.
@@ -52,8 +55,9 @@ def kept(scene, derivative_of, *, names, spp, seed, max_depth, kept_budget, pass
         return Result(result.image, reverse.gradient, rejected=result.rejected, spp=settings.spp)
 
 
-def traced_twice(backward, scene, derivative_of, *, names, spp, seed, max_depth, **options):
-    """As `kept`, with pictures of their own and `backward` of any adjoint method."""
+def with_traced_halves(backward, scene, derivative_of, *, names, spp, seed, max_depth, **options):
+    """As `with_kept_vertices`, but each half is traced once for its picture and again by `backward` of any
+    adjoint method."""
     settings = _checked(scene, spp, seed, max_depth)
     spp, first = settings.spp, first_half(settings.spp)
     halves = [dict(spp=first), dict(spp=spp - first, first_sample=first)]
@@ -62,10 +66,10 @@ def traced_twice(backward, scene, derivative_of, *, names, spp, seed, max_depth,
         pictures = [integrate(scene, modes.PRIMAL, label="picture", **common, **half) for half in halves]
         image, gradient = 0.0, 0.0
         for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
-            share = half["spp"] / spp
-            image = image + share * own.image
+            weight = half["spp"] / spp
+            image = image + weight * own.image
             reverse = backward(scene, derivative_of(other.image), names=names, **common, **half)
-            gradient = gradient + share * reverse.gradient
+            gradient = gradient + weight * reverse.gradient
         rejected = sum(picture.rejected for picture in pictures)
         return Result(image, gradient, rejected=rejected, spp=spp)
 

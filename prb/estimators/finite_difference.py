@@ -12,7 +12,7 @@ from prb.estimators.work import device_bytes, differentiated
 from prb.io.progress import bar as progress_bar
 from prb.kernels.estimators import modes
 
-ROOM = 0.1  # of a step that has to be left in the valid range on one side
+MIN_STEP_FRACTION = 0.1  # of a step: what the valid range has to allow on one side at least
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class FiniteDifference(Adjoint):
     """Central differences with common random numbers: two renders for each number of each parameter, and in
     forward mode two for a direction.
 
-    step: of a number x, as a part of max(|x|, 1); the error is of order step^2, and rounding divided by
-        step. A step ends where the valid range does, and there the error is of order step. Roulette's
-        decisions, and which model of a blend is sampled, depend on the parameters: a difference across one is
-        noise, so set rr_depth high to compare.
+    step: of a number x, as a part of max(|x|, 1). The error is of order step^2, plus the rounding error
+        divided by step. A step ends where the valid range does, and there the error is of order step.
 
-    The slowest method and the only one that also sees silhouettes and shadows move. Prefer it as a check
-    of few parameters.
+    The slowest method, and the only one that also sees silhouettes and shadows move: prefer it to check the
+    derivatives by few parameters. Roulette's decisions, and the choice of a blend's model, depend on the
+    parameters; a difference across such a decision is noise, so set rr_depth high to compare. Neither
+    standard errors nor deterministic sums. Raises ParameterError for a step that is not above 0.
     """
 
     step: float = 1e-2
@@ -70,8 +70,9 @@ class FiniteDifference(Adjoint):
     ) -> Result:  # fmt: skip
         """J tangents by one central difference along the direction, and the image.
 
-        The step is the largest that moves no number by more than backward's would. Where the valid range ends
-        on both sides, for different numbers, these take a difference of their own.
+        The step is the largest one that moves no number further than `backward` would. Where different
+        numbers are at their bounds on both sides, the direction is split and each part has its own
+        difference.
         """
         self._check()
         options = dict(spp=spp, seed=seed, max_depth=max_depth, **options)
@@ -84,7 +85,7 @@ class FiniteDifference(Adjoint):
             for direction in self._directions(values, np.asarray(tangents, np.float64), numbers):
                 step, pictures, at = self._step(values, direction), [], []
                 for sign in (1.0, -1.0):
-                    t = sign * min(step, _reach(values, sign * direction, numbers))
+                    t = sign * min(step, _distance(values, sign * direction, numbers))
                     moved = (values + t * direction).astype(np.float32)
                     for i, low, high in numbers:
                         moved[i] = min(max(moved[i], np.float32(low)), np.float32(high))  # rounding
@@ -107,42 +108,42 @@ class FiniteDifference(Adjoint):
             raise ParameterError(f"step: {self.step!r} is out of range; it is a number above 0")
 
     def _step(self, values, direction):
-        """How far along the direction no number moves by more than its step."""
+        """The multiple of the direction at which the first number has moved by its step."""
         moves = direction != 0
         sizes = np.maximum(np.abs(values[moves].astype(float)), 1.0)
         return float((self.step * sizes / np.abs(direction[moves])).min())
 
     def _directions(self, values, tangents, numbers):
-        """The direction, in up to two parts that add up to it, such that there is room to move along each."""
+        """The direction, in up to two parts that add up to it, such that a step along each is possible."""
         direction = np.zeros(len(values))
         for i, _, _ in numbers:
             direction[i] = tangents[i]
         if not direction.any():
             return []
-        least = ROOM * self._step(values, direction)
-        if max(_reach(values, direction, numbers), _reach(values, -direction, numbers)) >= least:
+        least = MIN_STEP_FRACTION * self._step(values, direction)
+        if max(_distance(values, direction, numbers), _distance(values, -direction, numbers)) >= least:
             return [direction]
-        stuck = np.zeros(len(values), bool)  # numbers that can only move the other way
+        at_bound = np.zeros(len(values), bool)  # numbers that can only move the other way
         for number in numbers:
-            stuck[number[0]] = _reach(values, direction, [number]) < least
-        parts = np.where(stuck, direction, 0.0), np.where(stuck, 0.0, direction)
+            at_bound[number[0]] = _distance(values, direction, [number]) < least
+        parts = np.where(at_bound, direction, 0.0), np.where(at_bound, 0.0, direction)
         return [part for part in parts if part.any()]
 
     @staticmethod
     def _numbers(scene, names):
         """(its place in the buffer, lowest and highest valid value) of each number to differentiate."""
         return [
-            (slot.offset + i, slot.low, slot.high)
-            for slot in differentiated(scene, names)
-            for i in range(slot.size)
+            (record.offset + i, record.low, record.high)
+            for record in differentiated(scene, names)
+            for i in range(record.size)
         ]
 
 
-def _reach(values, direction, numbers):
-    """How far along the direction all numbers stay in their valid ranges."""
-    reach = np.inf
+def _distance(values, direction, numbers):
+    """The multiple of the direction up to which all numbers stay in their valid ranges."""
+    distance = np.inf
     for i, low, high in numbers:
         if direction[i] != 0:
-            room = high - float(values[i]) if direction[i] > 0 else float(values[i]) - low
-            reach = min(reach, max(room, 0.0) / abs(direction[i]))
-    return reach
+            margin = high - float(values[i]) if direction[i] > 0 else float(values[i]) - low
+            distance = min(distance, max(margin, 0.0) / abs(direction[i]))
+    return distance

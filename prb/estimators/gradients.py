@@ -1,23 +1,24 @@
 """Flat gradients by the names of the parameters, with or without their standard errors."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from prb.device.params import slots
+from prb.device.params import records
 
 
 class Estimate(NamedTuple):
-    """A Monte Carlo estimate and its standard error, two arrays of the same shape: were the estimate made
-    again with other random numbers, `value` would vary by about `stderr`."""
+    """A Monte Carlo estimate and its standard error, two arrays of the same shape and unit: with other random
+    numbers `value` varies by about `stderr`, the root of its variance."""
 
-    value: np.ndarray
-    stderr: np.ndarray
+    value: NDArray[np.floating[Any]]
+    stderr: NDArray[np.floating[Any]]
 
 
 def split(scene, flat, names):
     """A flat gradient as a dict name -> array."""
-    known = slots(scene)
+    known = records(scene)
     return {name: known[name].of(flat).copy() for name in names}
 
 

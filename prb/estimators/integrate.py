@@ -1,5 +1,5 @@
-"""`integrate`: the path tracer in launches small enough that memory stays constant, a progress bar moves and
-Ctrl-C works, summed in float64 on the host."""
+"""`integrate`: the path tracer, in launches small enough for constant memory, a progress bar and Ctrl-C;
+their outputs are summed in float64 on the host."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from prb.errors import ParameterError
 from prb.estimators import work
 from prb.estimators.settings import UNLIMITED, check_passes, resolved
 from prb.estimators.sums import Result, Sums, first_half, per_sample
-from prb.estimators.values import at
+from prb.estimators.values import device_values
 from prb.io.progress import bar as progress_bar
 from prb.kernels.arrays import vec3f, vec10f
 from prb.kernels.backend import ti
@@ -20,7 +20,7 @@ from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.kept_vertices import VERTEX_SIZE
 
-BATCHES = 8  # that a variance comes from, at least where there are as many samples
+BATCHES = 8  # for a variance, where there are as many samples
 HEADROOM = 36  # bits of a fixed-point gradient for the largest derivative of one sample
 
 
@@ -52,14 +52,14 @@ def integrate(
     image_adjoint: (height, width, 3), derivative of the objective with respect to the image.
     param_tangents: float32, one number for each parameter.
     names: the parameters that are differentiated; None: all but vertex normals and directions.
-    passes: parts of about equal size that the samples are split into, at least.
+    passes: the least number of parts of about equal size into which the samples are split.
     first_sample: number of the first sample, so that a render can be continued.
-    variance: of the gradient or the tangent as well; asks for two samples.
+    variance: of the gradient or the tangent as well; needs two samples.
     deterministic: the same bits however many threads there are. A picture always has them; a gradient that
         many workers add to is then summed in fixed point.
-    kept: `KeptVertices`, where the two sweeps of reverse mode are calls of their own: the first yields only
-        the image and those of the samples' halves, the second only the gradient; its image_adjoint holds two
-        images, (2, height, width, 3), one for the samples of each half.
+    kept: `KeptVertices`, where each of the two sweeps of reverse mode is a call of its own: the first returns
+        only the image and those of the two halves of the samples, the second only the gradient; its
+        image_adjoint is (2, height, width, 3), one image for the samples of each half.
     progress: a bar on standard error, if that is a terminal.
     """
     scene = scene.view(sensor)
@@ -74,11 +74,11 @@ def integrate(
         passes = max(passes, min(spp, BATCHES))
     height, width, _ = scene.image_shape
     pixels = height * width
-    with at(scene, values):
+    with device_values(scene, values):
         arrays = scene.device_arrays()
         plan = work.device_plan()
         plan = replace(plan, paths=min(plan.paths, pixels * math.ceil(spp / passes)))
-        if variance:  # the sums of the workers are compared
+        if variance:  # each worker's sums are compared between batches
             plan = replace(plan, gradient_copies=plan.workers)
         size = work.gradient_size(scene, names)
         cut = work.cut(plan, scene, mode, spp, size)
@@ -94,29 +94,29 @@ def integrate(
 
         sweeps = (0, 2) if kept is None else kept.sweeps
         differentiates = mode == modes.REVERSE and sweeps[1] == 2
-        forward, records = mode == modes.FORWARD, mode == modes.REVERSE and not differentiates
-        keeps = differentiates and kept is None
-        number = ti.i64 if integers else ti.f32
-        length = copies * size + integers  # integers: one place for the misfits
+        forward, halves = mode == modes.FORWARD, mode == modes.REVERSE and not differentiates
+        rows = differentiates and kept is None  # both sweeps in one launch
+        element = ti.i64 if integers else ti.f32
+        length = copies * size + integers  # integers: one more counts the contributions that do not fit
         outputs = Outputs(
             image=output(cut.pixels * cut.items_per_pixel, vec3f),
             image_adjoint=(
                 passed(per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f)
             ),
-            image_tangent=_images(cut, forward or records),
+            image_tangent=_images(cut, forward or halves),
             image_moment=_images(cut, forward),
-            gradient=output(length, number) if differentiates else unused(1, number),
+            gradient=output(length, element) if differentiates else unused(1, element),
             param_tangents=passed(np.asarray(param_tangents, np.float32)) if forward else unused(1),
             kept_vertices=(
-                scratch((cut.workers, VERTEX_SIZE * plan.kept_vertices), ti.f32) if keeps else unused((1, 1))
+                scratch((cut.workers, VERTEX_SIZE * plan.kept_vertices), ti.f32) if rows else unused((1, 1))
             ),
             kept_paths=unused(1, vec10f),
             rejected=output(1, ti.i32),
         )
         scale = _fixed_point_scale(image_adjoint, spp) if integers else 1.0
-        sums = Sums(pixels, spp, outputs, forward=forward, halves=records, variance=variance)
+        sums = Sums(pixels, spp, outputs, forward=forward, halves=halves, variance=variance)
         if differentiates:
-            sums.of_gradient(max(scene.values.size, 1), copies, size, scale, integers)
+            sums.start_gradient(max(scene.values.size, 1), copies, size, scale, integers)
 
         selection = 0.0 if mode == modes.PRIMAL else work.min_selection(scene, names)
         launch = work.new_launch(scene, settings, min_selection=selection)
@@ -130,11 +130,11 @@ def integrate(
                     launch, first_pixel=piece.first_pixel, first_sample=first,
                     items_per_pixel=piece.items_per_pixel, samples_per_item=piece.samples_per_item,
                 )  # fmt: skip
-                workers = work.share_items(launch, piece.items, cut.workers, plan)
+                workers = work.distribute_items(launch, piece.items, cut.workers, plan)
                 if kept is not None:
                     own = kept.of_launch(piece.first_pixel, first, workers, piece.paths)
                     outputs.kept_vertices, outputs.kept_paths = own
-                sums.before_launch()
+                sums.clear_gradient()
                 kernel.trace_paths(
                     scene.layout.features, execution, mode, launch, *arrays, *vars(outputs).values()
                 )

@@ -12,22 +12,22 @@ from prb.estimators.sums import Result
 
 
 class Adjoint(ABC):
-    """How a derivative is estimated, and what that method can do.
+    """A way to estimate derivatives, and what it can do.
 
     A subclass's docstring says what the method is, when to prefer it and what it costs. Its attributes say
     what may be asked of it:
 
-    name: for messages and reports. has_forward: it has `forward`. has_stderr: `backward`, and `forward` where
-    it has one, take ``variance=True``. has_deterministic_sums: `backward` takes ``deterministic=True``.
+    name: for messages and reports. has_forward: it has `forward`. has_stderr: `backward`, and `forward` if
+    there is one, take ``variance=True``. has_deterministic_sums: `backward` takes ``deterministic=True``.
     is_difference: its gradients are finite differences, which cannot test themselves.
 
     Options that all methods take, by keyword:
 
     names: the parameters that are differentiated; None: all but vertex normals and directions.
     spp, seed, max_depth: of the paths; None: the scene's.
-    Only passed where they are asked for, so a method may do without: rr_depth, vertices before Russian
-    roulette; values, the whole parameter buffer (float32) at which the derivative is taken, the scene's own
-    by default; first_sample, the number of the first sample; progress, a bar on standard error.
+    Only passed where they are asked for, so that a method need not take them: rr_depth, vertices before
+    Russian roulette; values, the whole parameter buffer (float32) at which the derivative is taken, the
+    scene's own by default; first_sample, the number of the first sample; progress, a bar on standard error.
     """
 
     name = "adjoint"
@@ -37,9 +37,9 @@ class Adjoint(ABC):
     is_difference = False
 
     def reason(self, scene, name):
-        """Why the method cannot differentiate that parameter, the end of a sentence; None where it can.
+        """Why the method cannot differentiate that parameter, as the end of a sentence; None where it can.
 
-        It is asked of parameters that the scene lists as differentiable (`prb.device.params.slots`).
+        It is asked of parameters that the scene lists as differentiable (`prb.device.params.records`).
         """
         return None
 
@@ -70,11 +70,11 @@ class Adjoint(ABC):
         kept_budget: bytes that vertices kept from the picture for the gradient may take, for a method that
         keeps any. Raises ParameterError for fewer than two samples.
         """
-        return cross_halves.traced_twice(
+        return cross_halves.with_traced_halves(
             self.backward, scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth,
             **options,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
-        """Bytes that it allocates on the device beside the scene's arrays."""
+        """Bytes that it allocates on the device, the scene's arrays not counted."""
         return 0

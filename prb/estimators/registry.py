@@ -1,4 +1,4 @@
-"""prb's own adjoint methods by name, and which one a call takes."""
+"""prb's own adjoint methods by name, the default, and the parameters that a method is asked for."""
 
 from prb.device.params import select
 from prb.errors import ParameterError
@@ -8,11 +8,11 @@ from prb.estimators.replay import ReplayAdjoint
 from prb.estimators.tape import TapeAdjoint
 
 METHODS = {method.name: method for method in (ReplayAdjoint, TapeAdjoint, FiniteDifference)}
-DEFAULT = ReplayAdjoint()  # the cheapest that can all that is asked for
+DEFAULT = ReplayAdjoint()  # the cheapest one, and it offers every option
 
 
 def method_of(adjoint) -> Adjoint:
-    """The method that a call was given, None for the default. Raises ParameterError for what is none."""
+    """The method that a call was given, or the default for None. Raises ParameterError for anything else."""
     if adjoint is None:
         return DEFAULT
     if not isinstance(adjoint, Adjoint):
@@ -25,8 +25,9 @@ def method_of(adjoint) -> Adjoint:
 def selected(scene, params, method):
     """The names of the parameters that the patterns stand for, in the order of the scene.
 
-    None: all that the method can differentiate but vertex normals and directions. Raises ParameterError for
-    a pattern that matches none, and for a parameter that is named but that the method cannot differentiate.
+    None: all that the method can differentiate, except vertex normals and directions.
+    Raises ParameterError for a pattern that matches none, and for a parameter that is named but that the
+    method cannot differentiate.
     """
     names = select(scene, params)
     reasons = {name: method.reason(scene, name) for name in names}

@@ -14,15 +14,15 @@ from prb.kernels.estimators import modes
 class ReplayAdjoint(Adjoint):
     """Path replay backpropagation (Vicini, Speierer, Jakob, SIGGRAPH 2021), with detached sampling.
 
-    Each path is traced, then traced again with the same random numbers while its product terms are
-    rebuilt. Time is linear in the number of vertices and about 1.4 times that of a render; device memory
-    depends on the image, the scene and the parameters, never on depth or samples. Prefer it always; the
-    other methods exist to check it.
+    Each path is traced, then traced again with the same random numbers while its throughput and what it still
+    adds are reconstructed. Time is linear in the number of vertices and about 1.4 times that of a render;
+    device memory depends on the image, the scene and the parameters, never on depth or samples. Prefer it
+    always; the other methods exist to check it.
 
-    passes: as of TapeAdjoint, for symmetry; memory does not depend on it.
+    passes: as of `TapeAdjoint`, for symmetry; memory does not depend on it.
 
-    Interior derivatives only: a parameter that moves a silhouette or a shadow's edge would need a
-    boundary term.
+    Interior derivatives only: a parameter that moves a silhouette or a shadow's edge would need a boundary
+    term. Sampled directions are constants (detached), so it cannot differentiate what bends an ideal ray.
     """
 
     passes: int = 1
@@ -41,7 +41,7 @@ class ReplayAdjoint(Adjoint):
         )  # fmt: skip
 
     def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
-        """J tangents and the image, in one pass: the tangent of a path's product goes along with it."""
+        """J tangents and the image, in one pass that carries the tangent of each path's throughput."""
         return integrate(
             scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
             names=names, label="derivative", **options,
@@ -51,9 +51,11 @@ class ReplayAdjoint(Adjoint):
         self, scene, derivative_of, *, names=None, spp=None, seed=0, max_depth=None,
         kept_budget=cross_halves.KEPT_BUDGET, **options,
     ) -> Result:  # fmt: skip
-        """As `Adjoint.value_and_grad`; the picture's vertices serve the gradient, within the budget."""
+        """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget."""
         common = dict(names=names, spp=spp, seed=seed, max_depth=max_depth, **options)
-        found = cross_halves.kept(scene, derivative_of, kept_budget=kept_budget, passes=self.passes, **common)
+        found = cross_halves.with_kept_vertices(
+            scene, derivative_of, kept_budget=kept_budget, passes=self.passes, **common
+        )
         return super().value_and_grad(scene, derivative_of, **common) if found is None else found
 
     def device_bytes(self, scene, *, spp, max_depth):

@@ -28,8 +28,9 @@ class Result:
     halves: tuple | None = None
 
     def merge(self, other):
-        """This estimate and an independent one of the same quantities as one, each counted as often as it has
-        samples. Returns a new `Result`, without halves."""
+        """The mean of this estimate and an independent one of the same quantities, weighted by their samples.
+        Returns a new `Result`, without halves. Raises ParameterError where one has no number of samples, or
+        only one has a gradient, tangent or variance."""
         spp = self.spp + other.spp
         if not (self.spp > 0 and other.spp > 0):
             raise ParameterError("merge: both results have to say their number of samples, spp")
@@ -54,10 +55,10 @@ def first_half(spp):
 
 
 class Sums:
-    """What launches have written to their outputs, added up in float64.
+    """The outputs of all launches, added up in float64.
 
-    forward: the tangents too, and their squares. halves: the second half's image is in the tangents' place.
-    variance: of tangents or gradient too.
+    forward: the tangents too, and their squares. halves: the second half's image is where the tangents would
+    be. variance: of tangents or gradient too.
     """
 
     def __init__(self, pixels, spp, outputs, *, forward, halves, variance):
@@ -69,21 +70,22 @@ class Sums:
         self._gradient = self._batches = None
         self._launched = False
 
-    def of_gradient(self, parameters, copies, size, scale, integers):
-        """Reverse mode: all `parameters` numbers, of which launches write the first `size`, `copies` times,
-        in fixed-point steps of 1 / `scale` where they are integers."""
+    def start_gradient(self, parameters, copies, size, scale, integers):
+        """Sum a gradient of `parameters` numbers, of which launches write the first `size`, `copies` times;
+        integers are in `scale` fixed-point steps per unit of gradient."""
         self._gradient = np.zeros(parameters)
         self._copies, self._size, self._scale, self._integers = copies, size, scale, integers
         self._batches = BatchVariance(self._spp, self._gradient) if self._variance else None
 
-    def before_launch(self):
-        """Empty what the last one has added to."""
+    def clear_gradient(self):
+        """Set the gradient's output to zero before a launch, which adds to it."""
         if self._launched and self._gradient is not None:
             clear(self._outputs.gradient)
         self._launched = True
 
     def add(self, piece, *, is_batch):
-        """The sums of one launch. is_batch: it has as many samples as the others that it is compared with."""
+        """Add the outputs of one launch. is_batch: it has as many samples as the other batches, so that the
+        variance can be estimated from it."""
         drawn = slice(piece.first_pixel, piece.first_pixel + piece.pixels)
         pixels, items = piece.pixels, piece.items_per_pixel
         self._image[drawn] += _summed(self._outputs.image, pixels, items)
@@ -107,7 +109,7 @@ class Sums:
         copies = found[: self._copies * self._size].reshape(self._copies, self._size)
         gradient = self._gradient[: self._size]
         if self._copies == 1 and not self._integers:
-            gradient += copies[0]  # many parameters: what follows would copy them three times
+            gradient += copies[0]  # many parameters: the general case would copy them three times
         else:
             gradient += copies.sum(axis=0, dtype=np.int64 if self._integers else np.float64) / self._scale
         if self._batches is not None and batch is not None:
@@ -126,8 +128,8 @@ class Sums:
         if self._tangent is not None:
             result.tangent = (self._tangent / spp).reshape(shape)
             if self._variance:
-                spread = np.maximum(self._moment / spp - (self._tangent / spp) ** 2, 0)
-                result.variance = (spread / (spp - 1)).reshape(shape)
+                variance = np.maximum(self._moment / spp - (self._tangent / spp) ** 2, 0)
+                result.variance = (variance / (spp - 1)).reshape(shape)
         if self._gradient is not None:
             result.gradient = self._gradient[:parameters]
             result.variance = None if self._batches is None else self._batches.variance[:parameters]
@@ -137,8 +139,8 @@ class Sums:
 class BatchVariance:
     """The variance of a gradient from batches of samples, which are independent.
 
-    The pixels of a worker are the same in each batch, so each worker's sums are compared with its own: the
-    pixels' differences do not count, and a few batches give many degrees of freedom.
+    The pixels of a worker are the same in each batch, so each worker's sums are compared with its own:
+    differences between pixels do not count, and a few batches give many degrees of freedom.
     """
 
     def __init__(self, spp, gradient):
@@ -156,7 +158,7 @@ class BatchVariance:
         self._squares += np.square(sums, dtype=np.float64)
 
     def close(self):
-        """All batches of some of the pixels are in."""
+        """Add the variance of the pixels whose batches are all summed now."""
         b = self._batches
         of_batch = np.maximum(self._squares - self._sum**2 / b, 0).sum(axis=0) / (b - 1)
         self.variance[: len(of_batch)] += of_batch * (self._spp / self._samples)

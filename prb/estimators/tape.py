@@ -12,13 +12,13 @@ from prb.estimators import work
 from prb.estimators.methods import Adjoint
 from prb.estimators.settings import check_passes, resolved
 from prb.estimators.sums import Result
-from prb.estimators.values import at
+from prb.estimators.values import device_values
 from prb.io.progress import bar as progress_bar
 from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec16f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
 
-SHARE_OF_FREE = 0.8  # of the device's free memory, unless the caller sets a limit
+FREE_MEMORY_FRACTION = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
 BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
 TEXTURE_BYTES = 32  # vertex_t, where the scene has textures
@@ -29,14 +29,14 @@ GRADIENT_COPIES = 1024  # at most
 class TapeAdjoint(Adjoint):
     """Conventional reverse mode: every vertex of every path is kept, and differentiated by Taichi.
 
-    The same paths, shading code and random numbers as the replay, so the two agree up to rounding. Memory
+    It has the paths, shading code and random numbers of the replay, so the two agree up to rounding. Memory
     grows with pixels x samples x depth. Prefer it to check the replay, or to see what replay saves.
 
     passes: parts that the samples are split into, one after the other, to need less memory.
     memory_limit: bytes that it may allocate; None: 80 % of what the device has free.
 
     Raises MemoryLimitError, before it allocates, where a pass does not fit, and ParameterError for an
-    unlimited depth. Interior derivatives only; no forward mode, as a tape is for the reverse one.
+    unlimited depth. Interior derivatives only; neither a forward mode nor standard errors.
     """
 
     passes: int = 1
@@ -47,14 +47,14 @@ class TapeAdjoint(Adjoint):
         self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, rr_depth=None,
         values=None, first_sample=0, progress=False,
     ) -> Result:  # fmt: skip
-        """J^T image_adjoint over all parameters, and the image of the same paths."""
+        """J^T image_adjoint over all parameters, and the image of the same paths; options as of `Adjoint`."""
         settings = resolved(
             scene, spp=spp, seed=seed, max_depth=max_depth, rr_depth=rr_depth, first_sample=first_sample
         )
         if settings.max_depth < 0:
             raise ParameterError("max_depth: -1 has no end, and a tape needs one; set max_depth, to 16 say")
         check_passes(self.passes, settings.spp)
-        with at(scene, values):
+        with device_values(scene, values):
             self._check_memory(scene, settings, names)
             values = scene.values if values is None else values
             return self._traced(scene, image_adjoint, settings, values, names, progress)
@@ -93,7 +93,7 @@ class TapeAdjoint(Adjoint):
                 samples = min(chunk, spp - first)
                 work.set_samples(launch, first_sample=settings.first_sample + first, samples_per_item=samples)
                 items = pixels * samples
-                work.share_items(launch, items, plan.workers, plan)
+                work.distribute_items(launch, items, plan.workers, plan)
 
                 def shade(kernel, k, items=items):
                     kernel(features, unrolled, items, copies, size, scene_arrays, *vertices[k], params,
@@ -141,7 +141,7 @@ class TapeAdjoint(Adjoint):
         limit, free = self.memory_limit, runtime.free_memory()
         if limit is None and free is not None:
             buffers = scene.state.tape_buffers
-            limit = SHARE_OF_FREE * (free + (buffers.nbytes() if buffers else 0))
+            limit = FREE_MEMORY_FRACTION * (free + (buffers.nbytes() if buffers else 0))
         if limit is not None and needed > limit:
             fixed = device_bytes(scene, spp=0, **asked)
             fitting = int((limit - fixed) // (device_bytes(scene, spp=1, **asked) - fixed))  # samples
@@ -168,13 +168,13 @@ def bounce_bytes(scene, names=None):
 
 
 def _located(scene, names):
-    """Vertices keep where on their surfaces they are."""
+    """True if the record of a vertex includes its place on the surface, for textures or orientations."""
     return scene.layout.features.textured or work.has_orientations(scene, names)
 
 
 class Buffers:
-    """The tape's arrays for a number of paths. A scene keeps its last ones, as allocating takes longer than
-    filling them: a loop of gradients pays for it once. They go with the scene."""
+    """The tape's arrays for a number of paths. A scene keeps the last ones, as allocating takes longer than
+    filling them: a loop of gradients allocates once. They are freed with the scene."""
 
     def __init__(self, generation, paths, located):
         self.generation, self.paths, self.located = generation, paths, located
@@ -192,12 +192,12 @@ class Buffers:
         if kept is None or (
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
-            scene.state.tape_buffers = None  # let go of the old ones first
+            scene.state.tape_buffers = None  # free the old ones first
             scene.state.tape_buffers = cls(runtime.ensure(), paths, located)
         return scene.state.tape_buffers
 
     def reserve(self, bounce):
-        """Make sure that there is room for a bounce."""
+        """Make sure that there are arrays for a bounce."""
         if bounce == len(self.vertices):
             places = empty(self.paths if self.located else 1, vec8f)
             self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f), places))

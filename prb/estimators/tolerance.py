@@ -9,17 +9,17 @@ from numbers import Real
 import numpy as np
 
 from prb.errors import ParameterError
-from prb.estimators.batches import batches, doubling, running
+from prb.estimators.batches import batch_results, doubling_draws, running_results
 from prb.estimators.checked import backward, viewed
 from prb.estimators.gradients import estimates
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import MAX_SPP, resolved
 from prb.io.progress import bar as progress_bar
 
-FLOOR = 1e-3  # of a parameter's largest component: what smaller ones are judged against
+FLOOR = 1e-3  # of a parameter's largest component: the size that smaller ones are given
 MAX_SAMPLES = 65536
-RELIABLE_ERROR = 0.25  # relative error of a component from which on its forecast is believed
-FORECAST_LIMIT = 4.0  # a forecast of so many budgets ends the loop at once
+RELIABLE_ERROR = 0.25  # relative error of a component up to which its forecast is used
+FORECAST_LIMIT = 4.0  # times max_spp: a larger forecast ends the loop
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def sample_to_tolerance(
     """J^T grad_image, as `prb.render_backward` finds it, with samples until all standard errors are small.
 
     tolerance: the standard error of each component over its size, at most. Components smaller than FLOOR
-        times the largest of their parameter count as that large; texels that no path met as certain.
+        times the largest of their parameter count as that large; texels that no path met have error zero.
     max_spp: samples per pixel at most. spp: of the first batch, by default the scene's; each further batch
         takes as many as all before it, so the number doubles. It ends early where the forecast is several
         times max_spp.
@@ -88,7 +88,9 @@ def sample_to_tolerance(
     )  # fmt: skip
     done = 0
     with progress_bar(progress, total=max_spp, desc="gradient", unit="spp") as bar:
-        for total in running(batches(estimate, doubling(spp=spp, seed=seed, max_spp=max_spp))):
+        for total in running_results(
+            batch_results(estimate, doubling_draws(spp=spp, seed=seed, max_spp=max_spp))
+        ):
             gradients = estimates(scene, total, names)
             error, worst = largest_error(gradients)
             needed = _needed(error, tolerance, total.spp)

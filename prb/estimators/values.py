@@ -1,6 +1,6 @@
-"""Other parameter values than a scene's own, for the time of a call.
+"""Parameter values other than a scene's own, for the time of a call.
 
-The scene's own values are never touched: only what is on the device changes, and is put back.
+The scene's own values do not change: only those on the device do, and they are restored.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ from prb.device.lock import device_lock
 
 
 @contextlib.contextmanager
-def at(scene, values):
-    """While the block runs, the device holds these values of all parameters, and no other thread uses it.
+def device_values(scene, values):
+    """While the block runs, the device has these values of all parameters, and no other thread uses it.
 
     values: the whole parameter buffer, float32, or None for the scene's own. The sampling tables of the
     lights stay as they are, so that the same random numbers give the same paths.
@@ -26,11 +26,11 @@ def at(scene, values):
             scene.update(values, tables=False)
             yield
         finally:
-            _send_own(scene)
+            _restore(scene)
 
 
 @contextlib.contextmanager
-def tables_at(scene, values):
+def device_tables(scene, values):
     """While the block runs, the sampling tables of the lights are those of these values, not of the scene's
     own, and no other thread uses the device."""
     with device_lock:
@@ -44,9 +44,9 @@ def tables_at(scene, values):
             scene.update()
 
 
-def _send_own(scene):
+def _restore(scene):
     try:
         scene.update(tables=False)
-    except BaseException:  # an interrupt: the next call lays the scene out anew
+    except BaseException:  # an interrupt: the next call uploads the scene again
         scene.state.generation = None
         raise

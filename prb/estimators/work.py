@@ -1,4 +1,4 @@
-"""How a render is cut into launches and work items, and the record that tells a kernel of them.
+"""How a render is cut into launches and work items, and the launch record that kernels read.
 
 All access to the fields of the kernels' `Launch` is here.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prb.device import runtime
-from prb.device.params import slots
+from prb.device.params import records
 from prb.estimators.kept_vertices import VERTEX_BYTES
 from prb.estimators.settings import UNLIMITED
 from prb.kernels import material
@@ -27,11 +27,11 @@ class Plan:
     """How launches are cut on one kind of device.
 
     paths: of one launch, about. workers: concurrent threads' worth of state; min_workers: the fewest that
-    still keep the device busy. items: work items wanted at least, so that a small image still fills the
-    device. block: workers of a thread block. stride: see `kernels.view.Execution`. kept_vertices: vertices of
-    a path that reverse mode keeps for its second sweep, a constant so that memory does not grow with depth.
-    gradient_numbers: floats in the gradient copies, about; gradient_copies: of them at most where not each
-    worker has its own, as they take time to add up.
+    occupy the device. items: the least number of work items, so that a small image occupies it, too. block:
+    workers of a thread block. stride: see `kernels.view.Execution`. kept_vertices: vertices of a path that
+    reverse mode keeps for its second sweep, a constant so that memory does not grow with depth.
+    gradient_numbers: floats in all gradient copies, about; gradient_copies: the most copies where not every
+    worker has its own, as adding them up takes time.
     """
 
     paths: int
@@ -67,8 +67,8 @@ class Cut(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one launch traces: of `pixels` pixels from first_pixel on, in items_per_pixel work items each, so
-    many samples of each item from first_sample on. last: these pixels have all their samples then."""
+    """What one launch traces: `pixels` pixels from first_pixel on, in items_per_pixel work items each, of
+    samples_per_item samples each, from first_sample on. last: it completes the samples of these pixels."""
 
     first_pixel: int
     pixels: int
@@ -79,15 +79,17 @@ class Piece(NamedTuple):
 
     @property
     def items(self):
+        """Work items of the launch."""
         return self.pixels * self.items_per_pixel
 
     @property
     def samples(self):
-        """Of each pixel."""
+        """Samples of each pixel."""
         return self.items_per_pixel * self.samples_per_item
 
     @property
     def paths(self):
+        """Paths of the launch."""
         return self.pixels * self.samples
 
 
@@ -105,7 +107,7 @@ def cut(plan, scene, mode, spp, size):
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size
     if mode == modes.REVERSE and plan.min_workers <= copies < workers:
-        workers = min(workers, plan.min_workers)  # fewer, rather than that they share a copy by atomics
+        workers = min(workers, plan.min_workers)  # fewer, so that each has its own copy, without atomics
     copies = workers if copies >= workers else max(1, min(copies, plan.gradient_copies))
     copies = copies if mode == modes.REVERSE else 1
     return Cut(pixels, items_per_pixel, samples // items_per_pixel, workers, copies)
@@ -140,16 +142,16 @@ def device_bytes(scene, mode, spp):
 
 
 def differentiated(scene, names):
-    """The slots of the named parameters (None: all but vertex normals and directions)."""
-    known = slots(scene)
+    """The records of the named parameters (None: all but vertex normals and directions)."""
+    known = records(scene)
     if names is None:
-        return [slot for name, slot in known.items() if name not in scene.layout.orientations]
+        return [record for name, record in known.items() if name not in scene.layout.orientations]
     return [known[name] for name in known if name in names]
 
 
 def gradient_size(scene, names):
-    """How much of the parameter buffer, from its beginning, holds the parameters that are differentiated."""
-    return max([1, *(slot.offset + slot.size for slot in differentiated(scene, names))])
+    """Numbers of the parameter buffer up to the end of the last parameter that is differentiated."""
+    return max([1, *(record.offset + record.size for record in differentiated(scene, names))])
 
 
 def has_orientations(scene, names):
@@ -158,14 +160,14 @@ def has_orientations(scene, names):
 
 
 def min_selection(scene, names):
-    """The smallest selection weight of a leaf: not zero where a parameter among those named (None: all) is a
-    weight of a blend, which then needs samples of both sides."""
+    """The smallest selection weight of a leaf: above zero where one of the named parameters (None: all) is a
+    blend's weight, whose derivative needs samples of both sides."""
     weights = scene.layout.weights
     return material.MIN_SELECTION if weights and (names is None or not weights.isdisjoint(names)) else 0.0
 
 
 def execution(plan, **options):
-    """How launches of a plan run: an `Execution`. options: of its fields."""
+    """How launches of a plan run: an `Execution`. options: its other fields."""
     return Execution(block=plan.block, stride=plan.stride, **options)
 
 
@@ -173,9 +175,9 @@ def execution(plan, **options):
 
 
 def new_launch(scene, settings, *, min_selection=0.0):
-    """A `Launch` of its own with what does not change from launch to launch; all else is zero.
+    """A new `Launch` with the fields that are the same for all launches of a render; the others are zero.
 
-    Copied from one that is kept, as Taichi 1.7.4 takes half a millisecond to make it, and a class each time.
+    It is a copy of one instance, as Taichi 1.7.4 takes half a millisecond to make one, and a class each time.
     """
     launch = copy.copy(_launch())
     launch._Struct__entries = dict(_launch().entries)  # the copy's own numbers
@@ -199,30 +201,31 @@ def _launch():
 
 
 def set_gradient(launch, *, copies, size, fixed_point_scale):
-    """Say how many copies of the gradient there are, of how many numbers, and for fixed-point sums in how
-    many steps per unit."""
+    """Set the number of gradient copies, the numbers in each, and for fixed-point sums the steps per unit of
+    gradient."""
     launch.gradient_copies, launch.gradient_size = copies, size
     launch.fixed_point_scale = fixed_point_scale
 
 
 def set_sweeps(launch, sweeps, second_half_from, pixels):
-    """Say which sweeps of reverse mode a launch makes, from which sample on the second half of the samples
-    begins, and how many pixels each half's image_adjoint has."""
+    """Set the sweeps of reverse mode that a launch makes, the sample at which the second half of the samples
+    begins, and the number of pixels in each half's image_adjoint."""
     launch.first_sweep, launch.end_sweep = sweeps
     launch.second_half_from, launch.pixels = second_half_from, pixels
 
 
 def set_samples(launch, *, first_pixel=0, first_sample=0, items_per_pixel=1, samples_per_item=1):
-    """Say which samples of which pixels a launch traces."""
+    """Set the pixels and samples that a launch traces."""
     launch.first_pixel, launch.first_sample = first_pixel, first_sample
     launch.items_per_pixel, launch.samples_per_item = items_per_pixel, samples_per_item
 
 
-def share_items(launch, items, workers, plan):
-    """Give the work items to at most that many workers; returns how many it takes.
+def distribute_items(launch, items, workers, plan):
+    """Distribute the work items over at most that many workers; returns the number that is used.
 
-    Taichi gives each thread of a CPU one half, quarter, ... of the workers, so where some part of the picture
-    costs more, neighbours had better not be in the same part: they are about the golden ratio apart.
+    Taichi gives each thread of a CPU a contiguous range of indices. So that not all of them lie in one region
+    of the picture, which may cost more than others, consecutive indices take workers that are about 0.618 of
+    their number apart.
     """
     workers = whole_blocks(min(workers, items), plan.block)
     launch.items, launch.workers = items, workers

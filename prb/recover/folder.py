@@ -17,7 +17,7 @@ MANIFEST = "frames/run.json"
 CHECKPOINT = "checkpoint.npz"
 _FRAME = re.compile(r"\d{6,}\.png")
 _LEFTOVER = re.compile(r"\.prb-[a-z0-9_]{8}(\.\w+)?")  # what `atomic` leaves where it is killed
-_SHOWN = 3  # names in a message, at most
+_MAX_SHOWN = 3  # names in a message, at most
 
 
 class RunFolder:
@@ -77,8 +77,8 @@ class RunFolder:
             raise ParameterError(f"{self.path / CHECKPOINT}: is there already; {remedy}")
 
     def _listed(self, names):
-        shown = ", ".join(str(self.path / name) for name in names[:_SHOWN])
-        return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+        shown = ", ".join(str(self.path / name) for name in names[:_MAX_SHOWN])
+        return shown if len(names) <= _MAX_SHOWN else f"{shown} and {len(names) - _MAX_SHOWN} more"
 
     def _numbered_frames(self):
         return sorted(f"frames/{f.name}" for f in self.path.glob("frames/*.png") if _FRAME.fullmatch(f.name))

@@ -26,7 +26,7 @@ from prb.io.progress import bar as progress_bar
 from prb.losses import derivative_of, value_of
 from prb.recover.optimizers import Adam, read_arrays, write_arrays
 
-HASHED = ("scene", "sensors", "targets", "initial values")
+HASHED_KEYS = ("scene", "sensors", "targets", "initial values")
 REMEDY = "the values before that are kept; take a smaller learning rate"
 
 
@@ -231,7 +231,7 @@ class _Run:
         if changed:
             key = changed[0]
             values = f"{key} {of_file.get(key)}, now {self._fingerprint[key]}"
-            what = f"another {key}" if key in HASHED else values
+            what = f"another {key}" if key in HASHED_KEYS else values
             raise ParameterError(f"{self._path}: is of another run ({what}); start anew or resume that one")
         self.opt.load_state_dict(arrays)
         self.losses[:] = kept

@@ -15,16 +15,16 @@ from typing import NamedTuple
 import numpy as np
 
 from prb.api import render, render_forward
-from prb.device.params import slots
+from prb.device.params import records
 from prb.errors import ImageError, ParameterError
 from prb.io.images import atomic, reduced, to_srgb, write_image
 
-LIMIT = 64  # of components: each takes one pass
+MAX_COMPONENTS = 64  # each takes one pass
 PERCENTILE = 99.5  # of |dI/dp|, where the colours end, so that a few bright pixels do not make the rest pale
 COLOURS = "RdBu_r"
 SHEET = "contact"  # the contact sheet's name; a parameter's has a dot in it
 PANEL = 512  # pixels of the longer side of a panel of the contact sheet, at most
-LONGEST = 160  # characters of a file's name before its format
+MAX_NAME_LENGTH = 160  # characters of a file's name before its format
 
 
 class Component(NamedTuple):
@@ -44,12 +44,13 @@ class Component(NamedTuple):
 
 def components(scene, names):
     """The `Component`s of the named parameters, in their order. Raises ParameterError for too many."""
-    shapes = {name: slots(scene)[name].shape for name in names}
+    shapes = {name: records(scene)[name].shape for name in names}
     count = sum(int(np.prod(shape, dtype=int)) for shape in shapes.values())
-    if count > LIMIT:
+    if count > MAX_COMPONENTS:
         largest = max(shapes, key=lambda name: np.prod(shapes[name], dtype=int))
         what = f"{count} numbers, the most in {largest} {shapes[largest]}"
-        raise ParameterError(f"images: the parameters have {what}; choose at most {LIMIT} with --param")
+        remedy = f"choose at most {MAX_COMPONENTS} with --param"
+        raise ParameterError(f"images: the parameters have {what}; {remedy}")
     found, taken = [], {SHEET}
     for name, shape in shapes.items():
         for index in np.ndindex(shape):
@@ -93,7 +94,7 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
     files, panels = [], []
     picture = reduced(render(scene, **options), PANEL)
     for part in parts:
-        tangent = np.zeros(slots(scene)[part.name].shape, np.float32)
+        tangent = np.zeros(records(scene)[part.name].shape, np.float32)
         tangent[part.index] = 1
         derivative = render_forward(scene, {part.name: tangent}, **options)
         if not np.isfinite(derivative).all():
@@ -128,7 +129,7 @@ def limit(image):
 def file_name(label, taken):
     """A name that is valid on every file system and differs, even without its case, from those taken."""
     base = re.sub(r"[^\w.+-]+", "_", label).lstrip(".")
-    base = base.encode("ascii", "replace").decode().replace("?", "_")[:LONGEST] or "_"
+    base = base.encode("ascii", "replace").decode().replace("?", "_")[:MAX_NAME_LENGTH] or "_"
     name, number = base, 1
     while name.lower() in taken:
         number += 1

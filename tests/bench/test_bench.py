@@ -18,7 +18,7 @@ from prb.bench.measure import peak_mib
 from prb.bench.report import markdown, slope, slopes
 from prb.bench.suite import Settings, in_fresh_process, run_benchmark
 from prb.cli.main import main
-from prb.device.params import slots
+from prb.device.params import records
 
 SMALL = Settings(depths=(8, 4), spps=(16, 4), size=(8, 8), runs=1)
 POINTS = [(4, 4), (8, 4), (4, 16)]  # depth, spp
@@ -393,5 +393,5 @@ def test_benchmark_scenes_load():
     finally:
         sys.path.pop(0)
     made = benchmark_scenes.SCENES
-    assert len(slots(prb.load_dict(made["tiles"]()))) > 256
+    assert len(records(prb.load_dict(made["tiles"]()))) > 256
     assert prb.load_dict(made["furnace"](max_depth=3)).model.integrator.max_depth == 3

@@ -14,7 +14,7 @@ from PIL import Image
 
 import prb
 from prb.cli.main import main
-from prb.device.params import slots
+from prb.device.params import records
 from prb.io.images import read_image, read_texels, write_image
 from prb.scene.parameter_values import with_values
 
@@ -255,7 +255,7 @@ def test_every_kind_of_value_goes_back_into_a_scene(folder):
         "sky": {"type": "envmap", "bitmap": np.ones((2, 4, 3), np.float32), "scale": 2.0},
     }  # fmt: skip
     scene = prb.load_dict(data)
-    params, known = prb.traverse(scene), slots(scene)
+    params, known = prb.traverse(scene), records(scene)
     rng = np.random.default_rng(0)
     names = list(known)
     assert len(names) > 12

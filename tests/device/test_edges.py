@@ -9,7 +9,7 @@ import pytest
 from helpers.material_scenes import DIFFUSE, GREYS, PRINCIPLED, RECTANGLE, image, rgb, scene_of
 
 import prb
-from prb.device.params import slots
+from prb.device.params import records
 from prb.kernels.estimators import modes
 
 TOLERANCE = 1e-4  # of the largest number of a parameter's gradient; float32 throughout
@@ -119,8 +119,8 @@ def overflowing(value):
     """A box whose lamp is too bright for float32, or for sums of them."""
     scene = prb.load_file("cornell-box")
     scene.resize(8, 8)
-    slot = slots(scene)["light.emitter.radiance.value"]
-    slot.of(scene.values)[...] = value
+    record = records(scene)["light.emitter.radiance.value"]
+    record.of(scene.values)[...] = value
     scene.update(tables=False)
     return scene
 

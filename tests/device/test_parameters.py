@@ -6,7 +6,7 @@ import pytest
 import prb
 from prb.device import dependents, lights
 from prb.device.camera import Camera, camera_buffer
-from prb.device.parameters import NUMBER, SMALL, ParameterBuilder
+from prb.device.parameters import NUMBER, SMALL_SIZE, ParameterBuilder
 
 PLY = """ply
 format ascii 1.0
@@ -99,7 +99,7 @@ def test_the_buffer_has_a_place_for_every_number(scene):
         ends.append(record.offset + record.size)
     assert ends[-1] == values.traced.size + values.of_cameras.size
     sizes = [r.size for r in sorted(records, key=lambda r: r.offset) if r.traced]
-    assert [size > SMALL for size in sizes] == sorted(size > SMALL for size in sizes)
+    assert [size > SMALL_SIZE for size in sizes] == sorted(size > SMALL_SIZE for size in sizes)
     assert sum(sizes) == values.traced.size and scene.values is values.traced
     gradient = prb.api.backward(scene, np.ones(scene.image_shape), spp=1).gradient
     assert gradient.shape == scene.values.shape
@@ -118,10 +118,14 @@ def test_values_keep_their_precision(scene):
 
 def test_builder():
     builder = ParameterBuilder()
-    for name, size in (("large", SMALL + 1), ("small", SMALL), ("one", 1)):
+    for name, size in (("large", SMALL_SIZE + 1), ("small", SMALL_SIZE), ("one", 1)):
         builder.add(name, NUMBER, np.full(size, size))
     records, values = builder.place()
-    assert [(r.name, r.offset) for r in records] == [("large", SMALL + 1), ("small", 0), ("one", SMALL)]
+    assert [(r.name, r.offset) for r in records] == [
+        ("large", SMALL_SIZE + 1),
+        ("small", 0),
+        ("one", SMALL_SIZE),
+    ]
     for record in records:
         assert (values[record] == record.size).all()
     copy = values.copy()

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import prb
-from prb.device.params import slots
+from prb.device.params import records
 from prb.estimators import seeds
-from prb.estimators.batches import Draw, batches, doubling, running
-from prb.estimators.batches import seeds as of_seeds
+from prb.estimators.batches import Draw, batch_results, doubling_draws, running_results, seed_draws
 from prb.estimators.integrate import integrate
 from prb.estimators.sums import Result
 from prb.kernels.estimators import modes
@@ -46,10 +45,10 @@ def test_what_cannot_be_merged():
 def test_merged_pictures_of_other_seeds_are_less_noisy():
     scene = box()
     exact = integrate(scene, modes.PRIMAL, spp=2048, seed=99).image
-    draws = of_seeds(spp=4, seeds=range(16))
+    draws = seed_draws(spp=4, seeds=range(16))
     errors = [
         np.square(total.image - exact).mean()
-        for total in running(batches(functools.partial(integrate, scene, modes.PRIMAL), draws))
+        for total in running_results(batch_results(functools.partial(integrate, scene, modes.PRIMAL), draws))
     ]
     assert len(errors) == 16 and errors[-1] < errors[0] / 8
 
@@ -63,12 +62,12 @@ def test_merged_variance_is_that_of_the_merged_gradient():
     found = [
         first.merge(second)
         for first, second in zip(
-            batches(backward, of_seeds(spp=16, seeds=range(60))),
-            batches(backward, of_seeds(spp=48, seeds=range(100, 160))),
+            batch_results(backward, seed_draws(spp=16, seeds=range(60))),
+            batch_results(backward, seed_draws(spp=48, seeds=range(100, 160))),
             strict=True,
         )
     ]
-    red = slots(scene)["red.reflectance.value"]
+    red = records(scene)["red.reflectance.value"]
     spread = red.of(np.var([f.gradient for f in found], axis=0, ddof=1))
     claimed = red.of(np.mean([f.variance for f in found], axis=0))
     assert np.all((0.5 < claimed / spread) & (claimed / spread < 2))
@@ -76,7 +75,7 @@ def test_merged_variance_is_that_of_the_merged_gradient():
 
 @pytest.mark.parametrize("most", [8, 9, 24, 64, 65])
 def test_doubling_batches_are_all_samples_once(most):
-    draws = list(doubling(spp=8, seed=5, max_spp=most))
+    draws = list(doubling_draws(spp=8, seed=5, max_spp=most))
     assert [d.first_sample for d in draws] == [sum(d.spp for d in draws[:i]) for i in range(len(draws))]
     assert sum(d.spp for d in draws) == most and all(d.seed == 5 and d.spp > 1 for d in draws)
 
@@ -88,7 +87,7 @@ def test_batches_are_made_when_they_are_asked_for():
         asked.append(options)
         return result(1.0, options["spp"])
 
-    totals = running(batches(estimate, [Draw(2, 7), Draw(3, 7, 2), Draw(4, 7, 5)]))
+    totals = running_results(batch_results(estimate, [Draw(2, 7), Draw(3, 7, 2), Draw(4, 7, 5)]))
     assert [next(totals).spp, next(totals).spp] == [2, 5]
     assert asked == [dict(spp=2, seed=7), dict(spp=3, seed=7, first_sample=2)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import prb
-from prb.device.params import slots
+from prb.device.params import records
 from prb.errors import ParameterError
 
 OPTIONS = dict(spp=4, seed=7)
@@ -24,7 +24,7 @@ def scene_of(name):
     return LOADED[name]
 
 
-CASES = [(scene, name) for scene in prb.bundled_scenes() for name in slots(scene_of(scene))]
+CASES = [(scene, name) for scene in prb.bundled_scenes() for name in records(scene_of(scene))]
 
 
 def products(scene, names, seed):
@@ -33,7 +33,7 @@ def products(scene, names, seed):
     weight = random.normal(size=scene.image_shape) * random.integers(0, 3, scene.image_shape)
     tangents = {}
     for name in names:
-        shape = slots(scene)[name].shape
+        shape = records(scene)[name].shape
         tangents[name] = (random.normal(size=shape) * (random.random(shape) < 0.8)).astype(np.float32)
     image = prb.render_forward(scene, tangents, **OPTIONS).astype(float)
     gradients = prb.render_backward(scene, weight, names, **OPTIONS)
@@ -53,7 +53,7 @@ def test_dot_product(scene_name, parameter):
 @pytest.mark.parametrize("scene_name", list(prb.bundled_scenes()))
 def test_dot_product_of_all_parameters_together(scene_name):
     scene = scene_of(scene_name)
-    forward, reverse, size = products(scene, list(slots(scene)), 5)
+    forward, reverse, size = products(scene, list(records(scene)), 5)
     assert size > 0 and abs(forward - reverse) <= TOLERANCE * size
 
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import bundled
 
 import prb
-from prb.device.params import select, slots
+from prb.device.params import records, select
 from prb.estimators import work
 
 STEP = 0.05  # of a parameter's size
@@ -27,8 +27,8 @@ def prepared(name, size=24):
 
 def central_difference(scene, weight, name, index, fraction=STEP, **options):
     """d(weight . image)/d(parameter) with common random numbers, Richardson's two steps: error O(step^4)."""
-    slot = slots(scene)[name]
-    at = slot.offset + index
+    record = records(scene)[name]
+    at = record.offset + index
     value = scene.values[at]
 
     def objective(x):

@@ -8,7 +8,7 @@ import pytest
 import prb
 from prb import losses
 from prb.checking.differences import check
-from prb.device.params import slots
+from prb.device.params import records
 from prb.estimators.registry import METHODS
 
 RED, LIGHT = "red.reflectance.value", "light.emitter.radiance.value"
@@ -162,9 +162,9 @@ def test_no_forward_mode_is_one_line(method):
 def test_values_and_roulette_are_arguments(method):
     """At other values than the scene's own, which it keeps; and the options are not ignored."""
     scene, method = box(), method()
-    slot, before = slots(scene)[RED], scene.values.copy()
+    record, before = records(scene)[RED], scene.values.copy()
     values = before.copy()
-    slot.of(values)[...] = [0.2, 0.9, 0.4]
+    record.of(values)[...] = [0.2, 0.9, 0.4]
     options = dict(names=[RED], spp=2, seed=1, max_depth=6)
     found = method.backward(scene, weight(scene), values=values, rr_depth=1000, **options)
     assert np.array_equal(scene.values, before)

@@ -36,7 +36,7 @@ def full(scene, weight, spp, seed):
     options = dict(spp=spp, seed=seed, max_depth=DEPTH)
     gradient = np.zeros(scene.values.size)
     for name, g in prb.render_backward(scene, weight, **options).items():
-        prb.device.params.slots(scene)[name].of(gradient)[...] = g
+        prb.device.params.records(scene)[name].of(gradient)[...] = g
     return prb.render(scene, **options).astype(float), gradient
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.light_scenes import Lights, emitter, shape
 
-from prb.device.lights import EVEN, environment_tables
+from prb.device.lights import EVEN_PART, environment_tables
 from prb.kernels.texture import LUMINANCE
 from prb.scene.model import Emitter, Texture
 
@@ -235,7 +235,7 @@ def test_a_lights_share_follows_its_power(light):
     share = Lights([], [light, emitter("point", 1.0, np.zeros(3))]).pdf[0, 1]
     if light.textures.get("irradiance") and light.textures["irradiance"].kind == "bitmap":
         power *= 1 / _interpolation_gain(light)
-    assert share == pytest.approx(0.5 * EVEN + (1 - EVEN) * power / (power + point), rel=5e-3)
+    assert share == pytest.approx(0.5 * EVEN_PART + (1 - EVEN_PART) * power / (power + point), rel=5e-3)
 
 
 def _interpolation_gain(light):
@@ -258,7 +258,9 @@ def test_shares_of_lights_around_the_scene():
     sky, sun = envmap(np.full((3, 4, 3), 0.5), scale=2.0), directional([0, 1, 0])
     lights = Lights([ball], [sky, sun])
     power = np.array([4 * np.pi**2 * 3, np.pi * 3 * np.dot([1, 2, 3], LUMINANCE)])
-    np.testing.assert_allclose(lights.pdf[:, 1], 0.5 * EVEN + (1 - EVEN) * power / power.sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        lights.pdf[:, 1], 0.5 * EVEN_PART + (1 - EVEN_PART) * power / power.sum(), rtol=1e-5
+    )
     assert lights.layout.environment == 0
 
 
