@@ -31,7 +31,8 @@ class Sampler:
 @ti.func
 def draw(sampler, event, block: ti.template()):
     """Four numbers, uniform on [0, 1), for a block of an event."""
-    return uniform4(sampler.pixel, sampler.sample, 2 * event - 1 + block, sampler.seed)
+    counter = 2 * event - 1 + block  # fault: same-numbers
+    return uniform4(sampler.pixel, sampler.sample, counter, sampler.seed)
 
 
 @ti.func

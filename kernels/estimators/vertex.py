@@ -132,10 +132,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
         vertex.v = si.v
 
     if slot >= 0 and depth + 1 < launch.max_depth:
-        u_light, u_bsdf = (
-            draw(sampler, event, LIGHT),
-            draw(sampler, event, BSDF),
-        )  # fault: same-numbers
+        u_light, u_bsdf = draw(sampler, event, LIGHT), draw(sampler, event, BSDF)
         vertex.u_roulette = u_light[3]
         frame_s, frame_t = frame(scene, si.n, si.dp_du)
         vertex.material = si.material
