@@ -7,7 +7,10 @@ import tempfile
 
 
 def _can_be_written(folder):
-    """Whether files can be made there, or in the folder once it is made; leaves nothing behind."""
+    """Whether Taichi's cache can be kept there, or in the folder once it is made; leaves nothing behind."""
+    index = os.path.join(folder, "ticache.tcb")
+    if os.path.lexists(index) and not os.access(index, os.W_OK):
+        return False
     while not os.path.lexists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     try:
@@ -38,9 +41,14 @@ def _prepare_environment():
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     kernels = os.environ.get("TI_OFFLINE_CACHE_FILE_PATH") or os.path.join(cache, "taichi", "ticache")
     if not os.path.isabs(cache) or not _can_be_written(os.path.abspath(kernels)):
-        cache = tempfile.mkdtemp(prefix="prb-cache-")
-        atexit.register(_remove, cache)
-        os.environ["TI_OFFLINE_CACHE_FILE_PATH"] = cache  # processes that this one starts share it
+        try:
+            cache = tempfile.mkdtemp(prefix="prb-cache-")
+        except OSError:  # no file can be written anywhere: kernels are compiled anew each time
+            os.environ["TI_OFFLINE_CACHE"] = "0"
+            cache = os.path.abspath(os.sep)
+        else:
+            atexit.register(_remove, cache)
+            os.environ["TI_OFFLINE_CACHE_FILE_PATH"] = cache  # processes that this one starts share it
     if not (os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME")):
         os.environ["XDG_CACHE_HOME"] = cache
 

@@ -131,6 +131,14 @@ class Scene:
         if values is not None:
             whole = whole.copy()
             whole.traced[...] = values
+        try:
+            self._send(whole, tables)
+        except BaseException:  # such as an interrupt: the next call uploads the scene again
+            self.state.generation = None
+            raise
+
+    def _send(self, whole, tables):
+        """Compute what depends on the parameters from these values, and upload what has changed."""
         changed = self.layout.update(whole, tables=tables)
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():

@@ -35,6 +35,8 @@ class RunFolder:
         known = self._read_manifest()
         made, others = known or ([], [])
         there = [name for name in (CHECKPOINT, *names) if os.path.lexists(self.path / name)]
+        if known is None and os.path.lexists(self.path / MANIFEST):
+            there.append(MANIFEST)  # somebody else's file of that name
         frames = self._numbered_frames()
         for name in (*there, *frames, MANIFEST):
             check_not_read(self.path / name, inputs)

@@ -223,8 +223,9 @@ def test_results_that_are_there_are_not_overwritten(tmp_path):
     assert (tmp_path / "results.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["results.md", "memory.png", "time.png"])
+@pytest.mark.parametrize("name", ["results.md", "memory.png", "time.png", "gradients/replay-depth4-spp4.npz"])
 def test_files_of_others_are_not_overwritten(tmp_path, name):
+    (tmp_path / "gradients").mkdir()
     (tmp_path / name).write_text("mine")
     with pytest.raises(prb.PrbError, match=f"{name}: not made by this run.* choose another -o"):
         run_benchmark(SMALL, tmp_path, run=Fake())

@@ -6,6 +6,7 @@ import pytest
 import prb
 from prb.device import dependents, lights
 from prb.device.camera import Camera, camera_buffer
+from prb.device.dependents import LightDirection
 from prb.device.parameters import NUMBER, SMALL_SIZE, ParameterBuilder
 
 PLY = """ply
@@ -260,3 +261,35 @@ def test_ranges_are_projected_onto_whatever_can_be(scene):
     assert (params["mesh.vertex_color"] == 1).all() and params["lens.aperture_radius"] == 0
     with pytest.raises(prb.ParameterError, match="7 is outside"):
         params.update({"mesh.vertex_color": np.full((3, 3), 7.0)})
+
+
+def test_an_interrupt_while_dependents_are_computed_is_made_good(monkeypatch):
+    """The next render has the scene's own values, on the host and on the device."""
+    scene = prb.load_file("blinn-phong-sphere")
+    scene.resize(6, 6)
+    name = next(n for n in prb.traverse(scene) if n.endswith("direction"))
+    params = prb.traverse(scene)
+    expected = prb.render(scene, spp=2)
+    values = scene.values.copy()
+    scene.layout.parameters[name].of(values)[...] = [0.2, -1, 0.3]
+
+    def interrupted(self, inputs, arrays):
+        compute(self, inputs, arrays)
+        if calls and calls.pop(0):
+            raise KeyboardInterrupt
+
+    compute = LightDirection.compute
+    for when in ([True], [False, True]):  # on the way there, on the way back
+        calls = list(when)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(LightDirection, "compute", interrupted)
+            prb.ReplayAdjoint().backward(scene, np.ones(scene.image_shape), spp=1, values=values)
+        np.testing.assert_array_equal(prb.render(scene, spp=2), expected)
+    calls = [True]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LightDirection, "compute", interrupted)
+        params.update({name: [0.2, -1, 0.3]})
+    other = prb.load_file("blinn-phong-sphere")
+    other.resize(6, 6)
+    prb.traverse(other).update({name: [0.2, -1, 0.3]})
+    np.testing.assert_array_equal(prb.render(scene, spp=2), prb.render(other, spp=2))

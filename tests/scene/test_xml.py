@@ -376,6 +376,14 @@ def test_convert_refuses(write, tmp_path, capsys):
     assert "write it as in spp=64" in capsys.readouterr().err
 
 
+def test_convert_keeps_what_it_reads(write, tmp_path):
+    path = write(REST)
+    text = path.read_text()
+    with pytest.raises(prb.ImageError, match="is a file that this run reads"):
+        prb.convert_file(path, path)
+    assert path.read_text() == text
+
+
 def test_a_rotation_by_an_axis_of_any_length(read):
     d = read(SPHERE.format('<transform name="to_world"><rotate x="2" y="2" angle="30"/></transform>'))
     linear = parse_transform(d["shape"]["to_world"], "")[:3, :3]
