@@ -1,7 +1,7 @@
-"""Parameters from pictures: `optimize`, the loop behind `prb optimize`.
+"""Parameters from pictures: `optimize`, the loop of `prb optimize`.
 
-Iteration k takes its random numbers from (seed, k, sensor), so a run that goes on from a checkpoint is the
-run that was never interrupted, bit for bit.
+Iteration k takes its random numbers from (seed, k, sensor), so a run that resumes from a checkpoint is the
+same as the uninterrupted run, bit for bit.
 """
 
 import hashlib
@@ -32,11 +32,12 @@ REMEDY = "the values before that are kept; take a smaller learning rate"
 
 @dataclass
 class Recovery:
-    """What `optimize` found.
+    """The outcome of `optimize`.
 
     params: name -> array, the recovered values, which the scene has as well. initial: those of the start.
-    losses: of each iteration, before its step. stopped: None, or why it ended early: a KeyboardInterrupt, or
-    the NotFiniteError that names iteration and parameter; the values are then the last good ones.
+    losses: of each iteration, before its step. stopped: None, or the reason for an early end: a
+    KeyboardInterrupt, or the NotFiniteError that names iteration and parameter; the values are then the last
+    good ones.
     """
 
     params: dict
@@ -82,8 +83,10 @@ def optimize(
     on_iteration: a function that is called with k before iteration k, when the scene has its values.
     progress: a bar on standard error, if that is a terminal, with the loss and the rate.
 
-    Ctrl-C, and a loss or a gradient that is not finite, end the loop with the last good values. Raises
-    ParameterError and ImageError for what makes no sense, a checkpoint of another run among it.
+    Ctrl-C, and a loss or a gradient that is not finite, end the loop with the last good values.
+    Raises ParameterError for options out of their ranges and for a checkpoint of another run, ImageError for
+    targets that do not fit the sensors. Gradients are interior derivatives, as for `prb.render_backward`: a
+    parameter that moves a silhouette is not recovered by them.
     """
     scene = viewed(scene, None)
     method = method_of(adjoint)
@@ -197,7 +200,7 @@ def check_number_of_targets(number, views):
 
 
 class _Run:
-    """The state of a run: the optimiser's, and the losses so far. `fingerprint`: what tells runs apart."""
+    """The state of a run: the optimiser's, and the losses so far. fingerprint: what identifies the run."""
 
     def __init__(self, opt, path, fingerprint):
         self.opt, self.losses = opt, []
@@ -212,13 +215,13 @@ class _Run:
         self.opt.load_state_dict(of_optimizer)
 
     def save(self):
-        """Write the checkpoint, if there is to be one."""
+        """Write the checkpoint, if one is wanted."""
         if self._path is not None:
             more = {"losses": np.array(self.losses), "fingerprint": np.array(json.dumps(self._fingerprint))}
             write_arrays(self._path, {**self.opt.state_dict(), **more})
 
     def load(self):
-        """Go on from the checkpoint, if there is one. Raises ParameterError for that of another run."""
+        """Resume from the checkpoint, if there is one. Raises ParameterError for that of another run."""
         if not Path(self._path).exists():
             return
         arrays = read_arrays(self._path)
@@ -238,7 +241,7 @@ class _Run:
 
 
 def _fingerprint(views, targets, opt, settings):
-    """What has to be the same for a run to go on: name -> text."""
+    """What has to be the same for a run to be resumed: name -> text."""
     scene = views[0]
     parts = {
         "scene": [scene.values, *(a for _, a in sorted(scene.layout.arrays.items())), scene.layout.features],
@@ -262,7 +265,7 @@ def _name_of(loss):
 
 
 def _moved(before, after, names):
-    """Which parameter the last step changed most for its size, and where to, as a part of a message."""
+    """The parameter with the largest relative change in the last step, and its value, for a message."""
     (_, before), (_, after) = before, after
 
     def change(name):

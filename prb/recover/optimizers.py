@@ -1,4 +1,4 @@
-"""Optimisers: `Adam` and `SGD`. Each is a mapping name -> float64 array that `step(grads)` moves downhill.
+"""Optimisers: `Adam` and `SGD`. Each is a mapping name -> float64 array that `step(grads)` changes.
 
 params = prb.traverse(scene)
 opt = prb.Adam(lr=0.05, params={"red.reflectance.value": params["red.reflectance.value"]})
@@ -19,7 +19,7 @@ from prb.io.images import atomic
 
 
 class Optimizer(MutableMapping):
-    """What all optimisers share: values, rates, ranges, and a state that saves and loads.
+    """The base of all optimisers: values, rates, ranges, and a state that can be saved and loaded.
 
     lr: the learning rate: a number, a function of the steps taken so far (`prb.schedules`), or a dict
         name -> one of these. params: name -> array, the values to start from; more can be assigned later, as
@@ -28,7 +28,7 @@ class Optimizer(MutableMapping):
     Raises ParameterError.
     """
 
-    MOMENTUM = ""  # which of the arrays kept is the mean of past gradients
+    MOMENTUM = ""  # name of the array in the state that is the mean of past gradients
 
     def __init__(self, lr, params=None, *, bounds=None):
         self._values, self._state, self._steps = {}, {}, {}
@@ -115,7 +115,8 @@ class Optimizer(MutableMapping):
     def project(self, bounds):
         """Clip the values to their ranges. bounds: name -> (low, high); other names are ignored.
 
-        What is clipped stops: its momentum would hold it at the limit when the gradient has turned already.
+        The momentum of a clipped number is set to zero: it would keep the number at the limit for a while
+        after the gradient has changed its sign.
         """
         for name in self._values.keys() & bounds.keys():
             value = self._values[name]
@@ -150,7 +151,7 @@ class Optimizer(MutableMapping):
             del self[name]
 
     def save(self, path):
-        """Write the state to an .npz file, which is whole at any moment. Raises ParameterError."""
+        """Write the state to an .npz file, which is complete at any moment. Raises ParameterError."""
         write_arrays(path, self.state_dict())
 
     def load(self, path):
@@ -158,7 +159,7 @@ class Optimizer(MutableMapping):
         self.load_state_dict(read_arrays(path))
 
     def _settings(self):
-        """What a kind has beside rates and bounds: name -> number."""
+        """The settings of a kind besides rates and bounds: name -> number."""
         raise NotImplementedError
 
     def _kept(self):
@@ -166,7 +167,7 @@ class Optimizer(MutableMapping):
         raise NotImplementedError
 
     def _direction(self, gradient, step, state):
-        """What the rate is multiplied with at the parameter's step, from 1 on. `state` changes in place."""
+        """The factor of the rate at the parameter's step, counted from 1. `state` changes in place."""
         raise NotImplementedError
 
 
@@ -244,7 +245,7 @@ class SGD(Optimizer):
 
 
 def write_arrays(path, arrays):
-    """Write a dict of arrays as .npz, which takes its place only when it is whole. Raises ParameterError."""
+    """Write a dict of arrays as .npz; an older file is replaced when it is complete. Raises ParameterError."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise ParameterError(f"{path}: a state is written as .npz; name such a file")
@@ -269,7 +270,7 @@ def read_arrays(path):
 
 
 def _shown(value):
-    """A setting as text that is the same in another process, functions too."""
+    """A setting as text that is the same in another process, also for functions."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
     return getattr(value, "__qualname__", None) or repr(value)
