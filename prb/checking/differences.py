@@ -2,17 +2,21 @@
 statistics are in prb/checking/verdicts.py."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 from prb.checking.verdicts import REFUTED, SIZE_FLOOR, UNDECIDED, judge, seeds_needed, weigh
 from prb.device.params import records
+from prb.device.scene import Scene
 from prb.errors import ParameterError
 from prb.estimators.batches import batch_results, seed_draws
 from prb.estimators.checked import viewed
 from prb.estimators.integrate import integrate
+from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import UNLIMITED, resolved
 from prb.io.progress import bar as progress_bar
@@ -39,7 +43,7 @@ class Row:
     """
 
     name: str
-    index: tuple
+    index: tuple[int, ...]
     gradient: float
     difference: float
     deviation: float
@@ -50,7 +54,7 @@ class Row:
     remark: str = ""
 
     @property
-    def label(self):
+    def label(self) -> str:
         return self.name + (f"[{', '.join(map(str, self.index))}]" if self.index else "")
 
 
@@ -58,21 +62,21 @@ class Row:
 class Report:
     """The outcome of `prb.check`; its repr is a table. notes: what was left out or changed, one line each."""
 
-    rows: list
+    rows: list[Row]
     seeds: int
     spp: int
-    steps: tuple
+    steps: tuple[float, ...]
     significance: float
     tolerance: float
     method: str
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def refuted(self):
+    def refuted(self) -> bool:
         """True if the gradient of some component is refuted."""
         return any(row.verdict == REFUTED for row in self.rows)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The report as a dict that JSON can represent."""
         rows = [{**vars(row), "index": list(row.index)} for row in self.rows]
         return {**vars(self), "steps": list(self.steps), "rows": rows, "refuted": self.refuted}
@@ -112,21 +116,21 @@ class _Component:
 
 
 def check(
-    scene,
-    params=None,
+    scene: Scene,
+    params: str | Iterable[str] | None = None,
     *,
-    seeds=SEEDS,
-    spp=SPP,
-    steps=STEPS,
-    significance=1e-3,
-    tolerance=0.02,
-    adjoint=None,
-    sensor=None,
-    seed=0,
-    max_depth=None,
-    components=COMPONENTS,
-    progress=False,
-):
+    seeds: int = SEEDS,
+    spp: int = SPP,
+    steps: Iterable[float] = STEPS,
+    significance: float = 1e-3,
+    tolerance: float = 0.02,
+    adjoint: Adjoint | None = None,
+    sensor: int | str | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    components: int = COMPONENTS,
+    progress: bool = False,
+) -> Report:
     """Compare gradients with finite differences of the same random numbers, over independent seeds.
 
     The objective is a weighted mean of the picture's numbers, with fixed random weights between 1/2 and 3/2.
@@ -156,14 +160,14 @@ def check(
     method = method_of(adjoint)
     if method.is_difference:
         raise ParameterError("adjoint: finite differences cannot check themselves; take another method")
-    steps = _checked(seeds, steps, significance, tolerance, components)
+    tried = _checked(seeds, steps, significance, tolerance, components)
     depth = resolved(scene, spp=spp, seed=seed, max_depth=max_depth).max_depth
     names = selected(scene, params, method)
     notes = []
     if depth < 0:
         depth = DEPTH
         notes.append(f"depth has no limit in this scene; checked at {depth}")
-    chosen = _choose(scene, names, steps, components, notes)
+    chosen = _choose(scene, names, tried, components, notes)
     setting = dict(max_depth=depth, rr_depth=UNLIMITED)
     run = _Run(scene, method, names, spp, setting, progress)
     gradients, differences = run.measure(chosen, range(seed, seed + seeds))
@@ -192,7 +196,7 @@ def check(
         notes.append(f"{run.rejected} paths had a contribution that is not finite and were left out")
     if not any(row.gradient or row.difference for row in rows):
         notes.append("the gradient is zero everywhere; does light reach these parameters?")
-    return Report(rows, seeds, spp, steps, significance, tolerance, method.name, notes)
+    return Report(rows, seeds, spp, tried, significance, tolerance, method.name, notes)
 
 
 def fit_film(scene):

@@ -13,6 +13,7 @@ from prb.device.layout import lay_out
 from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.kernels import arrays
+from prb.scene.model import Film, SceneModel, Sensor
 
 
 @dataclass
@@ -42,17 +43,17 @@ class Scene:
     of them that kernels read, float32. After a change of one, call `update`.
     """
 
-    def __init__(self, model, name="scene"):
+    def __init__(self, model: SceneModel, name: str = "scene") -> None:
         self.model = model
         self.name = name
         self.layout = lay_out(model, progress=True)
         self.parameter_values = self.layout.start.copy()
         self.values = self.parameter_values.traced
         self._number = 0  # of the sensor
-        self._largest_window = None  # of the film: all of it
+        self._largest_window: tuple[int, int] | None = None  # of the film: all of it
         self.state = DeviceState()
 
-    def view(self, sensor=None):
+    def view(self, sensor: int | str | None = None) -> "Scene":
         """This scene through another of its sensors; all else is shared, parameters too.
 
         sensor: its number or name; None: the one that this scene has already, which is the first one unless
@@ -72,7 +73,7 @@ class Scene:
         other._number = number
         return other
 
-    def cropped(self, width, height):
+    def cropped(self, width: int, height: int) -> "Scene":
         """This scene with a smaller crop window, which has the same first pixel; all else is shared.
 
         width, height: in pixels; where the film's own window is smaller, its size remains.
@@ -82,21 +83,22 @@ class Scene:
         return other
 
     @property
-    def sensor(self):
+    def sensor(self) -> Sensor:
         """The camera that is rendered, as it is now: the first one, or that of the view. Change it through
         `prb.traverse` and `resize`."""
         return self.layout.cameras[self._number].sensor
 
     @property
-    def film(self):
+    def film(self) -> Film:
         """The sensor's film, with the crop window of this view."""
         film = self.sensor.film
         if self._largest_window is None:
             return film
-        return replace(film, crop_size=tuple(map(min, film.crop_size, self._largest_window)))
+        width, height = map(min, film.crop_size, self._largest_window)
+        return replace(film, crop_size=(width, height))
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int, int]:
         """(height, width, 3) of the rendered image: the film's crop window."""
         width, height = self.film.crop_size
         return height, width, 3
@@ -158,14 +160,14 @@ class Scene:
                 of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
 
     @locked
-    def resize(self, width, height):
-        """Give the film another size in pixels, without a crop window. Raises SceneError if it is impossible."""
+    def resize(self, width: int, height: int) -> None:
+        """Give the film another size in pixels, without a crop window. Raises SceneError if impossible."""
         self.layout.cameras[self._number].resize(width, height, self.parameter_values)
         for arrays_of in (self.state.sensors, self.state.sensor_arguments):
             for key in [key for key in arrays_of if key[0] == self._number]:
                 del arrays_of[key]
 
-    def device_bytes(self):
+    def device_bytes(self) -> int:
         """Bytes of the scene's arrays on the device, this sensor's among them."""
         self.device_arrays()
         state, key = self.state, (self._number, self.film.crop_size)

@@ -7,24 +7,28 @@ same as the uninterrupted run, bit for bit.
 import hashlib
 import json
 import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from prb import losses
 from prb.api import render, render_backward, value_and_grad
 from prb.device.camera import camera_buffer
 from prb.device.params import numbers, traverse
+from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import checked_image, viewed
 from prb.estimators.cross_halves import KEPT_BUDGET
+from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
 from prb.losses import derivative_of, value_of
-from prb.recover.optimizers import Adam, read_arrays, write_arrays
+from prb.recover.optimizers import Adam, Optimizer, read_arrays, write_arrays
 
 HASHED_KEYS = ("scene", "sensors", "targets", "initial values")
 REMEDY = "the values before that are kept; take a smaller learning rate"
@@ -40,34 +44,34 @@ class Recovery:
     good ones.
     """
 
-    params: dict
-    initial: dict
-    losses: list
+    params: dict[str, NDArray[np.float64]]
+    initial: dict[str, NDArray[np.float64]]
+    losses: list[float]
     stopped: BaseException | None = None
 
 
 def optimize(
-    scene,
-    params,
-    targets,
+    scene: Scene,
+    params: str | Iterable[str] | None,
+    targets: ArrayLike | Sequence[ArrayLike],
     *,
-    sensors=None,
-    loss="l2",
-    optimizer=None,
-    iterations=100,
-    spp=None,
-    spp_grad=None,
-    seed=0,
-    max_depth=None,
-    views_per_iteration=None,
-    adjoint=None,
-    hit_budget=KEPT_BUDGET,
-    checkpoint=None,
-    every=10,
-    resume=False,
-    on_iteration=None,
-    progress=False,
-):
+    sensors: Iterable[int | str] | None = None,
+    loss: str | losses.LossOfTarget = "l2",
+    optimizer: Optimizer | None = None,
+    iterations: int = 100,
+    spp: int | None = None,
+    spp_grad: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    views_per_iteration: int | None = None,
+    adjoint: Adjoint | None = None,
+    hit_budget: float = KEPT_BUDGET,
+    checkpoint: str | Path | None = None,
+    every: int = 10,
+    resume: bool = False,
+    on_iteration: Callable[[int], object] | None = None,
+    progress: bool = False,
+) -> Recovery:
     """Change a scene's parameters until its pictures are those of the targets. Returns a `Recovery`.
 
     params: names, globs or aliases, as for `prb.render_backward`; they start from the scene's values, or from
@@ -95,14 +99,14 @@ def optimize(
         raise ParameterError("params: no parameter is left to optimise; name one that repr(params) lists")
     chosen = range(len(scene.model.sensors)) if sensors is None else sensors
     views = [scene.view(number) for number in chosen]
-    targets = checked_targets(targets, views)
+    pictures = checked_targets(targets, views)
     _check_counts(iterations, every, views_per_iteration, len(views))
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
     batch = len(views) if views_per_iteration is None else views_per_iteration
     make = losses.made(loss)
-    losses_of = [make(target) for target in targets]
+    losses_of = [make(picture) for picture in pictures]
 
     values = traverse(scene)
     opt = Adam(0.05) if optimizer is None else optimizer
@@ -115,7 +119,7 @@ def optimize(
             opt[name] = values[name]
     values.update(opt)
     initial = {name: opt[name] for name in names}
-    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, targets, opt, settings))
+    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, pictures, opt, settings))
     if checkpoint is not None and resume:
         run.load()
         values.update(opt)
