@@ -9,16 +9,16 @@ from prb.errors import DeviceError
 from prb.kernels.backend import impl, ti
 
 ARCHS = {"cpu": ti.cpu, "cuda": ti.cuda, "metal": ti.metal, "vulkan": ti.vulkan}
-_state = {"arch": None, "generation": 0}
+_state: dict = {"arch": None, "generation": 0}
 
 
-def available_archs():
+def available_archs() -> list[str]:
     """The names that `init` takes on this machine."""
     return [name for name, arch in ARCHS.items() if name == "cpu" or ti.lang.misc.is_arch_supported(arch)]
 
 
 @locked
-def init(arch=None, *, threads=None):
+def init(arch: str | None = None, *, threads: int | None = None) -> None:
     """Choose the device. The first render calls this with the default.
 
     arch: "cpu", "cuda", "metal" or "vulkan". None: the value of the environment variable PRB_ARCH, else CUDA

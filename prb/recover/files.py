@@ -1,4 +1,5 @@
-"""What `prb optimize` writes: recovered parameters, the scene with them, the loss, pictures, an animation."""
+"""The files that `prb optimize` writes: recovered parameters, the scene with them, the loss, pictures, an
+animation."""
 
 import json
 from pathlib import Path

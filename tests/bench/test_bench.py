@@ -377,7 +377,7 @@ def test_code_in_the_current_folder_is_left_alone(tmp_path):
     assert [p["status"] for p in read(tmp_path / "out")["points"]] == ["ok"]
 
 
-def test_film_is_whole_again_after_compiling():
+def test_compiling_leaves_the_film_as_it_is():
     from prb.bench.measure import _compile
 
     scene = prb.load_file("cornell-box")

@@ -192,7 +192,7 @@ def test_an_update_changes_what_follows_and_nothing_else(scene, computed, name, 
         on_device = state.arrays[key].to_numpy()
         np.testing.assert_array_equal(on_device.reshape(layout.arrays[key].shape), layout.arrays[key])
     for number, camera in enumerate(layout.cameras):
-        on_device = state.sensors[number]["camera"].to_numpy()
+        on_device = state.sensors[number, camera.sensor.film.crop_size]["camera"].to_numpy()
         np.testing.assert_array_equal(on_device.ravel(), camera_buffer(camera.sensor))
     np.testing.assert_array_equal(state.arrays["params"].to_numpy(), scene.values)
 
