@@ -63,7 +63,7 @@ def of(name):
 
 
 @traced
-def place_of(name, i):
+def lookup_of(name, i):
     """What `Features.varying` calls a model's parameter number i."""
     return f"{name}.{REGISTRY[name].PARAMETERS[i].key}"
 
