@@ -48,8 +48,8 @@ SCENE = {
     "prims": Array(
         vec12f, 1, "(slots,)",
         "slot = packet * WIDTH + lane; v0, e1, e2, unit normal. Of a sphere: centre, radius, unit local z "
-        "and x axes, 1 or -1 for normals that point outwards or inwards, 1 or -1 for a right- or left-handed local "
-        "frame. Of a cylinder: base point, axis, radius, unit local x axis, the same two signs",
+        "and x axes, 1 or -1 for normals that point outwards or inwards, 1 or -1 for a right- or "
+        "left-handed local frame. Of a cylinder: base point, axis, radius, unit local x axis, the same signs",
     ),
     "prim_info": Array(vec3i, 1, "(slots,)", "kind, shape, first row of its three vertex normals (or -1)"),
     "prim_light": Array(ti.i32, 1, "(slots,)", "entry of `lights`, or -1"),

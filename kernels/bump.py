@@ -29,8 +29,7 @@ from prb.kernels.view import (
 def leaf_frame(scene: ti.template(), leaf, point, wi, flip):
     """The leaf's frame, a 4 x 3 matrix: rows s, t, n in coordinates of the shading frame, and a row of flags.
 
-    The last row is (1 if the frame is perturbed, tan^2 / 8 of the angle between the normals, or 0, for
-    `shadowing`, 0).
+    The last row is (1 if the frame is perturbed, alpha^2 of the shadowing function or 0, 0).
     """
     frame = ti.Matrix([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     if ti.static(len(scene.features.frames) > 0):

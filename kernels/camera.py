@@ -16,8 +16,8 @@ from prb.kernels.warp import square_to_disk
 
 # Layout of the camera's array. START and DIRECTION hold the five vectors that 1, x, y, a and b multiply, for
 # the ray through film position (x, y), in pixels of the whole film, and the point (a, b) of the unit disk.
-# The ray begins at start + NEAR * direction and ends at start + FAR * direction. LENS: 1 if there is an
-# aperture.
+# The ray begins at start + NEAR * direction and ends at start + FAR * direction. LENS: 1 or 0,
+# with or without an aperture.
 START, DIRECTION, NEAR, FAR, LENS = 0, 15, 30, 31, 32
 CAMERA_SIZE = 33
 

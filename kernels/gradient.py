@@ -9,7 +9,7 @@ MAX_STEPS = 2.0**42  # fixed-point steps of one contribution; larger ones are co
 class GradientBlock:
     """One worker's block of the gradient buffer.
 
-    buffer: copies of the gradient, one behind the other. begin: index of this worker's copy. size: numbers in
+    buffer: consecutive copies of the gradient. begin: index of this worker's copy. size: numbers in
     a copy; parameters at or beyond this offset are skipped. execution: says how contributions are added (see
     kernels/view.py). fixed_point_scale: fixed-point steps per unit of gradient, for sums of integers.
     """

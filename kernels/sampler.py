@@ -1,7 +1,6 @@
 """Random numbers that can be replayed: a hash of (pixel, sample, counter, seed), with no state.
 
-The counter numbers the blocks of four numbers that a path draws. Each step of a path that needs random
-numbers
+The counter numbers the blocks of four numbers that a path draws. A step of a path that needs random numbers
 is an event: event 0 is the start at the camera, events 1, 2, ... are the vertices. A vertex draws two blocks,
 the camera draws one:
 

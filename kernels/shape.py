@@ -61,9 +61,7 @@ def uv_at(scene: ti.template(), slot, u, v):
     uvs = scene.uvs[slot]
     uv = hit.planar_uv(corner_uv(uvs, 0), corner_uv(uvs, 1), corner_uv(uvs, 2), u, v)
     if ti.static(scene.features.disks):
-        if (
-            scene.prim_info[slot][0] == DISK
-        ):  # uvs say so too where e1 and e2 are exchanged, as the disk is flipped
+        if scene.prim_info[slot][0] == DISK:  # if the disk is flipped, its row of `uvs` allows for it
             uv = hit.disk_uv(uv)
     return uv
 

@@ -6,9 +6,8 @@ from prb.kernels.arrays import SCENE, WIDTH
 from prb.kernels.backend import ti
 from prb.kernels.traced import traced
 
-# Rows of a packet in `packets`, each with WIDTH primitives. The coordinates u, v of a point p on the
-# primitive and its signed distance w from the primitive's plane are affine: u = u_row . p + u_offset, and so
-# on.
+# Rows of a packet in `packets`, each with WIDTH primitives. The coordinates u, v of a point p on a primitive
+# and its signed distance w from the primitive's plane are affine in p: u = u_row . p + u_offset.
 U_ROW, V_ROW, W_ROW = 0, 4, 8  # x, y, z, offset
 SUM_LIMIT = 12  # upper limit of u + v inside: about 1 for a triangle, 2 for a parallelogram
 DISK_LIMIT = 13  # upper limit of (u - 1/2)^2 + (v - 1/2)^2 inside; -1 for a round primitive

@@ -15,7 +15,7 @@ from prb.kernels.traced import (
     minimum,
     select,
     sqrt,
-    whole,
+    truncate,
 )
 
 BELOW_1 = 0.99999994  # the largest float32 below 1
@@ -37,7 +37,7 @@ def sin_cos_octant(x):
 @kernel_callable
 def circle(fraction):
     """(cos, sin) of an angle that is given as a fraction of 2 pi, in [0, 1]."""
-    k = whole(4.0 * fraction + 0.5)
+    k = truncate(4.0 * fraction + 0.5)
     sine, cosine = sin_cos_octant((4.0 * fraction - k) * (0.5 * pi))
     odd = bit(k, 0)
     x, y = select(odd, -sine, cosine), select(odd, cosine, sine)

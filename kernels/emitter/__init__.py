@@ -11,13 +11,12 @@ Each module has
     power(light, radius)
                     its power for a quantity of 1; radius: of the scene's bounding sphere. `area` has none
     sample(scene, entry, ref, u1, u2) -> LightSample
-                    samples a direction from ref to the emitter of an entry of `lights`, by two uniform
-                    numbers
+                    a sampled direction from ref to the emitter of an entry of `lights`; u1, u2: uniform
 and may have
     CONSTANTS       further numbers of the scene file, a tuple of `Parameter`s
     environment(scene, index, d, with_pdf) -> (density of `sample` for d, uv)
-                    if it lies all around the scene, for a ray along d that left the scene; the density is
-                    valid if with_pdf. index: of the emitter
+                    of an emitter around the scene, for a ray along d that left it; the density is valid
+                    if with_pdf. index: of the emitter
 `area` has `pdf`, the density of `sample` for a ray that hit the surface.
 """
 
@@ -43,5 +42,5 @@ FOUND_BY_RAYS = (*ENVIRONMENTS, *(name for name, light in REGISTRY.items() if ha
 
 @traced
 def of(name):
-    """The module of a plugin, also inside a kernel."""
+    """The module of an emitter; kernels may call this."""
     return REGISTRY[name]

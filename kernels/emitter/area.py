@@ -2,8 +2,7 @@
 
 Planar primitives and cylinders are sampled uniformly by area. Spheres are sampled uniformly in the cone of
 directions under which they are seen (pbrt-v4, section 6.2.4), from inside by area. Densities are by solid
-angle at
-the reference point: a density by area times distance^2 / |cos|, the cosine being that at the emitter.
+angle at the reference point: a density by area times distance^2 / |cos|, where cos is that at the emitter.
 """
 
 from prb.kernels.backend import pi, ti

@@ -1,4 +1,4 @@
-"""An environment given by an image of all directions: azimuth xy its rows, polar angle xy its columns.
+"""An environment given by an image of all directions: azimuth along its rows, polar angle along its columns.
 
 The centre of the texel in column i of w and row j of h lies at the azimuth 2 pi (i + 1/2) / w, measured from
 local -z towards +x, and at the polar angle pi j / (h - 1) from local +y. Radiance is interpolated bilinearly,
@@ -16,8 +16,7 @@ the tables.
                         tables; the corners (h, w), scaled so that the function is the density by solid angle
 
 The guide table (Chen and Asau 1974) of a distribution function over n intervals has 1 + guide_size(n)
-numbers:
-the interval in which k / guide_size(n) lies. It is short, so that it stays in the cache.
+numbers, the intervals in which k / guide_size(n) lies. It is short, so that it stays in the cache.
 
     emitter_data        three rows: the world-to-local matrix, its rows followed by w, by h and by 0
 """
@@ -152,7 +151,7 @@ def environment(scene: ti.template(), index, d, with_pdf):
 
 @ti.func
 def density(scene: ti.template(), upper, sin2_half, azimuth, image_row, w, h):
-    """The density of `sample` by solid angle. azimuth: as a fraction of 2 pi. image_row: counted from local +y.
+    """The density of `sample` by solid angle. azimuth: a fraction of 2 pi. image_row: counted from local +y.
 
     upper: True if local +y is the nearer pole. sin2_half: sin^2 of half the angle to the nearer pole.
     """

@@ -40,7 +40,7 @@ def sample_position(scene: ti.template(), row, ref):
 
 @ti.func
 def to_emitter(scene: ti.template(), row, v):
-    """Transform a vector from world space to the emitter's frame. row: of `emitter_data`, the first of its matrix."""
+    """Transform v from world space to the emitter's frame. row: the first of its matrix in `emitter_data`."""
     x, y, z = scene.emitter_data[row], scene.emitter_data[row + 1], scene.emitter_data[row + 2]
     return vec3(
         x[0] * v.x + x[1] * v.y + x[2] * v.z,

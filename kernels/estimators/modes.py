@@ -6,15 +6,14 @@ Primal:
 Reverse, by path replay (Vicini, Speierer, Jakob 2021) with detached sampling:
     sweep 0   L and Z are summed; nothing else is kept
     sweep 1   R starts as L; at vertex i
-              R      -= beta_i E_i                         (R is now what the vertices after i add)
+              R -= beta_i E_i                              (R is now what the vertices after i add)
               grad_f_i = grad_L R / f_i                    (grad_L Z if f_i = 0)
               grad_E_i = grad_L beta_i
 
 If a factor f_i is zero, R / f_i is 0 / 0 although the derivative exists. Therefore beta is the product of the
 non-zero factors, `zeros` counts the others, and Z is the sum of the contributions behind exactly one zero
-factor,
-without that factor: at the first zero factor this is dL/df_i exactly. L is the unevaluated sum of two floats,
-as R = L - (what came before) loses digits that matter after a division by a small f_i.
+factor, without that factor; at the first zero factor this is dL/df_i exactly. L is the unevaluated sum of two
+floats, as R = L - (what came before) loses digits that matter after a division by a small f_i.
 
 Forward, which needs nothing of what lies ahead, in one sweep:
     dL += dbeta_k E_k + beta_k dE_k            dbeta_{k+1} = (dbeta_k f_k + beta_k df_k) / p_k
