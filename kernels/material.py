@@ -280,10 +280,8 @@ def pull_back(scene: ti.template(), gradient: ti.template(), vertex, grad_f_ligh
                 wi = bump.to_leaf(scene, frame, vertex.wi, flip)
                 to_light = bump.to_leaf(scene, frame, vertex.wo_light, flip)
                 wo = bump.to_leaf(scene, frame, vertex.wo, flip)
-                grad_light, grad = (
-                    grad_f_light * (scale_light * w),
-                    grad_f * (scale * w),
-                )  # fault: dropped-cosine
+                grad_light = grad_f_light * (scale_light * w)  # fault: dropped-cosine
+                grad = grad_f * (scale * w)
                 value_light, grads_light = traced.vjp(
                     models.of(name).eval, (p, wi, to_light, 0.0), grad_light, active_arguments(scene)
                 )

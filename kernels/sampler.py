@@ -36,6 +36,12 @@ def draw(sampler, event, block: ti.template()):
 
 
 @ti.func
+def draw_vertex(sampler, event):
+    """The numbers of both blocks of a vertex: (LIGHT, BSDF)."""
+    return draw(sampler, event, LIGHT), draw(sampler, event, BSDF)
+
+
+@ti.func
 def uniform4(pixel, sample, counter, seed):
     """Four independent numbers, uniform on [0, 1), by pcg4d."""
     m = ti.u32(MULTIPLIER)

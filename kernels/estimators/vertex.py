@@ -8,7 +8,7 @@ sampling). What a vertex contributes, and its derivative, are functions of the `
 from prb.kernels import bvh, light, material
 from prb.kernels.backend import ti
 from prb.kernels.frame import to_local, to_world, vec2, vec3
-from prb.kernels.sampler import BSDF, LIGHT, draw
+from prb.kernels.sampler import draw_vertex
 from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, ray_origin
 
 DELTA_DENSITY = 1e30  # stands for the density of a direction that only BSDF sampling can find
@@ -139,10 +139,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
         vertex.v = si.v
 
     if slot >= 0 and depth + 1 < launch.max_depth:
-        u_light, u_bsdf = (
-            draw(sampler, event, LIGHT),
-            draw(sampler, event, BSDF),
-        )  # fault: same-numbers
+        u_light, u_bsdf = draw_vertex(sampler, event)  # fault: same-numbers
         vertex.u_roulette = u_light[3]
         frame_s, frame_t = frame(scene, si.n, si.dp_du)
         vertex.material = si.material
