@@ -80,11 +80,12 @@ SCENE = {
 
 SENSOR = {
     "camera": Array(ti.f32, 1, "(CAMERA_SIZE,)", "the affine form of the camera's rays (kernels/camera.py)"),
-    "inverse_cdf": Array(ti.f32, 1, "(n,)", "inverse distribution function of the reconstruction filter"),
-    "quantiles": Array(
-        vec2f, 1, "(columns + rows,)", "range of the filter's distribution function that lies on the film"
+    "filter": Array(
+        ti.f32, 2, "(STEPS, 2 columns)",
+        "the reconstruction filter at the pixels that a sample counts in, by the sample's place in its own "
+        "(kernels/estimators/film.py)",
     ),
-}
+}  # fmt: skip
 
 
 def _argument(table):

@@ -1,9 +1,6 @@
-"""Primary rays: a position on the film by filter importance sampling, and the camera's ray through it.
+"""Primary rays: a uniform position in a pixel, and the camera's ray through it.
 
-Filter importance sampling (Ernst et al. 2006): the offset from the pixel's centre is drawn from the
-reconstruction filter itself, so each sample belongs to one pixel with weight one. At the border of the film
-the filter is truncated, which is what the weighted average of splatted samples converges to. If the film has
-`sample_border` it is not truncated.
+In which pixels the sample counts is for the reconstruction filter to say (kernels/estimators/film.py).
 
 One form serves every camera, so that no kernel is compiled for another one: the origin and the direction of
 the ray are affine in the film position and in the point of the aperture.
@@ -48,27 +45,14 @@ def vectors(camera: ti.template(), offset: ti.template()):
 
 
 @ti.func
-def filter_offset(inverse_cdf: ti.template(), u):
-    """An offset from the pixel's centre, in pixels, by the filter's inverse distribution function at u."""
-    x = u * ti.f32(inverse_cdf.shape[0] - 1)
-    i = ti.min(ti.i32(x), inverse_cdf.shape[0] - 2)
-    fraction = x - ti.f32(i)
-    return inverse_cdf[i] * (1.0 - fraction) + inverse_cdf[i + 1] * fraction
-
-
-@ti.func
 def sample_ray(sensor: ti.template(), launch, column, row, u):
     """The ray of a sample: origin on the near plane, unit direction, and the distance to the far plane.
 
-    sensor: its arrays (`kernels.arrays.SENSOR`). launch: the record with the crop window. u: four uniform
+    sensor: its arrays (`kernels.arrays.SENSOR`). launch: the record with the sampled window. u: four uniform
     numbers, two for the position on the film and two for the point of the aperture.
     """
-    range_x = sensor.quantiles[column]
-    range_y = sensor.quantiles[launch.width + row]
-    offset_x = filter_offset(sensor.inverse_cdf, range_x[0] + u[0] * (range_x[1] - range_x[0]))
-    offset_y = filter_offset(sensor.inverse_cdf, range_y[0] + u[1] * (range_y[1] - range_y[0]))
-    x = ti.f32(launch.crop_x + column) + 0.5 + offset_x
-    y = ti.f32(launch.crop_y + row) + 0.5 + offset_y
+    x = ti.f32(launch.crop_x + column) + u[0]
+    y = ti.f32(launch.crop_y + row) + u[1]
     aperture = vec2(0.0, 0.0)
     if sensor.camera[LENS] > 0:
         aperture = square_to_disk(u[2], u[3])

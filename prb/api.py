@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prb.device.scene import Scene
-from prb.estimators import cross_halves
+from prb.estimators import cross_folds
 from prb.estimators.checked import backward, check_memory, forward, report_rejected, viewed
 from prb.estimators.gradients import Estimate, estimates, split
 from prb.estimators.integrate import integrate
@@ -215,16 +215,20 @@ def value_and_grad(
     seed: int = 0,
     max_depth: int | None = None,
     adjoint: Adjoint | None = None,
-    hit_budget: float = cross_halves.KEPT_BUDGET,
+    folds: int | None = None,
+    hit_budget: float = cross_folds.KEPT_BUDGET,
 ) -> ValueAndGrad:
     """The loss of a picture and its derivative by the scene's parameters, from one set of samples.
 
     params: names, globs or aliases, as for `prb.render_backward`; an optimiser stands for its names.
     loss: a function image -> (value, derivative by the image), such as those of `prb.losses`. It is called
-        with float64 (height, width, 3), three times: with the picture of each half of the samples, as each
-        half carries the derivative that the other one gives, and with that of all samples. It may
-        render, and wait for other threads that do.
+        with float64 (height, width, 3): for each fold with the picture of all others, as each fold of the
+        samples carries the derivative that the others give, and with that of all samples. It may render, and
+        wait for other threads that do.
         `prb.torch.loss` makes such a function of one of PyTorch's.
+    folds: parts of about equal size that the samples are split into, from 2 to spp: the more, the less noise
+        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less; 2
+        for methods other than path replay.
     spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
         each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.
@@ -241,10 +245,11 @@ def value_and_grad(
     if params is not None and not isinstance(params, str):
         params = list(params)
     names = selected(scene, params, method)
-    cross_halves.check_budget(hit_budget)
+    cross_folds.check_budget(hit_budget)
+    asked = {} if folds is None else {"folds": folds}
     result = method.value_and_grad(
         scene, lambda image: derivative_of(loss, image), names=names, spp=spp, seed=seed,
-        max_depth=max_depth, kept_budget=hit_budget,
+        max_depth=max_depth, kept_budget=hit_budget, **asked,
     )  # fmt: skip
     report_rejected(result)
     return ValueAndGrad(value_of(loss, result.image), split(scene, result.gradient, names), result.image)

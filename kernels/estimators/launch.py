@@ -13,14 +13,17 @@ from prb.kernels.gradient import GradientBlock
 from prb.kernels.sampler import CAMERA, Sampler, draw
 from prb.kernels.view import SceneView, new_stack
 
+MAX_MARGIN = 64  # pixels around the film that can be sampled on each side
+OUTSIDE = -(2**31)  # numbers of the pixels to its left and right begin here
+
 
 @ti.dataclass
 class Launch:
     """Which samples of which pixels one launch traces, and how long paths may become.
 
     A work item is `samples_per_item` consecutive samples of one pixel, and `items_per_pixel` items make up a
-    pixel. The items [0, items) belong to the pixels from first_pixel on, counted row by row in the crop
-    window. Worker w processes the items [w * items_per_worker, (w + 1) * items_per_worker).
+    pixel. The items [0, items) belong to the pixels from first_pixel on, counted row by row in the window
+    that is sampled. Worker w processes the items [w * items_per_worker, (w + 1) * items_per_worker).
     """
 
     workers: ti.i32
@@ -32,9 +35,9 @@ class Launch:
     first_pixel: ti.i32
     first_sample: ti.i32
     seed: ti.i32
-    crop_x: ti.i32
+    crop_x: ti.i32  # first column and row of the sampled window on the film; may be negative
     crop_y: ti.i32
-    width: ti.i32  # of the crop window
+    width: ti.i32  # of the sampled window
     film_width: ti.i32
     max_depth: ti.i32  # largest number of edges of a path
     max_vertices: ti.i32  # largest number of vertices: max_depth, or one less if no ray can hit a light
@@ -46,16 +49,22 @@ class Launch:
     fixed_point_scale: ti.f32  # fixed-point steps per unit of gradient
     first_sweep: ti.i32  # reverse mode makes the sweeps [first_sweep, end_sweep); if that is one sweep,
     end_sweep: ti.i32  # `kept_paths` passes the paths from launch to launch
-    second_half_from: ti.i32  # samples from this one on have an image and an image adjoint of their own
-    pixels: ti.i32  # number of pixels of each of the two image adjoints
 
 
 @ti.func
 def film_place(launch, pixel):
-    """A pixel's column and row in the crop window, and its number on the film, as the `Sampler` takes it."""
+    """A pixel's column and row in the sampled window, and its number on the film, as the `Sampler` takes it.
+
+    Pixels left and right of the film, which `sample_border` samples, have numbers of their own.
+    """
     column = pixel % launch.width
     row = pixel // launch.width
-    return column, row, (launch.crop_y + row) * launch.film_width + launch.crop_x + column
+    x, y = launch.crop_x + column, launch.crop_y + row
+    number = y * launch.film_width + x
+    if (x < 0) | (x >= launch.film_width):
+        beyond = ti.select(x < 0, x, x - launch.film_width) + MAX_MARGIN
+        number = OUTSIDE + (y + MAX_MARGIN) * (2 * MAX_MARGIN) + beyond
+    return column, row, number
 
 
 @ti.func
@@ -75,7 +84,7 @@ def trace_paths(
     arrays: SceneArrays,
     sensor: SensorArrays,
     image: ti.types.ndarray(vec3f, ndim=1),
-    image_adjoint: ti.types.ndarray(vec3f, ndim=1),
+    sample_adjoint: ti.types.ndarray(vec3f, ndim=1),
     image_tangent: ti.types.ndarray(vec3f, ndim=1),
     image_moment: ti.types.ndarray(vec3f, ndim=1),
     gradient_buffer: ti.types.ndarray(ndim=1),
@@ -87,9 +96,8 @@ def trace_paths(
     """Trace one launch: write the image, and depending on the mode add to the gradient or write the tangent.
 
     image: RGB sum of the samples of each work item. image_tangent, image_moment: in forward mode, sums of the
-    samples' tangents and of their squares, alike. If reverse mode's first sweep is a launch of its own,
-    image_tangent is the image of the second half's samples. image_adjoint: grad_L of each pixel of the crop
-    window, the derivative of the objective by the radiance of one sample; then those for the second half.
+    samples' tangents and of their squares, alike. sample_adjoint: grad_L of each work item, the derivative of
+    the objective by the radiance of its samples; in reverse mode an item is one sample.
     gradient_buffer: `gradient_copies` copies of the parameters' gradient, floats or fixed-point integers.
     tangents: of the parameters. kept_rows: a row for each worker, see kernels/estimators/kept_vertices.py.
     kept_paths: one for each path, if sweeps are launches of their own. rejected: [0] counts the paths that
@@ -113,7 +121,6 @@ def trace_paths(
             column, row_of_pixel, film_pixel = film_place(launch, pixel)
             radiance = vec3(0.0, 0.0, 0.0)  # sums over the item's samples
             radiance_low = vec3(0.0, 0.0, 0.0)
-            radiance_second_half = vec3(0.0, 0.0, 0.0)
             tangent = vec3(0.0, 0.0, 0.0)
             second_moment = vec3(0.0, 0.0, 0.0)
             for s in range(launch.samples_per_item):
@@ -126,8 +133,7 @@ def trace_paths(
                 if ti.static(mode == modes.REVERSE):
                     first_sweep, end_sweep = launch.first_sweep, launch.end_sweep
                     if end_sweep == 2:
-                        offset = ti.select(sample >= launch.second_half_from, launch.pixels, 0)
-                        sums.grad_L = image_adjoint[pixel + offset]  # fault: another-pixels-derivative
+                        sums.grad_L = sample_adjoint[item]  # fault: another-pixels-derivative
                     if first_sweep == 1:
                         L, L_low, Z, kept_first = unpack_path(kept_paths[item * launch.samples_per_item + s])
                         sums.L = L
@@ -151,10 +157,7 @@ def trace_paths(
                     )  # fmt: skip
                     if sweep == 0:
                         if is_usable(sums.L) & is_usable(sums.Z) & is_usable(sums.dL):
-                            if sample >= launch.second_half_from:
-                                radiance_second_half += sums.L + sums.L_low
-                            else:
-                                radiance, radiance_low = two_sum(radiance, radiance_low, sums.L + sums.L_low)
+                            radiance, radiance_low = two_sum(radiance, radiance_low, sums.L + sums.L_low)
                             tangent += sums.dL
                             second_moment += sums.dL * sums.dL
                         else:
@@ -165,8 +168,6 @@ def trace_paths(
                                 kept_paths[item * launch.samples_per_item + s] = path
                                 free = ti.select(row.first >= 0, row.end, free)
             image[item] = radiance + radiance_low
-            if launch.end_sweep == 1:
-                image_tangent[item] = radiance_second_half
             if ti.static(mode == modes.FORWARD):
                 image_tangent[item] = tangent
                 image_moment[item] = second_moment

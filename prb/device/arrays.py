@@ -8,7 +8,7 @@ import numpy as np
 from prb.device import runtime
 from prb.kernels.backend import ScalarNdarray, VectorType, impl, ti, to_numpy_type
 
-_scratch = {}  # one array by (generation, shape, element)
+_scratch = {}  # name -> ((generation, shape, element), array)
 
 
 def upload(array, element=None):
@@ -78,13 +78,14 @@ def _unused(generation, shape, element):
     return zeros(shape, element)
 
 
-def scratch(shape, element):
-    """An array with undefined contents, for one launch: the last one if it fits, as making one takes time."""
+def scratch(name, shape, element):
+    """An array with undefined contents, for one launch: the last one of that name if it has the same shape,
+    as making one takes time."""
     key = runtime.ensure(), shape, element
-    if key not in _scratch:
-        _scratch.clear()  # free the old one first
-        _scratch[key] = empty(shape, element)
-    return _scratch[key]
+    if name not in _scratch or _scratch[name][0] != key:
+        _scratch.pop(name, None)  # free the old one first
+        _scratch[name] = key, empty(shape, element)
+    return _scratch[name][1]
 
 
 def clear(device):

@@ -1,5 +1,4 @@
-"""What the host computes for the camera and the film: the affine form of its rays, tabulated filters, and the
-camera's parameters."""
+"""What the host computes for the camera: the affine form of its rays, and its parameters."""
 
 from dataclasses import replace
 
@@ -13,8 +12,6 @@ from prb.scene.plugins.sensors import is_rigid, resized
 
 WHY_NOT = "it moves the camera's rays, which are held fixed"
 MIN_DISTANCE = np.finfo(np.float32).tiny
-TABLE_INTERVALS = 4096  # of the inverse cumulative distribution
-GRID_INTERVALS = 1 << 16  # of the filter, before its distribution is inverted
 
 
 def camera_buffer(sensor):
@@ -47,42 +44,6 @@ def camera_buffer(sensor):
     out[START:DIRECTION], out[DIRECTION:NEAR] = start.ravel(), direction.ravel()
     out[NEAR], out[FAR], out[LENS] = near, far, sensor.kind == "thinlens"
     return out.astype(np.float32)
-
-
-def _filter(film):
-    """The filter's values on a grid over [-radius, radius], and that grid; both (GRID_INTERVALS + 1,)."""
-    if film.rfilter == "box":
-        return np.ones(GRID_INTERVALS + 1), np.linspace(-0.5, 0.5, GRID_INTERVALS + 1)
-    if film.rfilter == "tent":
-        x = np.linspace(-film.filter_radius, film.filter_radius, GRID_INTERVALS + 1)
-        return 1 - np.abs(x) / film.filter_radius, x
-    radius = 4 * film.filter_stddev  # where Mitsuba cuts the Gaussian off, shifted to reach zero there
-    x = np.linspace(-radius, radius, GRID_INTERVALS + 1)
-    return np.exp(-0.5 * (x / film.filter_stddev) ** 2) - np.exp(-8.0), x
-
-
-def filter_tables(film):
-    """The filter for importance sampling.
-
-    Returns the inverse cumulative distribution at TABLE_INTERVALS + 1 even steps, float32, in pixels from the
-    pixel's centre; and for each column and then each row of the crop window the quantiles between which
-    the filter lies on the window (all of it with sample_border), float32 (columns + rows, 2).
-    """
-    values, x = _filter(film)
-    cdf = np.concatenate([[0.0], np.cumsum(0.5 * (values[1:] + values[:-1]))])
-    cdf /= cdf[-1]
-    steps = np.linspace(0, 1, TABLE_INTERVALS + 1)
-    inverse = np.interp(steps, cdf, x)
-    quantiles = []
-    for size in film.crop_size:
-        if film.sample_border:
-            quantiles.append(np.tile([0.0, 1.0], (size, 1)))
-            continue
-        centre = np.arange(size) + 0.5
-        quantiles.append(
-            np.stack([np.interp(-centre, inverse, steps), np.interp(size - centre, inverse, steps)], axis=1)
-        )
-    return inverse.astype(np.float32), np.concatenate(quantiles).astype(np.float32)
 
 
 class Camera(Dependent):

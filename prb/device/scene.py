@@ -8,7 +8,8 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.arrays import uploaded
-from prb.device.camera import camera_buffer, filter_tables
+from prb.device.camera import camera_buffer
+from prb.device.film import filter_table
 from prb.device.layout import lay_out
 from prb.device.lock import locked
 from prb.errors import ParameterError
@@ -115,8 +116,7 @@ class Scene:
             state.generation = generation
         key = self._number, self.film.crop_size
         if key not in state.sensors:
-            inverse_cdf, quantiles = filter_tables(self.film)
-            host = {"camera": camera_buffer(self.sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
+            host = {"camera": camera_buffer(self.sensor), "filter": filter_table(self.film)}
             state.sensors[key] = uploaded(arrays.SENSOR, host)
             state.sensor_arguments[key] = arrays.SensorArrays(**state.sensors[key])
         return state.argument, state.sensor_arguments[key]

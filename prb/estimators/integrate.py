@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prb.device import runtime
-from prb.device.arrays import output, passed, scratch, unused
+from prb.device.arrays import fetch, output, passed, scratch, unused
+from prb.device.film import largest_weight
 from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.estimators import work
-from prb.estimators.settings import UNLIMITED, check_passes, resolved
-from prb.estimators.sums import Result, Sums, first_half, per_sample
+from prb.estimators.reconstruction import Reconstruction, divided, sample_weights
+from prb.estimators.settings import check_passes, resolved
+from prb.estimators.sums import Result, Sums
 from prb.estimators.values import device_values
 from prb.io.progress import bar as progress_bar
 from prb.kernels.arrays import vec3f, vec10f
@@ -43,6 +45,8 @@ def integrate(
     first_sample=0,
     variance=False,
     deterministic=False,
+    folds=None,
+    weights=None,
     kept=None,
     progress=False,
     label="render",
@@ -51,7 +55,8 @@ def integrate(
 
     spp, max_depth, rr_depth, sensor, values: None: the scene's. rr_depth: vertices before Russian roulette.
     values: the whole parameter buffer, float32; the scene's own values stay as they are.
-    image_adjoint: (height, width, 3), derivative of the objective with respect to the image.
+    image_adjoint: (height, width, 3), derivative of the objective with respect to the image; or one for each
+        fold, (folds, height, width, 3), for the samples of that fold.
     param_tangents: float32, one number for each parameter.
     names: the parameters that are differentiated; None: all but vertex normals and directions.
     passes: the least number of parts of about equal size into which the samples are split.
@@ -59,9 +64,10 @@ def integrate(
     variance: of the gradient or the tangent as well; needs two samples.
     deterministic: the same bits however many threads there are. A picture always has them; a gradient that
         many workers add to is then summed in fixed point.
+    folds: parts of about equal size that the samples are split into, whose sums the `Result` has.
+    weights: (height, width), the sums of the samples' weights, if they are known (reverse mode).
     kept: `KeptVertices`, where each of the two sweeps of reverse mode is a call of its own: the first returns
-        only the image and those of the two halves of the samples, the second only the gradient; its
-        image_adjoint is (2, height, width, 3), one image for the samples of each half.
+        only the image, the second only the gradient.
     progress: a bar on standard error, if that is a terminal.
     """
     scene = scene.view(sensor)
@@ -74,8 +80,7 @@ def integrate(
         if spp < 2:
             raise ParameterError("spp: 1 sample has no standard error; take 2 at least")
         passes = max(passes, min(spp, BATCHES))
-    height, width, _ = scene.image_shape
-    pixels = height * width
+    pixels = work.sampled_pixels(scene)
     with device_values(scene, values):
         arrays = scene.device_arrays()
         plan = work.device_plan()
@@ -83,7 +88,7 @@ def integrate(
         if variance:  # each worker's sums are compared between batches
             plan = replace(plan, gradient_copies=plan.workers)
         size = work.gradient_size(scene, names)
-        cut = work.cut(plan, scene, mode, spp, size)
+        cut = work.cut(plan, scene, mode, spp, size, folds)
         copies = cut.gradient_copies
         exclusive = mode == modes.REVERSE and runtime.on_cpu() and copies == cut.workers
         integers = deterministic and mode == modes.REVERSE and not exclusive
@@ -96,34 +101,46 @@ def integrate(
 
         sweeps = (0, 2) if kept is None else kept.sweeps
         differentiates = mode == modes.REVERSE and sweeps[1] == 2
-        forward, halves = mode == modes.FORWARD, mode == modes.REVERSE and not differentiates
+        forward = mode == modes.FORWARD
         rows = differentiates and kept is None  # both sweeps in one launch
+        items = cut.pixels * cut.items_per_pixel
+        picture = tangents = None
+        if work.takes_samples(scene, mode, folds):
+            picture = Reconstruction(scene, settings, folds=folds or 1)
+            tangents = Reconstruction(scene, settings) if forward else None
+        if differentiates:
+            weights = sample_weights(scene, settings) if weights is None else weights
+            adjoint = divided(image_adjoint, scene.film, weights)
         element = ti.i64 if integers else ti.f32
         length = copies * size + integers  # integers: one more counts the contributions that do not fit
         outputs = Outputs(
-            image=output(cut.pixels * cut.items_per_pixel, vec3f),
-            image_adjoint=(
-                passed(per_sample(image_adjoint, spp), vec3f) if differentiates else unused(1, vec3f)
+            image=_of_items("image", items, picture is not None),
+            sample_adjoint=unused(1, vec3f),
+            image_tangent=(
+                _of_items("image tangent", items, picture is not None) if forward else unused(1, vec3f)
             ),
-            image_tangent=_images(cut, forward or halves),
-            image_moment=_images(cut, forward),
+            image_moment=_of_items("image moment", items, picture is not None)
+            if forward
+            else unused(1, vec3f),
             gradient=output(length, element) if differentiates else unused(1, element),
             param_tangents=passed(np.asarray(param_tangents, np.float32)) if forward else unused(1),
             kept_vertices=(
-                scratch((cut.workers, VERTEX_SIZE * plan.kept_vertices), ti.f32) if rows else unused((1, 1))
+                scratch("kept vertices", (cut.workers, VERTEX_SIZE * plan.kept_vertices), ti.f32)
+                if rows
+                else unused((1, 1))
             ),
             kept_paths=unused(1, vec10f),
             rejected=output(1, ti.i32),
         )
-        scale = _fixed_point_scale(image_adjoint, spp) if integers else 1.0
-        sums = Sums(pixels, spp, outputs, forward=forward, halves=halves, variance=variance)
+        scale = _fixed_point_scale(adjoint, scene) if integers else 1.0
+        sums = Sums(pixels, spp, outputs, picture, tangents, forward=forward, variance=variance)
         if differentiates:
             sums.start_gradient(max(scene.values.size, 1), copies, size, scale, integers)
 
         selection = 0.0 if mode == modes.PRIMAL else work.min_selection(scene, names)
         launch = work.new_launch(scene, settings, min_selection=selection)
         work.set_gradient(launch, copies=copies, size=size, fixed_point_scale=scale)
-        work.set_sweeps(launch, sweeps, UNLIMITED if kept is None else first_half(spp), pixels)
+        work.set_sweeps(launch, sweeps)
         bar = dict(total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5)
         with progress_bar(progress, **bar) as bar:
             for piece in work.pieces(cut, pixels, spp):
@@ -136,12 +153,17 @@ def integrate(
                 if kept is not None:
                     own = kept.of_launch(piece.first_pixel, first, workers, piece.paths)
                     outputs.kept_vertices, outputs.kept_paths = own
+                for reconstruction in (picture, tangents):
+                    if reconstruction is not None:
+                        reconstruction.begin(launch, piece)
+                if differentiates:
+                    outputs.sample_adjoint = picture.pull_back(adjoint)
                 sums.clear_gradient()
                 kernel.trace_paths(
                     scene.layout.features, execution, mode, launch, *arrays, *vars(outputs).values()
                 )
                 whole = (piece.items_per_pixel, piece.samples_per_item) == cut[1:3]
-                sums.add(piece, is_batch=whole)
+                sums.add(piece, is_batch=whole, with_image=sweeps[0] == 0)
                 bar.update(piece.paths)
         return sums.result(scene)
 
@@ -151,7 +173,7 @@ class Outputs:
     """The arrays that `kernels.estimators.launch.trace_paths` takes beside the scene's, in its order."""
 
     image: object
-    image_adjoint: object
+    sample_adjoint: object
     image_tangent: object
     image_moment: object
     gradient: object
@@ -161,12 +183,12 @@ class Outputs:
     rejected: object
 
 
-def _images(cut, wanted):
-    """One RGB for each work item of a launch, if any are wanted."""
-    return output(cut.pixels * cut.items_per_pixel, vec3f) if wanted else unused(1, vec3f)
+def _of_items(name, items, are_samples):
+    """One RGB for each work item of a launch. Samples go on to the filter on the device."""
+    return scratch(name, items, vec3f) if are_samples else output(items, vec3f)
 
 
-def _fixed_point_scale(image_adjoint, spp):
+def _fixed_point_scale(adjoint, scene):
     """Fixed-point steps per unit of gradient: a power of two, 2^36 for the largest derivative of a sample."""
-    largest = np.abs(image_adjoint).max() / spp
+    largest = float(np.abs(fetch(adjoint)).max()) * largest_weight(scene.film)
     return float(2.0 ** (HEADROOM - math.ceil(math.log2(largest)))) if largest > 0 else 1.0

@@ -6,6 +6,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.arrays import empty
+from prb.device.film import sampled_size
 from prb.device.lock import device_lock
 from prb.estimators.settings import UNLIMITED
 from prb.kernels.arrays import vec10f
@@ -34,7 +35,7 @@ class KeptVertices:
         """The scene's `KeptVertices` for spp samples, which take at most `budget` bytes; None where that is
         not enough for one vertex of each path. They are set to the first sweep, and taken from the scene, so
         that no other call uses them."""
-        height, width, _ = scene.image_shape
+        width, height = sampled_size(scene.film)
         vertices = (budget / (height * width * spp) - PATH_BYTES) / VERTEX_BYTES
         if vertices < 1:
             return None

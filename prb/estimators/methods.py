@@ -7,7 +7,7 @@ listed in prb/estimators/registry.py.
 from abc import ABC, abstractmethod
 
 from prb.errors import ParameterError
-from prb.estimators import cross_halves
+from prb.estimators import cross_folds
 from prb.estimators.sums import Result
 
 
@@ -63,14 +63,15 @@ class Adjoint(ABC):
     def value_and_grad(
         self, scene, derivative_of, *, names=None, spp=None, seed=0, max_depth=None, kept_budget=0, **options
     ) -> Result:
-        """The picture and the gradient of a loss, from one set of samples without bias: each half of the
-        samples carries the derivative that the other half's picture gives.
+        """The picture and the gradient of a loss, from one set of samples without bias: each fold of the
+        samples carries the derivative that the picture of all others gives.
 
         derivative_of: picture -> derivative of the loss by it, both (height, width, 3).
         kept_budget: bytes that vertices kept from the picture for the gradient may take, for a method that
-        keeps any. Raises ParameterError for fewer than two samples.
+        keeps any. Among the options is `folds`, if it was asked for. Raises ParameterError for fewer than two
+        samples.
         """
-        return cross_halves.with_traced_halves(
+        return cross_folds.by_any_method(
             self.backward, scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth,
             **options,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from prb.estimators import cross_halves
+from prb.estimators import cross_folds
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.sums import Result
@@ -49,14 +49,13 @@ class ReplayAdjoint(Adjoint):
 
     def value_and_grad(
         self, scene, derivative_of, *, names=None, spp=None, seed=0, max_depth=None,
-        kept_budget=cross_halves.KEPT_BUDGET, **options,
+        kept_budget=cross_folds.KEPT_BUDGET, **options,
     ) -> Result:  # fmt: skip
         """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget."""
-        common = dict(names=names, spp=spp, seed=seed, max_depth=max_depth, **options)
-        found = cross_halves.with_kept_vertices(
-            scene, derivative_of, kept_budget=kept_budget, passes=self.passes, **common
-        )
-        return super().value_and_grad(scene, derivative_of, **common) if found is None else found
+        return cross_folds.by_replay(
+            scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth,
+            kept_budget=kept_budget, passes=self.passes, **options,
+        )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device."""

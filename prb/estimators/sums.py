@@ -16,7 +16,8 @@ class Result:
     parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
     variance: of each number of gradient or tangent, where it was asked for.
     rejected: paths left out because a contribution was not finite. spp: samples of each pixel.
-    halves: the images of the two halves of the samples, where vertices are kept.
+    folds: where samples are split, (folds, height, width, 4): for each fold and pixel the sum of the samples'
+    weighted radiances (RGB) and that of their weights.
     """
 
     image: np.ndarray
@@ -25,11 +26,11 @@ class Result:
     variance: np.ndarray | None = None
     rejected: int = 0
     spp: int = 0
-    halves: tuple | None = None
+    folds: np.ndarray | None = None
 
     def merge(self, other):
         """The mean of this estimate and an independent one of the same quantities, weighted by their samples.
-        Returns a new `Result`, without halves. Raises ParameterError where one has no number of samples, or
+        Returns a new `Result`, without folds. Raises ParameterError where one has no number of samples, or
         only one has a gradient, tangent or variance."""
         spp = self.spp + other.spp
         if not (self.spp > 0 and other.spp > 0):
@@ -49,24 +50,21 @@ class Result:
         )  # fmt: skip
 
 
-def first_half(spp):
-    """Samples in the first half of spp."""
-    return spp - spp // 2
-
-
 class Sums:
     """The outputs of all launches, added up in float64.
 
-    forward: the tangents too, and their squares. halves: the second half's image is where the tangents would
-    be. variance: of tangents or gradient too.
+    picture: a `Reconstruction`, where work items are samples; None where they are sums of a pixel's samples.
+    tangents: the same for the tangents. forward: the tangents too, and their squares. variance: of tangents
+    or gradient too.
     """
 
-    def __init__(self, pixels, spp, outputs, *, forward, halves, variance):
+    def __init__(self, pixels, spp, outputs, picture, tangents, *, forward, variance):
         self._spp, self._outputs, self._variance = spp, outputs, variance
-        self._image = np.zeros((pixels, 3))
-        self._tangent = np.zeros((pixels, 3)) if forward else None
-        self._moment = np.zeros((pixels, 3)) if forward else None
-        self._second = np.zeros((pixels, 3)) if halves else None
+        self._picture, self._tangents = picture, tangents
+        if picture is None:
+            self._image = np.zeros((pixels, 3))
+            self._tangent = np.zeros((pixels, 3)) if forward else None
+            self._moment = np.zeros((pixels, 3)) if forward else None
         self._gradient = self._batches = None
         self._launched = False
 
@@ -83,21 +81,30 @@ class Sums:
             clear(self._outputs.gradient)
         self._launched = True
 
-    def add(self, piece, *, is_batch):
+    def add(self, piece, *, is_batch, with_image=True):
         """Add the outputs of one launch. is_batch: it has as many samples as the other batches, so that the
         variance can be estimated from it."""
-        drawn = slice(piece.first_pixel, piece.first_pixel + piece.pixels)
-        pixels, items = piece.pixels, piece.items_per_pixel
-        self._image[drawn] += _summed(self._outputs.image, pixels, items)
-        if self._second is not None:
-            self._second[drawn] += _summed(self._outputs.image_tangent, pixels, items)
-        elif self._tangent is not None:
-            self._tangent[drawn] += _summed(self._outputs.image_tangent, pixels, items)
-            self._moment[drawn] += _summed(self._outputs.image_moment, pixels, items)
-        elif self._gradient is not None:
+        if self._picture is None:
+            self._add_items(piece)
+        else:
+            if with_image:
+                self._picture.add(self._outputs.image)
+            if self._tangents is not None:
+                self._tangents.add(self._outputs.image_tangent)
+                if self._variance:
+                    self._tangents.add_squares(self._outputs.image_tangent)
+        if self._gradient is not None:
             self._add_gradient(piece.samples if is_batch else None)
         if piece.last and self._batches is not None:
             self._batches.close()
+
+    def _add_items(self, piece):
+        drawn = slice(piece.first_pixel, piece.first_pixel + piece.pixels)
+        pixels, items = piece.pixels, piece.items_per_pixel
+        self._image[drawn] += _summed(self._outputs.image, pixels, items)
+        if self._tangent is not None:
+            self._tangent[drawn] += _summed(self._outputs.image_tangent, pixels, items)
+            self._moment[drawn] += _summed(self._outputs.image_moment, pixels, items)
 
     def _add_gradient(self, batch):
         found = fetch(self._outputs.gradient)
@@ -118,18 +125,19 @@ class Sums:
     def result(self, scene):
         """The `Result`, for the scene's film and parameters."""
         spp, shape, parameters = self._spp, scene.image_shape, scene.values.size
-        result = Result(self._image, rejected=int(fetch(self._outputs.rejected)[0]), spp=spp)
-        if self._second is not None:
-            half = first_half(spp)
-            halves = self._image / half, self._second / (spp - half)
-            result.halves = tuple(picture.reshape(shape) for picture in halves)
-            result.image = self._image + self._second
-        result.image = (result.image / spp).reshape(shape)
-        if self._tangent is not None:
-            result.tangent = (self._tangent / spp).reshape(shape)
-            if self._variance:
-                variance = np.maximum(self._moment / spp - (self._tangent / spp) ** 2, 0)
-                result.variance = (variance / (spp - 1)).reshape(shape)
+        result = Result(None, rejected=int(fetch(self._outputs.rejected)[0]), spp=spp)
+        if self._picture is not None:
+            result.image, result.folds = self._picture.image(), self._picture.sums
+            if self._tangents is not None:
+                result.tangent = self._tangents.image()
+                result.variance = self._tangents.variance() if self._variance else None
+        else:
+            result.image = (self._image / spp).reshape(shape)
+            if self._tangent is not None:
+                result.tangent = (self._tangent / spp).reshape(shape)
+                if self._variance:
+                    variance = np.maximum(self._moment / spp - (self._tangent / spp) ** 2, 0)
+                    result.variance = (variance / (spp - 1)).reshape(shape)
         if self._gradient is not None:
             result.gradient = self._gradient[:parameters]
             result.variance = None if self._batches is None else self._batches.variance[:parameters]
@@ -163,11 +171,6 @@ class BatchVariance:
         of_batch = np.maximum(self._squares - self._sum**2 / b, 0).sum(axis=0) / (b - 1)
         self.variance[: len(of_batch)] += of_batch * (self._spp / self._samples)
         self._batches = 0
-
-
-def per_sample(image_adjoint, spp):
-    """The objective's derivative with respect to one sample: (pixels, 3) float32."""
-    return (np.asarray(image_adjoint, np.float64) / spp).astype(np.float32).reshape(-1, 3)
 
 
 def _summed(device, pixels, items_per_pixel):

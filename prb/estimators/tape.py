@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from prb.device import runtime
-from prb.device.arrays import clear, empty, upload, zeros
+from prb.device.arrays import clear, empty, fetch, passed, upload, zeros
 from prb.device.lock import locked
 from prb.errors import MemoryLimitError, ParameterError
 from prb.estimators import work
 from prb.estimators.methods import Adjoint
+from prb.estimators.reconstruction import Reconstruction, divided, sample_weights
 from prb.estimators.settings import check_passes, resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
@@ -72,8 +73,7 @@ class TapeAdjoint(Adjoint):
         features = scene.layout.features
         execution = work.execution(plan, orientations=orientations)
         unrolled = work.execution(plan, orientations=orientations, unrolled=True)
-        height, width, _ = scene.image_shape
-        pixels, spp, max_depth = height * width, settings.spp, settings.max_depth
+        pixels, spp, max_depth = work.sampled_pixels(scene), settings.spp, settings.max_depth
         chunk = math.ceil(spp / self.passes)
         size, copies = max(values.size, 1), _gradient_copies(scene)
         paths = pixels * chunk
@@ -85,9 +85,10 @@ class TapeAdjoint(Adjoint):
         L, state, slices = buffers.L, buffers.state, buffers.slices
         betas, vertices = buffers.betas, buffers.vertices
         alive = zeros(1, ti.i32)
-        adjoint = np.repeat(np.asarray(image_adjoint, np.float64).reshape(-1, 3) / spp, chunk, axis=0)
+        adjoint = divided(image_adjoint, scene.film, sample_weights(scene, settings))
+        picture = Reconstruction(scene, settings)
 
-        result = Result(np.zeros((pixels, 3)), gradient=np.zeros(size), spp=spp)
+        result = Result(None, gradient=np.zeros(size), spp=spp)
         launch = work.new_launch(scene, settings, min_selection=work.min_selection(scene, names))
         bar = dict(total=2 * max_depth * self.passes, desc="tape", unit="bounce", delay=0.5)
         with progress_bar(progress, **bar) as bar:
@@ -113,12 +114,14 @@ class TapeAdjoint(Adjoint):
                     bar.update()
                     if alive.to_numpy()[0] == 0:
                         break
-                if samples < chunk:  # the last pass may be smaller
-                    adjoint = adjoint.reshape(pixels, chunk, 3)[:, :samples].reshape(-1, 3)
-                radiance = L.to_numpy()[:items].astype(np.float64)
+                radiance = L.to_numpy()
                 usable = np.isfinite(radiance).all(axis=1)
-                result.rejected += int((~usable).sum())
-                L.grad.from_numpy(_padded(adjoint * usable[:, None], paths))
+                result.rejected += int((~usable[:items]).sum())
+                radiance[~usable] = 0
+                picture.begin(launch, work.Piece(0, pixels, first, 1, samples, first + samples == spp))
+                picture.add(passed(radiance, vec3f))
+                by_sample = fetch(picture.pull_back(adjoint))
+                L.grad.from_numpy(_padded(by_sample * usable[:items, None], paths))
                 clear(params.grad)
                 clear(slices[bounces % 2])
                 for k in reversed(range(bounces)):
@@ -127,10 +130,8 @@ class TapeAdjoint(Adjoint):
                     clear(slices[k % 2])
                     shade(tape.shade_bounce.grad, k)
                     bar.update()
-                radiance[~usable] = 0
-                result.image += radiance.reshape(pixels, samples, 3).sum(axis=1)
                 result.gradient += params.grad.to_numpy().reshape(copies, size).sum(axis=0, dtype=np.float64)
-        result.image = (result.image / spp).reshape(height, width, 3)
+        result.image = picture.image()
         result.gradient = result.gradient[: values.size]
         return result
 
@@ -158,8 +159,7 @@ class TapeAdjoint(Adjoint):
 
 def device_bytes(scene, *, spp, max_depth, passes=1, names=None):
     """Bytes that the tape allocates on the device for one pass, the scene's own arrays not counted."""
-    height, width, _ = scene.image_shape
-    paths = height * width * math.ceil(spp / passes)
+    paths = work.sampled_pixels(scene) * math.ceil(spp / passes)
     copies = 2 * 4 * max(scene.values.size, 1) * _gradient_copies(scene)
     return paths * (PATH_BYTES + bounce_bytes(scene, names) * max_depth) + copies
 

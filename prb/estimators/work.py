@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from prb.device import runtime
+from prb.device.film import columns, filter_width, margin, reach, sampled_size, shifts
 from prb.device.params import records
 from prb.estimators.kept_vertices import VERTEX_BYTES
 from prb.estimators.settings import UNLIMITED
 from prb.kernels import material
 from prb.kernels.emitter import FOUND_BY_RAYS
+from prb.kernels.estimators import film as film_kernel
 from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
 from prb.kernels.view import Execution
@@ -98,12 +100,32 @@ def device_plan():
     return CPU if runtime.on_cpu() else GPU
 
 
-def cut(plan, scene, mode, spp, size):
+def sampled_pixels(scene):
+    """How many pixels are sampled: those of the crop window, and around it with `sample_border`."""
+    width, height = sampled_size(scene.film)
+    return width * height
+
+
+def takes_samples(scene, mode, folds=None):
+    """True if launches keep each sample's radiance, for the reconstruction filter, for folds, or because each
+    has an adjoint of its own. Otherwise workers sum the samples of a pixel themselves."""
+    return mode == modes.REVERSE or folds is not None or reach(scene.film) > 0
+
+
+def cut_samples(plan, pixels, spp):
+    """As `cut`, where each sample is a work item, of launches without gradient."""
+    chunk = min(pixels, plan.paths)
+    samples = min(spp, max(1, plan.paths // chunk))
+    return Cut(chunk, samples, 1, whole_blocks(min(plan.workers, chunk * samples), plan.block), 1)
+
+
+def cut(plan, scene, mode, spp, size, folds=None):
     """How a render of spp samples is cut. size: numbers of the gradient. Returns a `Cut`."""
-    height, width, _ = scene.image_shape
-    pixels = min(height * width, plan.paths)
-    samples = min(spp, max(1, plan.paths // pixels))
-    items_per_pixel = min(samples, math.ceil(plan.items / pixels))
+    pixels, samples, _, _, _ = cut_samples(plan, sampled_pixels(scene), spp)
+    if takes_samples(scene, mode, folds):
+        items_per_pixel = samples
+    else:
+        items_per_pixel = min(samples, math.ceil(plan.items / pixels))
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size
     if mode == modes.REVERSE and plan.min_workers <= copies < workers:
@@ -132,10 +154,15 @@ def device_bytes(scene, mode, spp):
     size = max(scene.values.size, 1)
     work = cut(plan, scene, mode, spp, size)
     height, width, _ = scene.image_shape
-    images = work.pixels * work.items_per_pixel * (2 if mode == modes.FORWARD else 1)
-    images += height * width if mode == modes.REVERSE else 0  # the adjoint
-    kept = VERTEX_BYTES * plan.kept_vertices * work.workers if mode == modes.REVERSE else 0
-    return 12 * images + 4 * work.gradient_copies * size + kept
+    items = work.pixels * work.items_per_pixel
+    images = items * (3 if mode == modes.FORWARD else 1)
+    found = 4 * work.gradient_copies * size
+    if takes_samples(scene, mode):
+        found += 16 * height * width + (8 * items if reach(scene.film) else 0)  # sums, positions
+    if mode == modes.REVERSE:
+        images += height * width + items  # the adjoints
+        found += VERTEX_BYTES * plan.kept_vertices * work.workers
+    return 12 * images + found
 
 
 # ------------------------------------------------------------------- what is differentiated
@@ -175,35 +202,41 @@ def execution(plan, **options):
 
 
 def new_launch(scene, settings, *, min_selection=0.0):
-    """A new `Launch` with the fields that are the same for all launches of a render; the others are zero.
-
-    It is a copy of one instance, as Taichi 1.7.4 takes half a millisecond to make one, and a class each time.
-    """
-    launch = copy.copy(_launch())
-    launch._Struct__entries = dict(_launch().entries)  # the copy's own numbers
+    """A new `Launch` with the fields that are the same for all launches of a render; the others are zero."""
+    launch = _new(kernel.Launch)
     film, features = scene.film, scene.layout.features
+    around = margin(film)
     max_depth = UNLIMITED if settings.max_depth < 0 else settings.max_depth
     _set(
         launch, seed=int(np.uint32(settings.seed).view(np.int32)),
-        crop_x=film.crop_offset[0], crop_y=film.crop_offset[1], width=film.crop_size[0],
-        film_width=film.width, max_depth=max_depth, rr_depth=min(settings.rr_depth, UNLIMITED),
+        crop_x=film.crop_offset[0] - around, crop_y=film.crop_offset[1] - around,
+        width=film.crop_size[0] + 2 * around, film_width=film.width, max_depth=max_depth,
+        rr_depth=min(settings.rr_depth, UNLIMITED),
         max_vertices=max_depth - (0 if set(FOUND_BY_RAYS) & set(features.emitters) else 1),
         environment=scene.layout.environment, min_selection=min_selection, fixed_point_scale=1.0,
     )  # fmt: skip
     return launch
 
 
-def _set(launch, **fields):
-    """Set fields of a `Launch` together: by its attributes Taichi takes 3 microseconds for each."""
-    assert fields.keys() <= launch.entries.keys()
-    launch.entries.update(fields)
+def _set(record, **fields):
+    """Set fields of a record together: by its attributes Taichi takes 3 microseconds for each."""
+    assert fields.keys() <= record.entries.keys()
+    record.entries.update(fields)
+
+
+def _new(kind):
+    """A new record with zeros. It is a copy of one instance, as Taichi 1.7.4 takes half a millisecond to make
+    one, and a class each time."""
+    record = copy.copy(_instance(kind))
+    record._Struct__entries = dict(_instance(kind).entries)  # the copy's own numbers
+    return record
 
 
 @functools.cache
-def _launch():
-    launch = kernel.Launch()
-    launch.entries.update(dict.fromkeys(launch.entries, 0))
-    return launch
+def _instance(kind):
+    record = kind()
+    record.entries.update(dict.fromkeys(record.entries, 0))
+    return record
 
 
 def set_gradient(launch, *, copies, size, fixed_point_scale):
@@ -212,11 +245,10 @@ def set_gradient(launch, *, copies, size, fixed_point_scale):
     _set(launch, gradient_copies=copies, gradient_size=size, fixed_point_scale=fixed_point_scale)
 
 
-def set_sweeps(launch, sweeps, second_half_from, pixels):
-    """Set the sweeps of reverse mode that a launch makes, the sample at which the second half of the samples
-    begins, and the number of pixels in each half's image_adjoint."""
+def set_sweeps(launch, sweeps):
+    """Set the sweeps of reverse mode that a launch makes."""
     first, end = sweeps
-    _set(launch, first_sweep=first, end_sweep=end, second_half_from=second_half_from, pixels=pixels)
+    _set(launch, first_sweep=first, end_sweep=end)
 
 
 def set_samples(launch, *, first_pixel=0, first_sample=0, items_per_pixel=1, samples_per_item=1):
@@ -225,6 +257,34 @@ def set_samples(launch, *, first_pixel=0, first_sample=0, items_per_pixel=1, sam
         launch, first_pixel=first_pixel, first_sample=first_sample, items_per_pixel=items_per_pixel,
         samples_per_item=samples_per_item,
     )  # fmt: skip
+
+
+def new_film(scene, settings, folds):
+    """A new `Film` with the fields that are the same for all launches of a call."""
+    record, film = _new(film_kernel.Film), scene.film
+    width, height = film.crop_size
+    _set(
+        record, width=width, height=height, margin=margin(film), reach=reach(film),
+        width_of_filter=filter_width(film), first=-reach(film), shifts=int(shifts(film)), columns=columns(film),
+        sampled_height=sampled_size(film)[1], spp=settings.spp, folds=folds,
+    )  # fmt: skip
+    return record
+
+
+def set_film(record, film, piece):
+    """Set what a `Film` has of one launch. Returns the rows of the sampled window that it has samples of, and
+    the rows of the picture that these count in."""
+    width, height = sampled_size(film)
+    first, last = piece.first_pixel // width, (piece.first_pixel + piece.pixels - 1) // width
+    rows = slice(
+        max(first - margin(film) - reach(film), 0),
+        min(last - margin(film) + reach(film) + 1, film.crop_size[1]),
+    )
+    _set(
+        record, first_row=rows.start, rows=rows.stop - rows.start, pixels=piece.pixels, samples=piece.samples,
+        offset=piece.first_sample,
+    )  # fmt: skip
+    return slice(first, last + 1), rows
 
 
 def distribute_items(launch, items, workers, plan):

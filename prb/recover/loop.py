@@ -22,7 +22,7 @@ from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import checked_image, viewed
-from prb.estimators.cross_halves import KEPT_BUDGET
+from prb.estimators.cross_folds import KEPT_BUDGET
 from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved

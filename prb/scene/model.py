@@ -106,7 +106,8 @@ class Shape:
 class Film:
     """size and crop are in pixels; the rendered image is the crop window.
 
-    rfilter: "box", "tent" or "gaussian"; radius in pixels (tent) and stddev (gaussian) where used.
+    rfilter: "box", "tent", "gaussian", "mitchell", "catmullrom" or "lanczos". filter_radius: in pixels, of
+    the tent and of lanczos. filter_stddev: in pixels, of the Gaussian. filter_bc: B and C of the two cubics.
     sample_border: at the border of the crop window too the whole filter counts, also what lies outside.
     """
 
@@ -117,6 +118,7 @@ class Film:
     rfilter: str = "gaussian"
     filter_radius: float = 1.0
     filter_stddev: float = 0.5
+    filter_bc: tuple[float, float] = (1 / 3, 1 / 3)
     sample_border: bool = False
 
 

@@ -28,10 +28,6 @@ _SAMPLERS = {  # those that 'independent' stands in for, and their keys
     "stratified": ("jitter",),
 }
 _REFUSED = {  # Mitsuba's plugins that may stand inside a film or a sensor, and why prb lacks them
-    **dict.fromkeys(
-        ("mitchell", "catmullrom", "lanczos"),
-        "its weights are negative in places, so it cannot be sampled; use gaussian, tent or box",
-    ),
     "specfilm": "prb's pictures are rgb; use hdrfilm",
     **dict.fromkeys(
         ("homogeneous", "heterogeneous"), "no camera stands inside a medium; remove it from the sensor"
@@ -208,6 +204,19 @@ def _gaussian(reader: Reader) -> dict:
     return {"rfilter": "gaussian", "filter_stddev": reader.number("stddev", 0.5, above=0.0, high=16.0)}
 
 
+def _mitchell(reader: Reader) -> dict:
+    bc = tuple(reader.number(key, 1 / 3) for key in "BC")
+    return {"rfilter": "mitchell", "filter_bc": bc}
+
+
+def _catmullrom(reader: Reader) -> dict:
+    return {"rfilter": "catmullrom", "filter_bc": (0.0, 0.5)}
+
+
+def _lanczos(reader: Reader) -> dict:
+    return {"rfilter": "lanczos", "filter_radius": float(reader.integer("lobes", 3, low=1, high=64))}
+
+
 def _independent(reader: Reader) -> int:
     """The number of samples per pixel; the seed comes from the call that renders."""
     if reader.integer("seed", 0, low=0, high=2**32 - 1):
@@ -228,5 +237,12 @@ def _replaced(reader: Reader) -> int:
 
 SENSORS = {"perspective": _perspective, "thinlens": _thinlens, "orthographic": _orthographic}
 FILMS = {"hdrfilm": _hdrfilm}
-RFILTERS = {"box": _box, "tent": _tent, "gaussian": _gaussian}
+RFILTERS = {
+    "box": _box,
+    "tent": _tent,
+    "gaussian": _gaussian,
+    "mitchell": _mitchell,
+    "catmullrom": _catmullrom,
+    "lanczos": _lanczos,
+}
 SAMPLERS = {"independent": _independent, **dict.fromkeys(_SAMPLERS, _replaced)}

@@ -1,0 +1,113 @@
+"""Reconstruction filters as tables, and the window of the film that is sampled."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from prb.kernels.estimators.film import LINE, STEPS
+
+BLOCK = 8  # pixels, at most
+RADIUS_TOLERANCE = 2e-4  # pixels, as Mitsuba rounds
+
+
+class Filter(NamedTuple):
+    """A reconstruction filter: its radius in pixels, and its value at distances within that, which need not
+    be normalised. Both are functions of the film."""
+
+    radius: Callable
+    value: Callable
+
+
+def _gaussian(film, x):
+    """A Gaussian that is cut off at four standard deviations and shifted to reach zero there."""
+    return np.exp(-0.5 * (x / film.filter_stddev) ** 2) - np.exp(-8.0)
+
+
+def _cubic(film, x):
+    """The two-parameter family of Mitchell and Netravali, Reconstruction Filters in Computer Graphics,
+    SIGGRAPH 1988, equation 8; Catmull-Rom's spline is B = 0, C = 1/2."""
+    b, c = film.filter_bc
+    near = (12 - 9 * b - 6 * c) * x**3 + (-18 + 12 * b + 6 * c) * x**2 + (6 - 2 * b)
+    far = (-b - 6 * c) * x**3 + (6 * b + 30 * c) * x**2 + (-12 * b - 48 * c) * x + (8 * b + 24 * c)
+    return np.where(x < 1, near, far) / 6
+
+
+def _lanczos(film, x):
+    return np.sinc(x) * np.sinc(x / film.filter_radius)
+
+
+FILTERS = {
+    "box": Filter(lambda film: 0.5, lambda film, x: np.ones_like(x)),
+    "tent": Filter(lambda film: film.filter_radius, lambda film, x: 1 - x / film.filter_radius),
+    "gaussian": Filter(lambda film: 4 * film.filter_stddev, _gaussian),
+    "mitchell": Filter(lambda film: 2.0, _cubic),
+    "catmullrom": Filter(lambda film: 2.0, _cubic),
+    "lanczos": Filter(lambda film: film.filter_radius, _lanczos),
+}
+
+
+def filter_table(film):
+    """The film's filter as kernels/estimators/film.py reads it: float32 (STEPS, 2 columns).
+
+    Row i is for samples that lie between i/STEPS and (i + 1)/STEPS in their pixel: the filter at the centres of
+    the pixels that they count in, for the interval's lower end and then for its upper end.
+    """
+    kind = FILTERS[film.rfilter]
+    radius, interval = kind.radius(film), np.arange(STEPS)[:, None]
+    pixels = np.arange(filter_width(film)) - reach(film) + (shifts(film) & (interval >= STEPS // 2))
+    halves = []
+    for end in (0, 1):
+        distance = np.abs(pixels + 0.5 - (interval + end) / STEPS)
+        values = np.where(distance <= radius, kind.value(film, np.minimum(distance, radius)), 0.0)
+        halves.append(np.pad(values, ((0, 0), (0, columns(film) - filter_width(film)))))
+    return np.concatenate(halves, axis=1).astype(np.float32)
+
+
+def shifts(film):
+    """True if a sample counts in an even number of pixels, which begin one later if it lies in the second half
+    of its own."""
+    return reach(film) > 0 and FILTERS[film.rfilter].radius(film) <= reach(film) + RADIUS_TOLERANCE
+
+
+def filter_width(film):
+    """Pixels in a row that one sample counts in."""
+    return 2 * reach(film) + 1 - shifts(film)
+
+
+def block(film):
+    """Pixels that a sample counts in at once, in vector operations."""
+    return min(filter_width(film), BLOCK)
+
+
+def columns(film):
+    """The filter's width in whole blocks."""
+    return block(film) * math.ceil(filter_width(film) / block(film))
+
+
+def reach(film):
+    """Pixels on each side of a sample's own that it can count in."""
+    return max(math.ceil(FILTERS[film.rfilter].radius(film) - 0.5 - RADIUS_TOLERANCE), 0)
+
+
+def margin(film):
+    """Pixels around the crop window, on each side, that are sampled as well."""
+    return reach(film) if film.sample_border else 0
+
+
+def sampled_size(film):
+    """(width, height) of the window that is sampled, in pixels."""
+    width, height = film.crop_size
+    return width + 2 * margin(film), height + 2 * margin(film)
+
+
+def pitch(film):
+    """Columns of a row that samples can add to or read without asking whether they leave the picture."""
+    return sampled_size(film)[0] + 2 * reach(film) + columns(film) + LINE
+
+
+def largest_weight(film):
+    """The largest sum of the absolute weights that a sample has in all pixels."""
+    table = np.abs(filter_table(film)[:, : columns(film)].astype(float))
+    return float(table.sum(axis=1).max()) ** 2

@@ -1,0 +1,129 @@
+"""A picture and its gradient from the same samples, without bias: the samples are split into K folds, and
+each fold carries the loss gradient at the picture of all others.
+
+The derivative of a loss that is not linear depends on the picture. Taken at the picture of the very paths
+along which it is pulled back, it is correlated with them, and the gradient is biased. With x_j the mean of
+fold j, x_{-j} that of all others and J_j the derivative of x_j,
+
+    g = sum_j n_j / n  J_j^T loss'(x_{-j})
+
+has no such bias for a squared error, whose derivative is linear in the picture, as folds are independent.
+Two folds leave each loss gradient half of the samples, K folds (K - 1) / K of them.
+
+`by_replay` traces each path once for the picture and keeps its vertices for the gradient, as many as the
+budget allows; `by_any_method` traces each fold twice, and serves every adjoint method.
+"""
+
+from numbers import Real
+
+import numpy as np
+
+from prb.device import runtime
+from prb.device.lock import device_lock
+from prb.errors import NotFiniteError, ParameterError
+from prb.estimators.integrate import integrate
+from prb.estimators.kept_vertices import KeptVertices
+from prb.estimators.reconstruction import normalised
+from prb.estimators.settings import resolved
+from prb.estimators.sums import Result
+from prb.kernels.estimators import modes
+
+KEPT_BUDGET = 256 * 2**20  # bytes
+FOLDS = 8  # where there are as many samples
+
+
+def by_replay(
+    scene,
+    derivative_of,
+    *,
+    names,
+    spp,
+    seed,
+    max_depth,
+    folds=None,
+    kept_budget=KEPT_BUDGET,
+    passes=1,
+    **options,
+) -> Result:
+    """The picture of spp samples and the gradient of a loss, by path replay.
+
+    derivative_of: picture -> derivative of the loss by it, both (height, width, 3); called for each fold.
+    names: the parameters that are differentiated.
+    spp: at least 2. folds: from 2 to spp; None: FOLDS, or spp if that is less.
+    kept_budget: bytes that kept vertices may take; where that is not one vertex of each path, none is kept.
+    options: rr_depth, values and progress, as for `integrate`.
+    Returns a `Result` with the image of all samples. Raises ParameterError.
+    """
+    settings, folds = _checked(scene, spp, seed, max_depth, folds)
+    common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, folds=folds, **options)
+    with KeptVertices.borrowed(scene, settings.spp, settings.max_depth, kept_budget) as vertices:
+        reverse = dict(names=names, passes=passes, kept=vertices)
+        with device_lock:
+            if common.get("values") is None:
+                common["values"] = scene.values.copy()  # those of the picture, whatever happens meanwhile
+            if vertices is None:
+                result = integrate(scene, modes.PRIMAL, label="picture", **common)
+            else:
+                result = integrate(scene, modes.REVERSE, label="picture", **reverse, **common)
+            state = runtime.generation(), scene.film.crop_size
+        sums = result.folds
+        total = sums.sum(axis=0)
+        adjoint = np.stack(
+            [_derivative(derivative_of, normalised(total - own), j) for j, own in enumerate(sums)]
+        )
+        with device_lock:
+            if state != (runtime.generation(), scene.film.crop_size):
+                raise ParameterError(
+                    "loss: the device or the film's size was changed while it was evaluated; "
+                    "do that between calls"
+                )
+            if vertices is not None:
+                vertices.second_sweep()
+            found = integrate(
+                scene, modes.REVERSE, image_adjoint=adjoint, weights=total[..., 3], label="gradient",
+                **reverse, **common,
+            )  # fmt: skip
+        return Result(result.image, found.gradient, rejected=result.rejected, spp=settings.spp)
+
+
+def by_any_method(
+    backward, scene, derivative_of, *, names, spp, seed, max_depth, folds=None, **options
+) -> Result:
+    """As `by_replay`, but each fold is traced for its picture and again by `backward` of an adjoint method.
+    Each of its calls has a cost of its own, so the default is two folds."""
+    settings, folds = _checked(scene, spp, seed, max_depth, 2 if folds is None else folds)
+    spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
+    picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
+    total, gradient = picture.folds.sum(axis=0), 0.0
+    for j, own in enumerate(picture.folds):
+        first, end = j * spp // folds, (j + 1) * spp // folds
+        adjoint = _derivative(derivative_of, normalised(total - own), j)
+        with device_lock:
+            more = {"first_sample": first} if first else {}
+            found = backward(scene, adjoint, names=names, spp=end - first, **common, **more)
+        gradient = gradient + (end - first) / spp * found.gradient
+    return Result(picture.image, gradient, rejected=picture.rejected, spp=spp)
+
+
+def _derivative(derivative_of, picture, fold):
+    try:
+        return derivative_of(picture)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"fold {fold}: {error}") from None
+
+
+def _checked(scene, spp, seed, max_depth, folds):
+    settings = resolved(scene, spp=spp, seed=seed, max_depth=max_depth)
+    if settings.spp < 2:
+        raise ParameterError("spp: 1 sample cannot be split for picture and gradient; take 2 at least")
+    if folds is None:
+        return settings, min(FOLDS, settings.spp)
+    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= settings.spp:
+        raise ParameterError(f"folds: {folds!r} is out of range; it goes from 2 to spp, {settings.spp}")
+    return settings, int(folds)
+
+
+def check_budget(budget):
+    """Raise ParameterError unless that is a number of bytes."""
+    if isinstance(budget, bool) or not isinstance(budget, Real) or not budget >= 0:
+        raise ParameterError(f"hit_budget: {budget!r} is not a number of bytes; 0 keeps nothing")
