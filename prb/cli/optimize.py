@@ -5,16 +5,16 @@ import argparse
 import numpy as np
 
 import prb
-from prb.cli.inputs import load_scene, read_target, scene_inputs
+from prb.cli.inputs import load_scene, scene_inputs
 from prb.cli.options import SCENE
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
+from prb.cli.targets import by_sensor, read_targets, with_masks
 from prb.device.params import numbers, records, select
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
 from prb.losses import LOSSES
 from prb.recover.files import RecoveryFiles, frame_step
-from prb.recover.loop import check_number_of_targets
 
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
@@ -29,8 +29,15 @@ def add_parser(commands, shared):
     parser.add_argument("scene", metavar="SCENE", help=SCENE)
     parser.add_argument("--param", action="append", metavar="PATTERN",
                         help="a name, a glob or an alias; may be repeated (default: all)")  # fmt: skip
-    parser.add_argument("--target", action="append", metavar="IMAGE",
-                        help="a picture, one for each sensor of the scene, in their order")  # fmt: skip
+    parser.add_argument("--target", action="append", metavar="[SENSOR=]IMAGE",
+                        help="a picture, one for each sensor of the scene, by its name or in their order; "
+                             "its alpha is a weight of the pixels")  # fmt: skip
+    parser.add_argument("--target-clip", choices=("on", "off"), default="on",
+                        help="on: what is saturated in a target of 8 or 16 bits (0 or the largest code) does "
+                             "not count; off: it does (default: on)")  # fmt: skip
+    parser.add_argument("--mask", action="append", metavar="[SENSOR=]IMAGE",
+                        help="a grey picture, one for each sensor or one for all, that says how much each "
+                             "pixel counts; where it is 0 nothing does")  # fmt: skip
     parser.add_argument("--reference", type=int, metavar="SPP",
                         help="instead of targets, the scene's own pictures with so many samples: are its "
                              "values found again?")  # fmt: skip
@@ -84,9 +91,13 @@ def _recovered(scene, args):
             view.resize(*args.size)
     if (args.target is None) == (args.reference is None):
         raise ParameterError("targets: give --target, once for each sensor, or --reference and a number")
+    paths, masks, weights = [], [], [None] * len(views)
     if args.target is not None:
-        check_number_of_targets(len(args.target), views)
-        targets = [read_target(path, v.image_shape) for path, v in zip(args.target, views, strict=True)]
+        paths = by_sensor("--target", args.target, views)
+        targets, weights = read_targets(paths, views, clip=args.target_clip == "on")
+    if args.mask is not None:
+        masks = by_sensor("--mask", args.mask, views, one_for_all=True)
+        weights = with_masks(weights, masks, views)
     optimizer = _optimizer(args, names)
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
@@ -94,7 +105,7 @@ def _recovered(scene, args):
     source = args.scene, dict(args.define)
     files = RecoveryFiles(
         args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
-        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *(args.target or ())],
+        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks],
     )  # fmt: skip
 
     options = dict(max_depth=args.max_depth)
@@ -113,7 +124,7 @@ def _recovered(scene, args):
             files.frame(views[0], k, **frame)
 
     recovery = prb.optimize(
-        scene, names, targets, sensors=sensors, loss=args.loss, optimizer=optimizer,
+        scene, names, targets, sensors=sensors, weights=weights, loss=args.loss, optimizer=optimizer,
         adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,

@@ -7,6 +7,7 @@ run that was never interrupted, bit for bit.
 import hashlib
 import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from prb.io.progress import bar as progress_bar
 from prb.losses import derivative_of, value_of
 from prb.recover.optimizers import Adam, read_arrays, write_arrays
 
-HASHED_KEYS = ("scene", "sensors", "targets", "initial values")
+HASHED_KEYS = ("scene", "sensors", "targets", "initial values", "weights")
 REMEDY = "the values before that are kept; take a smaller learning rate"
 
 
@@ -51,6 +52,7 @@ def optimize(
     targets,
     *,
     sensors=None,
+    weights=None,
     loss="l2",
     optimizer=None,
     iterations=100,
@@ -72,7 +74,11 @@ def optimize(
     params: names, globs or aliases, as for `prb.render_backward`; they start from the scene's values, or from
         those that `optimizer` has. targets: one picture (height, width, 3) for each sensor, in their order.
     sensors: numbers or names of those that are used; None: all.
-    loss: a name of `prb.losses`, or a function target -> loss. optimizer: by default ``prb.Adam(0.05)``.
+    weights: how much each pixel counts, (height, width), or each of its channels, (height, width, 3); not
+        negative. One such image for all sensors, or a list with one for each, where None lets all count
+        alike. The loss of each picture is divided by the sum of its weights (`prb.losses`).
+    loss: a name of `prb.losses`, or a function target -> loss; with weights a function (target, weights=).
+    optimizer: by default ``prb.Adam(0.05)``.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
@@ -98,8 +104,8 @@ def optimize(
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
     batch = len(views) if views_per_iteration is None else views_per_iteration
-    make = losses.made(loss)
-    losses_of = [make(target) for target in targets]
+    weights = checked_weights(weights, views)
+    losses_of = [losses.of_weighted(loss, *pair) for pair in zip(targets, weights, strict=True)]
 
     values = traverse(scene)
     opt = Adam(0.05) if optimizer is None else optimizer
@@ -112,7 +118,7 @@ def optimize(
             opt[name] = values[name]
     values.update(opt)
     initial = {name: opt[name] for name in names}
-    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, targets, opt, settings))
+    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, targets, weights, opt, settings))
     if checkpoint is not None and resume:
         run.load()
         values.update(opt)
@@ -189,6 +195,25 @@ def checked_targets(targets, views):
     ]
 
 
+def checked_weights(weights, views):
+    """The weights of each view, float64 or None for those without. Raises ImageError."""
+    if weights is None or (isinstance(weights, np.ndarray) and weights.ndim <= 3):
+        weights = [weights] * len(views)
+    if not isinstance(weights, Iterable):
+        raise ImageError(f"weights: expected an image or one for each sensor, got {type(weights).__name__}")
+    weights = list(weights)
+    if len(weights) != len(views):
+        raise ImageError(
+            f"weights: got {len(weights)} for {len(views)} sensors; give one for each or for all"
+        )
+    return [
+        None if of_view is None else losses.checked_weights(
+            of_view, view.image_shape, f"weights of sensor {view.sensor.name}"
+        )
+        for of_view, view in zip(weights, views, strict=True)
+    ]  # fmt: skip
+
+
 def check_number_of_targets(number, views):
     """Raise ImageError unless there is one target for each view."""
     if number != len(views):
@@ -227,17 +252,18 @@ class _Run:
             kept = [float(x) for x in arrays.pop("losses")]
         except (KeyError, ValueError, TypeError):
             raise ParameterError(f"{self._path}: is no checkpoint of prb optimize; name another") from None
-        changed = [key for key, value in self._fingerprint.items() if of_file.get(key) != value]
+        now = self._fingerprint
+        changed = [key for key in {**now, **of_file} if of_file.get(key) != now.get(key)]
         if changed:
             key = changed[0]
-            values = f"{key} {of_file.get(key)}, now {self._fingerprint[key]}"
+            values = f"{key} {of_file.get(key)}, now {now.get(key)}"
             what = f"another {key}" if key in HASHED_KEYS else values
             raise ParameterError(f"{self._path}: is of another run ({what}); start anew or resume that one")
         self.opt.load_state_dict(arrays)
         self.losses[:] = kept
 
 
-def _fingerprint(views, targets, opt, settings):
+def _fingerprint(views, targets, weights, opt, settings):
     """What has to be the same for a run to go on: name -> text."""
     scene = views[0]
     parts = {
@@ -246,6 +272,8 @@ def _fingerprint(views, targets, opt, settings):
         "targets": targets,
         "initial values": [opt[name] for name in opt],
     }
+    if any(w is not None for w in weights):
+        parts["weights"] = weights
     hashes = {}
     for key, values in parts.items():
         digest = hashlib.sha256()

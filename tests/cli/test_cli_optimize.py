@@ -421,3 +421,86 @@ def test_other_commands_do_not_overwrite_what_they_read(prb_command, folder, com
     }[command]
     refused(prb_command(*arguments), "is a file that this run reads; choose another output")
     assert snapshot(folder) == before
+
+
+# Targets of 8 bits, masks and alpha.
+
+
+@pytest.fixture
+def eight_bits(folder, prb_command):
+    """The box, whose red wall is 0.570 0.043 0.044, as a PNG, in which the lamp is clipped."""
+    size = ["--size", "24x24", "--max-depth", "4"]
+    assert prb_command("render", "cornell-box", *size, "--spp", "512", "--seed", "9", "-o", "box.png")[0] == 0
+    return ["cornell-box", "--param", RED, "--init", "0.3", *size, "--spp", "16", "--iterations", "60"]
+
+
+def recovered(folder, result, name="found"):
+    assert result[0] == 0, result
+    return json.loads((folder / name / "parameters.json").read_text())["parameters"][RED]
+
+
+def test_a_picture_of_eight_bits_is_enough(run, folder, eight_bits):
+    truth = prb.traverse(prb.load_file("cornell-box"))[RED]
+    result = run(*eight_bits, "--target", "box.png", "-o", "found")
+    assert "box.png: " in result[2] and "of the pixels are saturated and left out" in result[2]
+    assert result[2].count("\n") == 1
+    assert np.abs(recovered(folder, result) - truth).max() < 0.05
+    result = run(*eight_bits, "--target", "box.png", "--target-clip", "off", "-o", "kept")
+    assert result[2] == ""
+    assert np.abs(recovered(folder, result, "kept") - truth).max() > 0.2  # the lamp rules the loss
+    refused(run(*eight_bits, "--target", "box.png", "--target-clip", "off", "-o", "found", "--resume"),
+            "is of another run (another weights)")  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["mask", "alpha"])
+def test_what_is_left_out_does_not_count(run, folder, eight_bits, how):
+    """One half of the target is of another scene."""
+    pixels = np.array(Image.open("box.png"))
+    counts = np.full((24, 24), 255, np.uint8)
+    counts[:, 14:] = 0
+    pixels[:, 14:] = (250, 10, 128)
+    truth = prb.traverse(prb.load_file("cornell-box"))[RED]
+    Image.fromarray(pixels).save("bad.png")
+    found = recovered(folder, run(*eight_bits, "--target", "bad.png", "-o", "bad"), "bad")
+    assert np.abs(found - truth).max() > 0.1
+    if how == "alpha":
+        Image.fromarray(np.dstack([pixels, counts])).save("bad.png")
+        more = []
+    else:
+        Image.fromarray(counts).save("mask.png")
+        more = ["--mask", "mask.png"]
+    found = recovered(folder, run(*eight_bits, "--target", "bad.png", *more, "-o", "found"))
+    assert np.abs(found - truth).max() < 0.05
+
+
+def test_mistakes_in_weights_are_one_line(run, folder):
+    write_image("good.exr", np.full((8, 8, 3), 0.5))
+    write_image("small.png", np.ones((4, 8, 3)))
+    write_image("black.png", np.zeros((8, 8, 3)))
+    write_image("white.png", np.ones((8, 8, 3)))
+    write_image("below.npy", np.full((8, 8, 3), -1))
+    np.save("clear.npy", np.concatenate([np.ones((8, 8, 3)), np.zeros((8, 8, 1))], axis=2))
+    for arguments, message in (
+        (("--target", "white.png"), "white.png: all of it is saturated"),
+        (("--target", "clear.npy"), "clear.npy: its alpha: is 0 everywhere"),
+        (("--target", "good.exr", "--mask", "small.png"), "small.png: has 8 x 4 pixels and the film 8 x 8"),
+        (("--target", "good.exr", "--mask", "black.png"), "black.png: is 0 everywhere"),
+        (("--target", "good.exr", "--mask", "below.npy"), "below.npy: has the negative number -1"),
+        (("--target", "good.exr", "--mask", "none.png"), "none.png: no such file"),
+        (("--target", "good.exr", *["--mask", "white.png"] * 2), "--mask: got 2 for 1 sensors (sensor)"),
+        (("--target", "left=good.exr"), "--target: 'left' is no sensor of this run; those are sensor"),
+        (("--target", *["sensor=good.exr", "--target"] * 2)[:-1], "--target: sensor sensor has two files"),
+        (("--reference", 2, "-o", "a", "--mask", "a/mask.png"), "a/mask.png: no such file"),
+    ):
+        refused(run(*box(*arguments, *([] if "-o" in arguments else ["-o", "new"]))), message)
+
+
+def test_targets_by_the_names_of_sensors(run, folder):
+    names = [sensor.name for sensor in prb.load_file("painted-plane").model.sensors]
+    for k in range(len(names)):
+        write_image(f"{k}.exr", np.full((8, 8, 3), 0.1 * (k + 1)))
+    options = ["painted-plane", "--param", "painting.*", *SMALL, "--iterations", "2"]
+    ordered = [x for k in range(len(names)) for x in ("--target", f"{k}.exr")]
+    named = [x for k, name in reversed(list(enumerate(names))) for x in ("--target", f"{name}={k}.exr")]
+    assert run(*options, *ordered, "-o", "a")[0] == run(*options, *named, "-o", "b")[0] == 0
+    assert (folder / "a/loss.csv").read_bytes() == (folder / "b/loss.csv").read_bytes()

@@ -268,3 +268,36 @@ def test_fingerprint_is_the_same_in_another_process(targets, tmp_path):
     with np.load(file) as arrays:
         kept = json.loads(str(arrays["fingerprint"]))
     assert " at 0x" not in " ".join(kept.values())
+
+
+def test_weights_choose_what_counts(targets):
+    """Half of each target is wrong, and weighs nothing; a constant factor changes nothing."""
+    wrong = [target.copy() for target in targets]
+    weights = np.ones((6, 6))
+    weights[:, 3:] = 0
+    for target in wrong:
+        target[:, 3:] = 5
+    options = dict(iterations=60, spp=8)
+    found = optimize(forgetful(), WALL, wrong, weights=weights, **options)
+    np.testing.assert_allclose(found.params[WALL], [0.6, 0.3, 0.1], atol=0.04)
+    twice = optimize(forgetful(), WALL, wrong, weights=[2 * weights] * 3, **options)
+    assert twice.losses == found.losses
+    with_none = optimize(forgetful(), WALL, targets, weights=[weights, None, None], iterations=1, spp=2)
+    assert len(with_none.losses) == 1
+    assert np.abs(optimize(forgetful(), WALL, wrong, **options).params[WALL] - [0.6, 0.3, 0.1]).max() > 0.2
+
+
+def test_mistakes_in_weights_are_one_line(targets):
+    ones = np.ones((6, 6))
+    for weights, options, message in (
+        (np.ones((5, 6)), {}, "weights of sensor view-0: expected shape (6, 6) or (6, 6, 3), got (5, 6)"),
+        (-ones, {}, "weights of sensor view-0: has the negative number -1"),
+        ([ones, 0 * ones, None], {}, "weights of sensor view-1: is 0 everywhere"),
+        (ones * np.nan, {}, "weights of sensor view-0: has numbers that are not finite"),
+        ([ones, ones], {}, "weights: got 2 for 3 sensors"),
+        (3, {}, "weights: expected"),
+        (ones, {"loss": lambda target: losses.l2(target)}, "loss: the function takes no weights"),
+    ):
+        with pytest.raises(prb.PrbError) as caught:
+            optimize(forgetful(), WALL, targets, weights=weights, **options)
+        assert message in str(caught.value) and "\n" not in str(caught.value)
