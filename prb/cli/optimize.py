@@ -14,6 +14,7 @@ from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
 from prb.losses import LOSSES
+from prb.recover.bounds import named
 from prb.recover.files import RecoveryFiles, frame_step
 
 OPTIMIZERS = {
@@ -48,8 +49,12 @@ def add_parser(commands, shared):
                         help="how gradients are found (default: replay)")  # fmt: skip
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
                         help="sgd has a momentum of 0.9 (default: adam)")  # fmt: skip
-    parser.add_argument("--lr", action="append", type=_rate, metavar="[NAME=]RATE",
-                        help="learning rate, also for one parameter (default: 0.05)")  # fmt: skip
+    parser.add_argument("--lr", action="append", type=_rate, metavar="[PATTERN=]RATE",
+                        help="learning rate, also for some parameters; names go before patterns (default: "
+                             "0.05)")  # fmt: skip
+    parser.add_argument("--bounds", action="append", type=_bounds, default=[], metavar="PATTERN=LOW,HIGH",
+                        help="where values may go; may be repeated (default: the valid range, of roughnesses "
+                             "the part with a derivative)")  # fmt: skip
     parser.add_argument("--schedule", choices=("constant", "cosine"), default="constant",
                         help="cosine: the rate falls to 0 over the iterations")  # fmt: skip
     parser.add_argument("--iterations", type=int, default=100, metavar="N", help="default: 100")
@@ -125,6 +130,7 @@ def _recovered(scene, args):
 
     recovery = prb.optimize(
         scene, names, targets, sensors=sensors, weights=weights, loss=args.loss, optimizer=optimizer,
+        bounds=dict(args.bounds),
         adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
@@ -144,6 +150,7 @@ def _recovered(scene, args):
         "parameters": {name: value.tolist() for name, value in recovery.params.items()},
         "files": [str(file) for file in written],
     }  # fmt: skip
+    report["at_limit"] = {name: list(counts) for name, counts in recovery.at_limit.items()}
     if args.reference is not None:
         errors = {name: float(((recovery.params[name] - true[name]) ** 2).mean()) for name in names}
         report["squared_error"] = errors
@@ -158,6 +165,10 @@ def _as_text(report):
         columns.append("mean squared error")
         for row in rows:
             row.append(f"{report['squared_error'][row[0]]:.2g}")
+    if report["at_limit"]:
+        columns.append("at its limit")
+        for row in rows:
+            row.append(_limits_of(report, row[0]))
     loss = "" if report["loss"] is None else f", loss {report['loss']:.4g}"
     head = one_line(f"{report['scene']}: {report['iterations']} iterations{loss}")
     files = report["files"]
@@ -165,20 +176,39 @@ def _as_text(report):
     return f"{head}\n\n{as_table(rows, columns)}\n\n{end}"
 
 
+def _limits_of(report, name):
+    """Which of a parameter's numbers ended at the end of their range, as text; empty where none did."""
+    low, high = report["at_limit"].get(name, (0, 0))
+    size = np.size(report["parameters"][name])
+    parts = [(low, "low"), (high, "high")]
+    return ", ".join(end if size == 1 else f"{n} of {size} {end}" for n, end in parts if n)
+
+
+def _bounds(text):
+    pattern, _, limits = text.rpartition("=")
+    try:
+        low, high = map(float, limits.split(","))
+        if pattern and low <= high:
+            return pattern, (low, high)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no range; write it as in '*.alpha=0.01,0.5'")
+
+
 def _rate(text):
     name, _, rate = text.rpartition("=")
     try:
         return name, float(rate)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate; write it as in 0.05 or NAME=0.05") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no rate; write it as in 0.05 or PATTERN=0.05"
+        ) from None
 
 
 def _optimizer(args, names):
-    given = dict(args.lr or [])
-    unknown = next((name for name in given if name and name not in names), None)
-    if unknown is not None:
-        raise ParameterError(f"--lr: {unknown} is not optimised; those are {', '.join(names)}")
-    rates = {name: given.get(name, given.get("", 0.05)) for name in names}
+    rates = dict.fromkeys(names, 0.05)
+    for pattern, rate in sorted(args.lr or [], key=lambda given: (given[0] != "", given[0] in names)):
+        rates |= dict.fromkeys(named("--lr", pattern, names) if pattern else names, rate)
     if args.schedule == "cosine":
         rates = {name: prb.schedules.Cosine(rate, max(args.iterations, 1)) for name, rate in rates.items()}
     return (prb.SGD if args.optimizer == "sgd" else prb.Adam)(rates, **OPTIMIZERS[args.optimizer])

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,18 @@ class RecoveryFiles:
 
         params = traverse(self._scene)
         data, left_out, bitmaps = self._with_values(write_bitmap)
+        limits = {
+            name: [x if math.isfinite(x) else None for x in ends] for name, ends in recovery.ranges.items()
+        }
         write_scene(self.folder / "scene.json", data)
         report = {
             "iterations": len(recovery.losses),
             "loss": recovery.losses[-1] if recovery.losses else None,
             "parameters": {name: bitmaps.get(name, params[name].tolist()) for name in self._names},
+            "at_limit": {
+                name: {"range": limits[name], "at_low": low, "at_high": high}
+                for name, (low, high) in recovery.at_limit.items()
+            },
             "not_in_scene": left_out,
         }
         text = json.dumps(report, indent=1, allow_nan=False) + "\n"

@@ -8,7 +8,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from prb import losses
 from prb.api import render, render_backward, value_and_grad
 from prb.device.camera import camera_buffer
-from prb.device.params import numbers, traverse
+from prb.device.params import numbers, records, traverse
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import checked_image, viewed
@@ -25,6 +25,7 @@ from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
 from prb.losses import derivative_of, value_of
+from prb.recover.bounds import at_limit, bounds_with_derivative, given_bounds, ranges
 from prb.recover.optimizers import Adam, read_arrays, write_arrays
 
 HASHED_KEYS = ("scene", "sensors", "targets", "initial values", "weights")
@@ -38,12 +39,16 @@ class Recovery:
     params: name -> array, the recovered values, which the scene has as well. initial: those of the start.
     losses: of each iteration, before its step. stopped: None, or why it ended early: a KeyboardInterrupt, or
     the NotFiniteError that names iteration and parameter; the values are then the last good ones.
+    ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its numbers ended
+    at the low end, how many at the high end), of those parameters that have any.
     """
 
     params: dict
     initial: dict
     losses: list
     stopped: BaseException | None = None
+    ranges: dict = field(default_factory=dict)
+    at_limit: dict = field(default_factory=dict)
 
 
 def optimize(
@@ -55,6 +60,7 @@ def optimize(
     weights=None,
     loss="l2",
     optimizer=None,
+    bounds=None,
     iterations=100,
     spp=None,
     spp_grad=None,
@@ -79,6 +85,9 @@ def optimize(
         alike. The loss of each picture is divided by the sum of its weights (`prb.losses`).
     loss: a name of `prb.losses`, or a function target -> loss; with weights a function (target, weights=).
     optimizer: by default ``prb.Adam(0.05)``.
+    bounds: pattern -> (low, high): ranges that the optimiser takes over, and clips the start to. Roughnesses
+        that have none, there or in the optimiser, end where their derivative does, at a `roughness` of 0.035
+        or an `alpha` of 0.002: a step below that would never be taken back.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
@@ -116,6 +125,9 @@ def optimize(
     for name in names:
         if name not in opt:
             opt[name] = values[name]
+    limits = given_bounds(bounds, names, records(scene))
+    opt.set_bounds({**bounds_with_derivative(names), **opt.bounds, **limits})
+    opt.project(opt.bounds)
     values.update(opt)
     initial = {name: opt[name] for name in names}
     run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, targets, weights, opt, settings))
@@ -180,7 +192,9 @@ def optimize(
             run.restore(good)
             values.update(opt)
     run.save()
-    return Recovery({name: opt[name] for name in names}, initial, run.losses, stopped)
+    found = {name: opt[name] for name in names}
+    limits = ranges(names, records(scene), opt.bounds)
+    return Recovery(found, initial, run.losses, stopped, limits, at_limit(found, limits))
 
 
 def checked_targets(targets, views):

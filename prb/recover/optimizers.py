@@ -34,11 +34,7 @@ class Optimizer(MutableMapping):
         self._values, self._state, self._steps = {}, {}, {}
         self.set_learning_rate(lr)
         self._bounds = {}
-        for name, limits in dict(bounds or {}).items():
-            low, high = limits
-            if not low <= high:
-                raise ParameterError(f"bounds: {name}: {low} is above {high}; give (low, high)")
-            self._bounds[name] = low, high
+        self.set_bounds(bounds or {})
         for name, value in dict(params or {}).items():
             self[name] = value
 
@@ -49,6 +45,19 @@ class Optimizer(MutableMapping):
             if not callable(rate):
                 _check_rate("lr", rate)
         self._lr = dict(lr) if isinstance(lr, Mapping) else lr
+
+    @property
+    def bounds(self):
+        """name -> (low, high): the ranges that values are clipped to after each step."""
+        return dict(self._bounds)
+
+    def set_bounds(self, bounds):
+        """Ranges for more parameters, or other ones, from the next step on. bounds: as for the class."""
+        for name, limits in dict(bounds).items():
+            low, high = limits
+            if not low <= high:
+                raise ParameterError(f"bounds: {name}: {low} is above {high}; give (low, high)")
+            self._bounds[name] = low, high
 
     def rate(self, name):
         """The learning rate of a parameter's next step."""

@@ -202,6 +202,11 @@ def test_mistakes_are_one_line(run, folder):
         ((*good, "--init", "blue=1"), ("'blue': matches no parameter",)),
         ((*good, "--init", "green*=1"), ("--init: green.reflectance.value is not optimised",)),
         ((*good, "--lr", "green=1"), ("--lr: green is not optimised",)),
+        ((*good, "--bounds", "green*=0,1"), ("bounds: green* is not optimised",)),
+        ((*good, "--bounds", "red*=1,0"), ("'red*=1,0' is no range; write it as in",)),
+        ((*good, "--bounds", "0,1"), ("'0,1' is no range",)),
+        ((*good, "--bounds", "red*=0"), ("'red*=0' is no range",)),
+        ((*good, "--bounds", "red*=2,3"), ("red.reflectance.value: 2 to 3 lies outside [0, 1]",)),
         ((*good, "--lr", "fast"), ("'fast' is no rate",)),
         ((*good, "--lr", "-1"), ("lr: -1.0 is out of range",)),
         ((*good, "--iterations", "-1"), ("iterations: -1 is out of range",)),
@@ -504,3 +509,27 @@ def test_targets_by_the_names_of_sensors(run, folder):
     named = [x for k, name in reversed(list(enumerate(names))) for x in ("--target", f"{name}={k}.exr")]
     assert run(*options, *ordered, "-o", "a")[0] == run(*options, *named, "-o", "b")[0] == 0
     assert (folder / "a/loss.csv").read_bytes() == (folder / "b/loss.csv").read_bytes()
+
+
+def test_bounds_are_marked_in_table_and_file(run, folder):
+    limits = ["--bounds", "*=0.19,0.21", "--bounds", f"{RED}=0.2,0.25", "--iterations", "40"]
+    limits += ["--loss", "relative_l2", "--spp", "16"]
+    status, out, _ = run(*box("--reference", 16, *limits, "-o", "a"))
+    assert status == 0 and "at its limit" in out and "2 of 3 low, 1 of 3 high" in out
+    report = json.loads((folder / "a/parameters.json").read_text())
+    assert report["at_limit"] == {RED: {"range": [0.2, 0.25], "at_low": 2, "at_high": 1}}
+    status, out, _ = run(*box("--reference", 16, "--iterations", "1", "-o", "b"))
+    assert status == 0 and "at its limit" not in out
+    assert json.loads((folder / "b/parameters.json").read_text())["at_limit"] == {}
+
+
+def test_rates_by_patterns(run, folder):
+    """A name goes before a pattern, a pattern before the rate of all, whatever their order."""
+    options = ["cornell-box", "--param", "albedo", "--init", "0.5", *SMALL, "--reference", 16,
+               "--iterations", 1, "-o", "a"]  # fmt: skip
+    rates = [f"{RED}=0.01", "*e*.reflectance.value=0.02", "white*=0.03", "0.04"]
+    assert run(*options, *[x for rate in rates for x in ("--lr", rate)])[0] == 0
+    found = json.loads((folder / "a/parameters.json").read_text())["parameters"]
+    steps = {name.partition(".")[0]: np.abs(np.array(value) - 0.5) for name, value in found.items()}
+    for name, rate in (("red", 0.01), ("green", 0.02), ("white", 0.03)):
+        np.testing.assert_allclose(steps[name], rate, rtol=1e-3)
