@@ -1,1 +1,1 @@
-"""Everything of prb that runs on the device. Imports only Taichi, never `prb`."""
+"""Everything of prb that runs on the device. It imports Taichi alone, through kernels/backend.py."""

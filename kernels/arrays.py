@@ -1,7 +1,7 @@
-"""The scene's arrays: one table, from which kernel arguments, the view, uploads and sizes follow.
+"""The scene's arrays: one table, from which the kernels' arguments, `SceneView`, upload and sizes follow.
 
-A new array is one line here, the code that makes it (prb/device/layout.py) and the code that reads it. All
-arrays of a scene are one kernel argument (`SceneArrays`), those of a sensor another (`SensorArrays`).
+A new array takes one line here, the code that fills it (prb/device/layout.py) and the code that reads it. All
+arrays of a scene are one kernel argument (`SceneArrays`); those of a sensor are another (`SensorArrays`).
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ vec8i = ti.types.vector(8, ti.i32)
 
 
 class Array(NamedTuple):
-    """One array: its element (a scalar or a vector type), its number of axes, its shape, its meaning."""
+    """An array: its element (a scalar or vector type), its number of axes, its shape and its meaning."""
 
     element: Any
     ndim: int
@@ -40,31 +40,31 @@ class Array(NamedTuple):
 
 
 SCENE = {
-    "nodes": Array(wide_f32, 2, "(nodes, 6)", "bounds of the children: x_min, x_max, y_min, ..."),
+    "nodes": Array(wide_f32, 2, "(nodes, 6)", "bounds of a node's children: x_min, x_max, y_min, ..."),
     "children": Array(
-        wide_i32, 1, "(nodes,)", ">= 0 a node, < 0 the packet and what it holds (kernels/bvh.py)"
+        wide_i32, 1, "(nodes,)", ">= 0: a node; < 0: a leaf's code (kernels/bvh.py)"
     ),
     "packets": Array(wide_f32, 2, "(packets, PACKET_ROWS)", "what rays are tested against (kernels/view.py)"),
     "prims": Array(
         vec12f, 1, "(slots,)",
-        "slot = packet * WIDTH + lane; v0, e1, e2, unit normal. A sphere: centre, radius, unit local z and x "
-        "axes, 1 or -1 for normals that point outwards or inwards, 1 or -1 for a right- or left-handed local "
-        "frame. A cylinder: base point, axis, radius, unit local x axis, the same two signs",
+        "slot = packet * WIDTH + lane; v0, e1, e2, unit normal. Of a sphere: centre, radius, unit local z "
+        "and x axes, 1 or -1 for normals that point outwards or inwards, 1 or -1 for a right- or "
+        "left-handed local frame. Of a cylinder: base point, axis, radius, unit local x axis, the same signs",
     ),
-    "prim_info": Array(vec3i, 1, "(slots,)", "kind, shape, first of its three vertex normals (or -1)"),
+    "prim_info": Array(vec3i, 1, "(slots,)", "kind, shape, first row of its three vertex normals (or -1)"),
     "prim_light": Array(ti.i32, 1, "(slots,)", "entry of `lights`, or -1"),
     "normals": Array(vec3f, 1, "(n,)", "unit vertex normals, three for each primitive that has them"),
-    "uvs": Array(vec6f, 1, "(slots,)", "texture coordinates of v0, v0 + e1, v0 + e2, where any are needed"),
-    "corners": Array(vec4i, 1, "(slots,)", "vertex numbers and face number, where mesh attributes are used"),
+    "uvs": Array(vec6f, 1, "(slots,)", "texture coordinates of v0, v0 + e1, v0 + e2, if the scene needs any"),
+    "corners": Array(vec4i, 1, "(slots,)", "three vertex numbers and the face number, where needed"),
     "shapes": Array(
         vec4i, 1, "(shapes,)",
-        "material, emitter (or -1), where the mesh's vertex normals begin in `params` (or -1), 0",
+        "material, emitter (or -1), offset of the mesh's vertex normals in `params` (or -1), 0",
     ),
     "materials": Array(vec4i, 1, "(materials,)", "first row of its leaves in `bsdfs`, their number, 0, 0"),
     "bsdfs": Array(ti.i32, 2, "(leaves, n)", "columns as in kernels/view.py"),
-    "bsdf_data": Array(ti.f32, 2, "(leaves, n)", "the factor of its bump map, then its model's constants"),
+    "bsdf_data": Array(ti.f32, 2, "(leaves, n)", "scale of the leaf's bump map, then its model's constants"),
     "textures": Array(vec8i, 1, "(textures,)", "columns as in kernels/texture.py"),
-    "to_uv": Array(vec6f, 1, "(textures,)", "rows of the map from texture coordinates to the image's"),
+    "to_uv": Array(vec6f, 1, "(textures,)", "rows of the affine map from texture to image coordinates"),
     "emitters": Array(
         vec4i, 1, "(emitters,)", "kind, texture, second texture (or -1), first row of `emitter_data`"
     ),
@@ -73,20 +73,22 @@ SCENE = {
         vec4i, 1, "(entries,)", "what next-event estimation chooses from: slot (or -1), emitter, alias, 0"
     ),
     "light_pdf": Array(vec4f, 1, "(entries,)", "threshold of the alias table, probability, area, 0"),
-    "env_marginal": Array(ti.f32, 1, "(n,)", "distribution of an environment map's rows of cells"),
-    "env_conditional": Array(ti.f32, 1, "(n,)", "distributions of the cells of each row"),
-    "params": Array(ti.f32, 1, "(n,)", "all differentiable parameters"),
+    "env_marginal": Array(ti.f32, 1, "(n,)", "distribution over an environment map's rows of cells"),
+    "env_conditional": Array(ti.f32, 1, "(n,)", "distribution over the cells of each row"),
+    "params": Array(ti.f32, 1, "(n,)", "the parameters' values"),
 }  # fmt: skip
 
 SENSOR = {
     "camera": Array(ti.f32, 1, "(CAMERA_SIZE,)", "the affine form of the camera's rays (kernels/camera.py)"),
     "inverse_cdf": Array(ti.f32, 1, "(n,)", "inverse distribution function of the reconstruction filter"),
-    "quantiles": Array(vec2f, 1, "(columns + rows,)", "part of the filter that lies on the film"),
+    "quantiles": Array(
+        vec2f, 1, "(columns + rows,)", "range of the filter's distribution function that lies on the film"
+    ),
 }
 
 
 def _argument(table):
-    """The type of one kernel argument that holds all arrays of a table."""
+    """The type of the one kernel argument that holds all arrays of a table."""
     return ti.types.argpack(**{name: ti.types.ndarray(a.element, a.ndim) for name, a in table.items()})
 
 

@@ -1,34 +1,39 @@
-"""Ray against scene: traversal of the wide BVH, closest hit or any hit.
+"""Ray casting: traversal of the wide BVH for the closest hit or for any hit.
 
-On a CPU one operation tests all children of a node, or all primitives of a packet: written as vector
-arithmetic whose results go to a small local array that is later read at a variable index, which is
-what lets LLVM's vectoriser keep the lanes together. The nearest child is visited next; the others are
-pushed, unsorted, with their distance, so that they can be dropped when a nearer hit has been found.
+On a CPU one operation tests all children of a node, or all primitives of a packet. This is vector arithmetic
+whose results go to a small local array that is later read at a variable index, which makes LLVM's vectoriser
+keep the lanes together. The nearest child is visited next. The others are pushed, unsorted, with their
+distance, so that they can be dropped when a nearer hit has been found.
 
 Primitives are planar (triangle, parallelogram, disk) or round (sphere, cylinder). A planar primitive is
 stored as the affine map from world space to its (u, v, w) coordinates: Baldwin and Weber, Fast Ray-Triangle
 Intersections by Coordinate Transformation, JCGT 5(3), 2016. A degenerate one has the map w = 1, which no
-ray meets. Spheres are solved as in Haines et al., Precision Improvements for Ray/Sphere Intersection
-(Ray Tracing Gems, 2019, chapter 7); a cylinder is a circle, solved likewise, in the plane across its axis.
-A leaf's code says which of the two tests its packet needs.
+ray intersects. Spheres are solved as in Haines et al., Precision Improvements for Ray/Sphere Intersection
+(Ray Tracing Gems, 2019, chapter 7); a cylinder is a circle, solved likewise, in the plane perpendicular to
+its axis. A leaf's code says which of the two tests its packet needs. The packet of a round primitive has its
+centre in rows 0 to 2, its radius in row 3, its unit axis in the three rows from AXIS_ROW on (0 for a sphere),
+then half of its length.
 """
 
 from prb.kernels.backend import ti
 from prb.kernels.frame import larger, smaller
 from prb.kernels.view import DISK_LIMIT, SUM_LIMIT, U_ROW, V_ROW, W_ROW, WIDTH
 
-MISS = 1e30  # farther than anything
+MISS = 1e30  # a distance beyond every hit
 NO_NODE = -2147483647
-HAS_PLANAR, HAS_ROUND = 1, 2  # bits of a leaf's code, what its packet holds: ~(packet << KIND_BITS | bits)
+PLANAR_BIT, ROUND_BIT = (
+    1,
+    2,
+)  # kinds of primitives in a leaf's packet; its code is ~(packet << KIND_BITS | bits)
 KIND_BITS = 2
-AXIS_ROW = 4  # of a round primitive, after centre and radius: the unit axis (a sphere's is 0), half length
-PARALLEL = 1e-12  # squared sine of the angle between a ray and an axis that it is taken to be parallel to
+AXIS_ROW = 4
+MIN_SIN2 = 1e-12  # squared sine of the angle between ray and axis up to which they count as parallel
 ROUNDING = 1.0000004  # 1 + 2 gamma(3): slabs are tested conservatively (Ize, JCGT 2(2), 2013)
 
 
 @ti.func
-def plane(scene: ti.template(), packet, row: ti.template(), x, y, z):
-    """The linear part of one affine coordinate of all primitives of a packet."""
+def linear_part(scene: ti.template(), packet, row: ti.template(), x, y, z):
+    """The linear part of one affine coordinate, for all primitives of a packet."""
     return (
         scene.packets[packet, row] * x
         + scene.packets[packet, row + 1] * y
@@ -37,21 +42,24 @@ def plane(scene: ti.template(), packet, row: ti.template(), x, y, z):
 
 
 @ti.func
-def meet_planar(scene: ti.template(), packet, o, d, t_max):
-    """Distance and coordinates of the hit with each planar primitive of a packet, to the stack too."""
-    w_o = plane(scene, packet, W_ROW, o.x, o.y, o.z) + scene.packets[packet, W_ROW + 3]
-    t = -w_o / plane(scene, packet, W_ROW, d.x, d.y, d.z)
+def intersect_planar(scene: ti.template(), packet, o, d, t_max):
+    """Distance to each planar primitive of a packet, MISS if there is no hit.
+
+    Distances and coordinates are also written to the lanes of the stack.
+    """
+    w_o = linear_part(scene, packet, W_ROW, o.x, o.y, o.z) + scene.packets[packet, W_ROW + 3]
+    t = -w_o / linear_part(scene, packet, W_ROW, d.x, d.y, d.z)
     x = t * d.x + o.x
     y = t * d.y + o.y
     z = t * d.z + o.z
-    u = plane(scene, packet, U_ROW, x, y, z) + scene.packets[packet, U_ROW + 3]
-    v = plane(scene, packet, V_ROW, x, y, z) + scene.packets[packet, V_ROW + 3]
+    u = linear_part(scene, packet, U_ROW, x, y, z) + scene.packets[packet, U_ROW + 3]
+    v = linear_part(scene, packet, V_ROW, x, y, z) + scene.packets[packet, V_ROW + 3]
     inside = (smaller(u, v) >= 0) & (larger(u, v) <= 1) & (u + v <= scene.packets[packet, SUM_LIMIT])
     if ti.static(scene.features.disks):
         limit = ti.abs(scene.packets[packet, DISK_LIMIT])
         inside = inside & ((u - 0.5) * (u - 0.5) + (v - 0.5) * (v - 0.5) <= limit)
     t = ti.select(inside & (t > 0) & (t < t_max), t, MISS)
-    if ti.static(scene.features.round):  # no NaN in the lanes of round ones
+    if ti.static(scene.features.round):  # the lanes of round primitives hold no NaN
         u = ti.select(t < MISS, u, 0.0)
         v = ti.select(t < MISS, v, 0.0)
     for k in ti.static(range(WIDTH)):
@@ -62,10 +70,11 @@ def meet_planar(scene: ti.template(), packet, o, d, t_max):
 
 
 @ti.func
-def circle(radius, fx, fy, fz, dx, dy, dz, inverse):
-    """Both distances at which f + t d is `radius` away from the origin, and whether there are any.
+def circle_distances(radius, fx, fy, fz, dx, dy, dz, inverse):
+    """Both distances t at which |f + t d| = radius, and whether they exist. inverse: 1 / |d|^2.
 
-    inverse: 1 / |d|^2.
+    Haines et al. (2019): the discriminant comes from the point nearest to the centre, so that it keeps its
+    digits.
     """
     b = -(fx * dx + fy * dy + fz * dz) * inverse
     lx = fx + b * dx
@@ -80,20 +89,20 @@ def circle(radius, fx, fy, fz, dx, dy, dz, inverse):
 
 @ti.func
 def sphere_distance(scene: ti.template(), packet, o, d):
-    """Distance to each sphere of a packet along the unit direction d; MISS where there is none."""
+    """Distance to each sphere of a packet along the unit direction d; MISS if there is no hit."""
     fx = o.x - scene.packets[packet, 0]
     fy = o.y - scene.packets[packet, 1]
     fz = o.z - scene.packets[packet, 2]
-    near, far, met = circle(scene.packets[packet, 3], fx, fy, fz, d.x, d.y, d.z, 1.0)
-    return ti.select(met, ti.select(near > 0, near, far), MISS)
+    near, far, hit = circle_distances(scene.packets[packet, 3], fx, fy, fz, d.x, d.y, d.z, 1.0)
+    return ti.select(hit, ti.select(near > 0, near, far), MISS)
 
 
 @ti.func
 def round_distance(scene: ti.template(), packet, o, d):
-    """Distance to each sphere or cylinder of a packet along the unit direction d; MISS where there is none.
+    """Distance to each sphere or cylinder of a packet along the unit direction d; MISS if there is no hit.
 
-    A cylinder is met where the ray's projection across its axis meets a circle, if that is between its
-    ends. A sphere's axis is stored as 0, so that nothing is projected away.
+    A ray hits a cylinder where its projection along the axis intersects a circle, if that is between the
+    ends. A sphere's axis is stored as 0, so that its projection changes nothing.
     """
     ax = scene.packets[packet, AXIS_ROW]
     ay = scene.packets[packet, AXIS_ROW + 1]
@@ -108,18 +117,18 @@ def round_distance(scene: ti.template(), packet, o, d):
     dy = d.y - d_a * ay
     dz = d.z - d_a * az
     d2 = dx * dx + dy * dy + dz * dz
-    near, far, met = circle(
+    near, far, hit = circle_distances(
         scene.packets[packet, 3], fx - f_a * ax, fy - f_a * ay, fz - f_a * az, dx, dy, dz,
-        1.0 / larger(d2, PARALLEL),
+        1.0 / larger(d2, MIN_SIN2),
     )  # fmt: skip
     far = ti.select(ti.abs(f_a + far * d_a) <= half, far, MISS)
     near = ti.select((near > 0) & (ti.abs(f_a + near * d_a) <= half), near, far)
-    return ti.select(met & (d2 > PARALLEL), near, MISS)
+    return ti.select(hit & (d2 > MIN_SIN2), near, MISS)
 
 
 @ti.func
-def meet_round(scene: ti.template(), packet, o, d, t_max):
-    """Distance to each round primitive of a packet, to the stack's lanes, where it is nearer."""
+def intersect_round(scene: ti.template(), packet, o, d, t_max):
+    """Distance to each primitive of a packet, after its round ones have been added to the stack's lanes."""
     t = ti.Vector([MISS] * WIDTH)
     if ti.static(scene.features.cylinders):
         t = round_distance(scene, packet, o, d)
@@ -134,18 +143,18 @@ def meet_round(scene: ti.template(), packet, o, d, t_max):
 
 @ti.func
 def trace(scene: ti.template(), o, d, t_max, any_hit):
-    """Closest hit along o + t d for 0 < t < t_max, d a unit vector; with any_hit, some hit.
+    """The closest hit along o + t d for 0 < t < t_max, d a unit vector; if any_hit is not 0, any hit.
 
     Returns (slot, t, u, v): the primitive (-1 for none), the distance, and for planar primitives the
     coordinates of the hit.
     """
-    inv = ti.Vector([0.0, 0.0, 0.0])
+    inverse = ti.Vector([0.0, 0.0, 0.0])
     for i in ti.static(range(3)):
-        inv[i] = 1.0 / ti.select(ti.abs(d[i]) < 1e-18, 1e-18, d[i])
-    o_inv = o * inv
-    near_x = ti.select(inv.x < 0, 1, 0)
-    near_y = ti.select(inv.y < 0, 3, 2)
-    near_z = ti.select(inv.z < 0, 5, 4)
+        inverse[i] = 1.0 / ti.select(ti.abs(d[i]) < 1e-18, 1e-18, d[i])
+    o_over_d = o * inverse
+    near_x = ti.select(inverse.x < 0, 1, 0)
+    near_y = ti.select(inverse.y < 0, 3, 2)
+    near_z = ti.select(inverse.z < 0, 5, 4)
     hit_t, hit_u, hit_v = t_max, 0.0, 0.0
     hit = -1
     size = 0
@@ -154,16 +163,17 @@ def trace(scene: ti.template(), o, d, t_max, any_hit):
         if node >= 0:
             enter = larger(
                 larger(
-                    scene.nodes[node, near_x] * inv.x - o_inv.x, scene.nodes[node, near_y] * inv.y - o_inv.y
+                    scene.nodes[node, near_x] * inverse.x - o_over_d.x,
+                    scene.nodes[node, near_y] * inverse.y - o_over_d.y,
                 ),
-                larger(0.0, scene.nodes[node, near_z] * inv.z - o_inv.z),
+                larger(0.0, scene.nodes[node, near_z] * inverse.z - o_over_d.z),
             )
             leave = smaller(
                 smaller(
-                    scene.nodes[node, near_x ^ 1] * inv.x - o_inv.x,
-                    scene.nodes[node, near_y ^ 1] * inv.y - o_inv.y,
+                    scene.nodes[node, near_x ^ 1] * inverse.x - o_over_d.x,
+                    scene.nodes[node, near_y ^ 1] * inverse.y - o_over_d.y,
                 ),
-                smaller(hit_t, scene.nodes[node, near_z ^ 1] * inv.z - o_inv.z),
+                smaller(hit_t, scene.nodes[node, near_z ^ 1] * inverse.z - o_over_d.z),
             )
             entry = ti.select(enter <= leave * ROUNDING, enter, MISS)
             children = scene.children[node]
@@ -181,7 +191,7 @@ def trace(scene: ti.template(), o, d, t_max, any_hit):
                         scene.stack.node[size] = far_node
                         scene.stack.near[size] = far_t
                         size += 1
-            # Never true: the variable index is what keeps the lanes together.
+            # This is never true; reading at a variable index keeps the lanes together.
             if scene.stack.t[size & (WIDTH - 1)] < 0:
                 node = NO_NODE
         else:
@@ -192,13 +202,13 @@ def trace(scene: ti.template(), o, d, t_max, any_hit):
                     scene.stack.t[k] = MISS
                     scene.stack.u[k] = 0.0
                     scene.stack.v[k] = 0.0
-                if (~node) & HAS_PLANAR != 0:
-                    t = meet_planar(scene, packet, o, d, hit_t)
-                if (~node) & HAS_ROUND != 0:
-                    t = meet_round(scene, packet, o, d, hit_t)
+                if (~node) & PLANAR_BIT != 0:
+                    t = intersect_planar(scene, packet, o, d, hit_t)
+                if (~node) & ROUND_BIT != 0:
+                    t = intersect_round(scene, packet, o, d, hit_t)
             else:
-                t = meet_planar(scene, packet, o, d, hit_t)
-            # A tournament: three rounds of compares instead of a chain of seven.
+                t = intersect_planar(scene, packet, o, d, hit_t)
+            # The smallest of eight by a tournament: three rounds of comparisons instead of a chain of seven.
             first = ti.select(t[1] < t[0], 1, 0)
             t01 = smaller(t[1], t[0])
             second = ti.select(t[3] < t[2], 3, 2)

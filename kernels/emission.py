@@ -1,6 +1,6 @@
-"""What lights emit: the product of one or two textures, and its derivatives.
+"""What emitters emit: the product of one or two textures, and its derivatives.
 
-Which texture coordinates it is looked up at, and the factor that geometry adds, are constants: see
+The texture coordinates and the geometric factor of a light sample are constants under differentiation; see
 kernels/light.py.
 """
 
@@ -11,36 +11,36 @@ TEXTURE, FACTOR = 1, 2  # columns of `emitters`
 
 
 @ti.func
-def radiance(scene: ti.template(), emitter, at):
-    """The light's radiometric quantity at a place of its textures."""
+def radiance(scene: ti.template(), emitter, point):
+    """The emitter's radiometric quantity (radiance, intensity or irradiance) at a point of its textures."""
     row = scene.emitters[emitter]
-    color = texture.fetch(scene.at("light"), scene.params, row[TEXTURE], at)
+    color = texture.fetch(scene.lookup("light"), scene.params, row[TEXTURE], point)
     if ti.static(scene.features.factors):
         if row[FACTOR] >= 0:
-            color *= texture.fetch(scene.at("factor"), scene.params, row[FACTOR], at)
+            color *= texture.fetch(scene.lookup("factor"), scene.params, row[FACTOR], point)
     return color
 
 
 @ti.func
-def pull_back(scene: ti.template(), gradient: ti.template(), emitter, at, grad_radiance):
-    """Send the cotangent of `radiance` to the textures."""
+def pull_back(scene: ti.template(), gradient: ti.template(), emitter, point, grad_radiance):
+    """Add the cotangent of `radiance`, pulled back to the textures' numbers, to the gradient."""
     row = scene.emitters[emitter]
     if ti.static(scene.features.factors):
         if row[FACTOR] >= 0:
-            color = texture.fetch(scene.at("light"), scene.params, row[TEXTURE], at)
-            texture.scatter(scene.at("factor"), gradient, row[FACTOR], at, grad_radiance * color)
-            grad_radiance *= texture.fetch(scene.at("factor"), scene.params, row[FACTOR], at)
-    texture.scatter(scene.at("light"), gradient, row[TEXTURE], at, grad_radiance)
+            color = texture.fetch(scene.lookup("light"), scene.params, row[TEXTURE], point)
+            texture.scatter(scene.lookup("factor"), gradient, row[FACTOR], point, grad_radiance * color)
+            grad_radiance *= texture.fetch(scene.lookup("factor"), scene.params, row[FACTOR], point)
+    texture.scatter(scene.lookup("light"), gradient, row[TEXTURE], point, grad_radiance)
 
 
 @ti.func
-def push_forward(scene: ti.template(), tangents: ti.template(), emitter, at):
-    """The tangent of `radiance`."""
+def push_forward(scene: ti.template(), tangents: ti.template(), emitter, point):
+    """The tangent of `radiance`, for the parameters' tangents."""
     row = scene.emitters[emitter]
-    tangent = texture.fetch(scene.at("light"), tangents, row[TEXTURE], at)
+    dcolor = texture.fetch(scene.lookup("light"), tangents, row[TEXTURE], point)
     if ti.static(scene.features.factors):
         if row[FACTOR] >= 0:
-            color = texture.fetch(scene.at("light"), scene.params, row[TEXTURE], at)
-            tangent *= texture.fetch(scene.at("factor"), scene.params, row[FACTOR], at)
-            tangent += color * texture.fetch(scene.at("factor"), tangents, row[FACTOR], at)
-    return tangent
+            color = texture.fetch(scene.lookup("light"), scene.params, row[TEXTURE], point)
+            dcolor *= texture.fetch(scene.lookup("factor"), scene.params, row[FACTOR], point)
+            dcolor += color * texture.fetch(scene.lookup("factor"), tangents, row[FACTOR], point)
+    return dcolor

@@ -1,13 +1,13 @@
-"""Fresnel reflectance of unpolarised light at dielectrics and conductors: traced plain functions.
+"""Fresnel reflectance of unpolarised light at dielectrics and conductors, as traced functions.
 
-`cos_i` is the cosine between the direction of incidence and the normal, which points to the outside.
-Values and derivatives are finite for every argument, also at total internal reflection and at grazing
-incidence.
+`cos_i` is the cosine between the direction of incidence, which points away from the surface, and the normal,
+which points to the outside. Values and derivatives are finite for every argument, also at total internal
+reflection and at grazing incidence.
 """
 
 from prb.kernels.traced import Vec3, absolute, maximum, select, sqrt
 
-FLOOR = 1e-20  # least radicand, for finite derivatives
+FLOOR = 1e-20  # smallest radicand, so that derivatives are finite
 
 
 def dielectric(cos_i, eta):
@@ -23,19 +23,19 @@ def dielectric(cos_i, eta):
     eta_it, eta_ti = select(outside, eta, inverse), select(outside, inverse, eta)
     c = absolute(cos_i)
     squared = 1.0 - eta_ti * eta_ti * (1.0 - c * c)
-    passes = squared > 0
-    t = select(passes, sqrt(select(passes, squared, 1.0)), 0.0)
-    by_s, by_p = eta_it * t + c, eta_it * c + t
-    defined = (by_s > 0) & (by_p > 0)  # false for grazing incidence on equal indices
-    s = (c - eta_it * t) / select(defined, by_s, 1.0)
-    p = (eta_it * c - t) / select(defined, by_p, 1.0)
-    total = select(absolute(eta - 1.0) > 0, 1.0, 0.0)
-    reflectance = select(passes, select(defined, 0.5 * (s * s + p * p), 0.0), total)
+    transmits = squared > 0
+    t = select(transmits, sqrt(select(transmits, squared, 1.0)), 0.0)
+    denominator_s, denominator_p = eta_it * t + c, eta_it * c + t
+    defined = (denominator_s > 0) & (denominator_p > 0)  # false for grazing incidence on equal indices
+    s = (c - eta_it * t) / select(defined, denominator_s, 1.0)
+    p = (eta_it * c - t) / select(defined, denominator_p, 1.0)
+    total_reflectance = select(absolute(eta - 1.0) > 0, 1.0, 0.0)
+    reflectance = select(transmits, select(defined, 0.5 * (s * s + p * p), 0.0), total_reflectance)
     return reflectance, select(outside, -t, t), eta_it, eta_ti
 
 
 def _conductor(cos_i, eta, k):
-    """For one wavelength. a + ib = sqrt((eta - ik)^2 - sin^2), without cancellation in a."""
+    """Reflectance at one wavelength. a + ib = sqrt((eta - ik)^2 - sin^2), without cancellation in a."""
     c2 = cos_i * cos_i
     s2 = 1.0 - c2
     real = eta * eta - k * k - s2
@@ -52,7 +52,7 @@ def _conductor(cos_i, eta, k):
 def conductor(cos_i, eta, k):
     """Reflectance (Vec3) of a conductor of relative index eta - i k (two Vec3); cos_i >= 0.
 
-    Born & Wolf, Principles of Optics, 14.2; the form is that of Lagarde, Memo on Fresnel equations.
+    Born & Wolf, Principles of Optics, 14.2, in the form of Lagarde, Memo on Fresnel equations (2013).
     """
     cos_i = maximum(cos_i, 0.0)
     return Vec3(*(_conductor(cos_i, n, x) for n, x in zip(eta, k, strict=True)))
@@ -66,5 +66,5 @@ def schlick_weight(cos_i):
 
 
 def schlick(r0, cos_i):
-    """Schlick's approximation: r0 at normal incidence (Scalar or Vec3), 1 at grazing."""
+    """Schlick's approximation: r0 (Scalar or Vec3) at normal incidence, 1 at grazing incidence."""
     return r0 + (1.0 - r0) * schlick_weight(cos_i)

@@ -2,17 +2,16 @@
 
 from prb.kernels.backend import ti
 
-USABLE = 1e32  # contributions that are larger, or no number, add nothing
-FIXED_POINT_LIMIT = 2.0**42  # fixed-point steps of one contribution; larger ones are counted
+MAX_CONTRIBUTION = 1e32  # contributions that are larger, or NaN, are not added
+MAX_STEPS = 2.0**42  # fixed-point steps of one contribution; larger ones are counted, not added
 
 
 class GradientBlock:
     """One worker's block of the gradient buffer.
 
-    buffer: copies of the gradient, one behind the other. begin: where this worker's copy begins.
-    size: numbers of a copy; parameters at or beyond this offset are skipped.
-    execution: how contributions are added (see kernels/view.py). fixed_point_scale: fixed-point steps per
-    unit of gradient, where they are added as integers.
+    buffer: consecutive copies of the gradient. begin: index of this worker's copy. size: numbers in
+    a copy; parameters at or beyond this offset are skipped. execution: says how contributions are added (see
+    kernels/view.py). fixed_point_scale: fixed-point steps per unit of gradient, for sums of integers.
     """
 
     _data_oriented = True
@@ -24,19 +23,24 @@ class GradientBlock:
 
 
 @ti.func
-def add(gradient: ti.template(), offset, x):
-    """Add x to the gradient of the parameter at an offset. Atomic, unless the block is the worker's alone.
+def add(gradient: ti.template(), offset, contribution):
+    """Add a contribution to the gradient of the parameter at an offset of the buffer.
 
-    As an integer, a contribution that is too large is counted in the buffer's last place instead.
+    The addition is atomic unless the block belongs to this worker alone. A contribution that is too large for
+    fixed-point sums is counted in the buffer's last element instead.
     """
-    at = gradient.begin + offset
+    index = gradient.begin + offset
     if ti.static(gradient.execution.exclusive):
-        gradient.buffer[at] = gradient.buffer[at] + ti.select(ti.abs(x) <= USABLE, x, 0.0)  # NaN is not <=
+        gradient.buffer[index] = gradient.buffer[index] + ti.select(
+            ti.abs(contribution) <= MAX_CONTRIBUTION, contribution, 0.0
+        )  # NaN is not <=
     elif ti.static(gradient.execution.integers):
-        steps = x * gradient.fixed_point_scale
-        if ti.abs(steps) < FIXED_POINT_LIMIT:
-            ti.atomic_add(gradient.buffer[at], ti.cast(ti.round(steps), ti.i64))
+        steps = contribution * gradient.fixed_point_scale
+        if ti.abs(steps) < MAX_STEPS:
+            ti.atomic_add(gradient.buffer[index], ti.cast(ti.round(steps), ti.i64))
         else:
             ti.atomic_add(gradient.buffer[gradient.buffer.shape[0] - 1], ti.cast(1, ti.i64))
     else:
-        ti.atomic_add(gradient.buffer[at], ti.select(ti.abs(x) <= USABLE, x, 0.0))
+        ti.atomic_add(
+            gradient.buffer[index], ti.select(ti.abs(contribution) <= MAX_CONTRIBUTION, contribution, 0.0)
+        )

@@ -1,7 +1,8 @@
-"""The surface at a hit, as traced functions of the ray and of the primitive's numbers.
+"""The geometry at a hit, as traced functions of the ray and of the primitive's numbers.
 
-Position, normals, texture coordinates, tangents and the shading frame of every kind of primitive: all that
-moves when a ray, a shape or a vertex moves. kernels/shape.py reads the numbers from the scene's arrays.
+They give position, normals, texture coordinates, tangents and the shading frame for every kind of primitive:
+all that moves if a ray, a shape or a vertex moves. kernels/shape.py reads the numbers from the scene's
+arrays.
 """
 
 from prb.kernels.backend import pi
@@ -23,7 +24,9 @@ from prb.kernels.traced import (
 )
 from prb.kernels.warp import azimuth_fraction, polar_fraction
 
-MIN_TANGENT = 1e-12  # squared sine of the angle between dp/du and the normal, below which it gives no frame
+MIN_TANGENT = (
+    1e-12  # squared sine of the angle between dp/du and the normal below which dp/du defines no frame
+)
 
 
 @kernel_callable
@@ -33,9 +36,9 @@ def unit(v):
 
 
 @kernel_callable
-def planar_point(a, e1, e2, u, v):
+def planar_point(v0, e1, e2, u, v):
     """The point with coordinates u, v of a triangle, parallelogram or disk."""
-    return a + u * e1 + v * e2
+    return v0 + u * e1 + v * e2
 
 
 @kernel_callable
@@ -56,9 +59,9 @@ def cylinder_point(base, axis, radius, o, d, t):
 
 @kernel_callable
 def azimuth_uv(x, y):
-    """The azimuth of (x, y) as a fraction of the full turn, in [0, 1); 0 for (0, 0)."""
-    centre = (absolute(x) <= 0) & (absolute(y) <= 0)
-    return select(centre, 0.0, azimuth_fraction(x, y))
+    """The azimuth of (x, y) as a fraction of 2 pi, in [0, 1); 0 for (0, 0)."""
+    undefined = (absolute(x) <= 0) & (absolute(y) <= 0)
+    return select(undefined, 0.0, azimuth_fraction(x, y))
 
 
 @kernel_callable
@@ -96,7 +99,7 @@ def disk_uv(square):
 
 @kernel_callable
 def planar_partials(e1, e2, uv0, uv1, uv2):
-    """dp/du and dp/dv of a triangle or parallelogram; 0 where its texture coordinates do not define them."""
+    """dp/du and dp/dv of a triangle or parallelogram; 0 if its texture coordinates do not define them."""
     a, b = Vec2(uv1.x - uv0.x, uv1.y - uv0.y), Vec2(uv2.x - uv0.x, uv2.y - uv0.y)
     det = a.x * b.y - a.y * b.x
     defined = absolute(det) > 0
@@ -106,7 +109,7 @@ def planar_partials(e1, e2, uv0, uv1, uv2):
 
 @kernel_callable
 def disk_partials(along_x, along_y, square):
-    """dp/du and dp/dv of a disk from those of the square around it, at that place of the square."""
+    """dp/du and dp/dv of a disk at a point of the square around it, from those of the square."""
     x, y = 2.0 * square.x - 1.0, 2.0 * square.y - 1.0
     r = sqrt(x * x + y * y)
     off_centre = r > 0
@@ -119,23 +122,23 @@ def disk_partials(along_x, along_y, square):
 def sphere_partials(uv, z, x, handedness, radius):
     """dp/du and dp/dv of a sphere at its texture coordinates."""
     y = cross(z, x) * handedness
-    turn, polar = 2.0 * pi * uv.x, pi * uv.y
-    dp_du = (y * cos(turn) - x * sin(turn)) * (2.0 * pi * radius * sin(polar))
-    ring = x * cos(turn) + y * sin(turn)
-    return dp_du, (ring * cos(polar) - z * sin(polar)) * (pi * radius)
+    azimuth, polar = 2.0 * pi * uv.x, pi * uv.y
+    dp_du = (y * cos(azimuth) - x * sin(azimuth)) * (2.0 * pi * radius * sin(polar))
+    radial = x * cos(azimuth) + y * sin(azimuth)
+    return dp_du, (radial * cos(polar) - z * sin(polar)) * (pi * radius)
 
 
 @kernel_callable
 def cylinder_partials(uv, axis, x, handedness, radius):
     """dp/du and dp/dv of a cylinder at its texture coordinates."""
     y = cross(axis, x) * (handedness / length(axis))
-    turn = 2.0 * pi * uv.x
-    return (y * cos(turn) - x * sin(turn)) * (2.0 * pi * radius), axis
+    azimuth = 2.0 * pi * uv.x
+    return (y * cos(azimuth) - x * sin(azimuth)) * (2.0 * pi * radius), axis
 
 
 @kernel_callable
 def interpolated_normal(n0, n1, n2, u, v, ng):
-    """The unit normal interpolated from those of three vertices; ng where they cancel."""
+    """The unit normal interpolated from those of three vertices; ng if they cancel."""
     n = n0 * (1.0 - u - v) + n1 * u + n2 * v
     defined = dot(n, n) > 0
     return select(defined, unit(select(defined, n, ng)), ng)
@@ -143,11 +146,11 @@ def interpolated_normal(n0, n1, n2, u, v, ng):
 
 @kernel_callable
 def frame_along(n, dp_du):
-    """The tangents of the frame around n whose first one follows dp/du, or any if that is parallel to n."""
-    along = dp_du - n * dot(n, dp_du)
+    """The tangents of the frame around n, the first along dp/du; any tangents if dp/du is parallel to n."""
+    projected = dp_du - n * dot(n, dp_du)
 
-    def follow():
-        s = unit(along)
+    def aligned():
+        s = unit(projected)
         return s, cross(n, s)
 
-    return branch(dot(along, along) > MIN_TANGENT * dot(dp_du, dp_du), follow, lambda: tangents(n))
+    return branch(dot(projected, projected) > MIN_TANGENT * dot(dp_du, dp_du), aligned, lambda: tangents(n))

@@ -1,7 +1,8 @@
-"""All lights together: which one next-event estimation takes, and how likely a ray's find was.
+"""All lights together: sampling for next-event estimation, and its density where a ray has hit a light.
 
-One entry of `lights` is an emitting primitive or a light without a surface. An entry is chosen with an
-alias table (Walker 1977).
+An entry of `lights` is an emitting primitive or a light without a surface. An entry is chosen with an alias
+table (Walker 1977). Densities are by solid angle at the reference point, without a cosine; for a light at a
+single direction they are probabilities.
 """
 
 from prb.kernels import emitter
@@ -12,15 +13,15 @@ from prb.kernels.frame import vec2, vec3
 
 @ti.func
 def sample(scene: ti.template(), ref, u, u_alias):
-    """A direction from ref to some light. u: at least three numbers. Returns (emitter, LightSample)."""
+    """Sample a direction from ref to a light; u: three uniform numbers. Returns (emitter, LightSample)."""
     count = scene.lights.shape[0]
     entry = ti.min(ti.i32(u[0] * ti.f32(count)), count - 1)
     if u_alias >= scene.light_pdf[entry][0]:
         entry = scene.lights[entry][2]
     index = scene.lights[entry][1]
     kind = scene.emitters[index][0]
-    nothing = vec2(0.0, 0.0)
-    s = LightSample(d=vec3(0.0, 0.0, 1.0), distance=1.0, pdf=0.0, scale=0.0, delta=0, uv=nothing)
+    no_uv = vec2(0.0, 0.0)
+    s = LightSample(d=vec3(0.0, 0.0, 1.0), distance=1.0, pdf=0.0, scale=0.0, delta=0, uv=no_uv)
     for name in ti.static(scene.features.emitters):
         if kind == ti.static(emitter.KINDS[name]):
             s = emitter.of(name).sample(scene, entry, ref, u[1], u[2])
@@ -30,7 +31,7 @@ def sample(scene: ti.template(), ref, u, u_alias):
 
 @ti.func
 def hit_pdf(scene: ti.template(), slot, ref, p, n):
-    """Density with which `sample` would have taken the direction from ref to the emitting primitive's p."""
+    """Density of `sample` for the direction from ref to p, a point on an emitting primitive with normal n."""
     pdf = 0.0
     if ti.static("area" in scene.features.emitters):
         entry = scene.prim_light[slot]
@@ -39,11 +40,10 @@ def hit_pdf(scene: ti.template(), slot, ref, p, n):
 
 
 @ti.func
-def environment(scene: ti.template(), entry, d, weighed):
-    """For the unit direction d of a ray that left the scene, and the environment's entry of `lights`.
+def environment(scene: ti.template(), entry, d, with_pdf):
+    """The environment in the unit direction d of a ray that left the scene. entry: its entry of `lights`.
 
-    Returns (density with which `sample` would have taken d, if that is to be weighed; where the environment's
-    textures are looked up).
+    Returns (density of `sample` for d, texture coordinates). The density is only valid with with_pdf.
     """
     pdf = 0.0
     uv = vec2(0.0, 0.0)
@@ -52,5 +52,5 @@ def environment(scene: ti.template(), entry, d, weighed):
     for name in ti.static(scene.features.emitters):
         if ti.static(name in emitter.ENVIRONMENTS):
             if kind == ti.static(emitter.KINDS[name]):
-                pdf, uv = emitter.of(name).environment(scene, index, d, weighed)
+                pdf, uv = emitter.of(name).environment(scene, index, d, with_pdf)
     return pdf * scene.light_pdf[entry][1], uv

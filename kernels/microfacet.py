@@ -1,12 +1,12 @@
-"""Microfacet distributions, "ggx" and "beckmann": normals, shadowing and masking, sampling.
+"""Microfacet distributions, "ggx" and "beckmann": density of normals, masking and shadowing, sampling.
 
-Vectors are local (normal along +z) and unit. `alpha_u`, `alpha_v` are the roughnesses along x and y,
-at least `MIN_ALPHA`. The choice of the distribution is a Python string, fixed when a kernel is
+Directions are local (normal along +z), unit, and point away from the surface. `alpha_u`, `alpha_v` are the
+roughnesses along x and y, at least `MIN_ALPHA`. The distribution is a Python string, fixed when a kernel is
 compiled. Walter, Marschner, Li, Torrance, Microfacet Models for Refraction through Rough Surfaces
 (EGSR 2007); Heitz, Understanding the Masking-Shadowing Function (JCGT 2014).
 
-All are traced functions; Beckmann's sampling inverts a distribution by iteration, in a device function whose
-derivative is stated.
+All are traced functions. Sampling Beckmann's distribution inverts a distribution function by iteration, in a
+device function whose derivative is stated (`traced.custom`).
 """
 
 from functools import partial
@@ -29,17 +29,17 @@ from prb.kernels.warp import circle
 
 DISTRIBUTIONS = ("ggx", "beckmann")
 MIN_ALPHA = 1e-4
-MIN_COSINE = 1e-8  # cosines up to here count as zero where a value is divided by one
-FLOOR = 1e-20  # what is smaller counts as zero
+MIN_COSINE = 1e-8  # cosines up to this count as zero if a value is divided by them
+FLOOR = 1e-20  # smaller densities and squares count as zero
 
 
 def roughness(alpha):
-    """A roughness as the functions below take it: limited from below."""
+    """A roughness, limited to MIN_ALPHA from below as the functions here need it."""
     return maximum(alpha, MIN_ALPHA)
 
 
 def ndf(distribution, m, alpha_u, alpha_v):
-    """Density D(m) of microfacet normals, with integral D(m) m.z = 1 over the hemisphere; 0 if m.z <= 0."""
+    """The density D(m) of microfacet normals; D(m) m.z has integral 1 over the hemisphere. 0 if m.z <= 0."""
     x, y = m.x / alpha_u, m.y / alpha_v
     slope2, z2 = x * x + y * y, m.z * m.z
     scale = 1.0 / (pi * alpha_u * alpha_v)
@@ -54,9 +54,9 @@ def ndf(distribution, m, alpha_u, alpha_v):
 
 
 def smith_g1(distribution, v, m, alpha_u, alpha_v):
-    """Fraction of the microfacets with normal m, seen from v, that no other one masks (Smith).
+    """Smith's masking function: the fraction of the microfacets with normal m that is visible from v.
 
-    0 where v sees the back of m. Beckmann's is the rational approximation of Walter et al., section 5.2,
+    It is 0 if v sees the back of m. Beckmann's is the rational approximation of Walter et al., section 5.2,
     within 0.35 % of the exact function.
     """
     x, y, z = v.x * alpha_u, v.y * alpha_v, absolute(v.z)
@@ -72,47 +72,47 @@ def smith_g1(distribution, v, m, alpha_u, alpha_v):
 
 
 def smith_g(distribution, wi, wo, m, alpha_u, alpha_v):
-    """Masking and shadowing as independent: the product of both directions' smith_g1."""
+    """Masking and shadowing, taken as independent: the product of smith_g1 for both directions."""
     return smith_g1(distribution, wi, m, alpha_u, alpha_v) * smith_g1(distribution, wo, m, alpha_u, alpha_v)
 
 
-def visible(distribution, w, m, alpha_u, alpha_v):
-    """Density of the normals that are visible from w, by the solid angle of m: D G1 |w . m| / |w.z|.
+def visible_ndf(distribution, w, m, alpha_u, alpha_v):
+    """The density of visible normals, by the solid angle of m: D(m) G1(w, m) |w . m| / |w.z|.
 
-    For Beckmann it is as exact as `smith_g1`. 0 at grazing w.
+    For Beckmann it is as exact as `smith_g1`. It is 0 at grazing incidence.
     """
     d = ndf(distribution, m, alpha_u, alpha_v) * smith_g1(distribution, w, m, alpha_u, alpha_v)
     z = absolute(w.z)
-    seen = z > MIN_COSINE
-    return select(seen, d * absolute(dot(w, m)) / select(seen, z, 1.0), 0.0)
+    valid = z > MIN_COSINE
+    return select(valid, d * absolute(dot(w, m)) / select(valid, z, 1.0), 0.0)
 
 
 def reflect(w, m):
-    """The mirror image of w, with m as normal."""
+    """The direction w, mirrored at the normal m."""
     return 2.0 * dot(w, m) * m - w
 
 
 def refract(w, m, cos_t, eta_ti):
-    """The refracted direction; cos_t and eta_ti as `fresnel.dielectric` gives them for cos_i = w . m."""
+    """The direction w, refracted. cos_t, eta_ti: as `fresnel.dielectric` returns them for cos_i = w . m."""
     return (dot(w, m) * eta_ti + cos_t) * m - eta_ti * w
 
 
 def half_vector(wi, wo, eta=1.0):
-    """(m, length): the normal m, on the side of m.z >= 0, that reflects (eta = 1) or refracts wi to wo.
+    """(m, norm): the normal m, with m.z >= 0, at which wi is reflected (eta = 1) or refracted to wo.
 
-    eta: index on the side of wo over that of wi. length: |wi + eta wo|, at least 1e-6; m is +z below that.
+    eta: index on the side of wo over that of wi. norm: |wi + eta wo|, at least 1e-6; below that m is +z.
     """
     h = wi + eta * wo
     squared = dot(h, h)
     defined = squared > 1e-12
-    size = sqrt(select(defined, squared, 1e-12))
-    m = h * (select(h.z < 0, -1.0, 1.0) / size)
-    return Vec3(m.x, m.y, select(defined, m.z, 1.0)), size
+    norm = sqrt(select(defined, squared, 1e-12))
+    m = h * (select(h.z < 0, -1.0, 1.0) / norm)
+    return Vec3(m.x, m.y, select(defined, m.z, 1.0)), norm
 
 
 @traced.traced
-def of(function, distribution):
-    """`function` for a distribution, to be handed to `traced.value` inside a kernel."""
+def bind(function, distribution):
+    """`function` with its distribution bound, for `traced.value` and the like inside a kernel."""
     return partial(function, distribution)
 
 
@@ -135,7 +135,7 @@ def erf(x):
 def erfinv(x):
     """The inverse of the error function, |x| < 1. Giles, Approximating the erfinv function (2011)."""
     w = -ti.log(ti.max((1.0 - x) * (1.0 + x), 1e-30))
-    p = w  # a variable of its type
+    p = w  # declares p with the type of w
     if w < 5.0:
         w -= 2.5
         p = 2.81022636e-08
@@ -162,23 +162,23 @@ def erfinv(x):
 
 
 @ti.func
-def _erfinv_slope(y, x):
+def _erfinv_derivative(y, x):
     return [0.5 * ti.sqrt(pi) * ti.exp(y * y)]
 
 
 @ti.func
 def _beckmann_slope(cos_i, sin_i, u):
-    """The slope along the direction of incidence, of a surface of roughness 1, as seen from there.
+    """Sample the slope, along the direction of incidence, of a surface of roughness 1 seen from there.
 
-    Its distribution function is C(x) = cos_i (1 + erf x) + sin_i / sqrt(pi) exp(-x^2) for x <= cot_i, up
-    to a factor. It is inverted in y = erf x by Newton's method, kept inside a bracket by bisection.
+    Its distribution function is proportional to C(x) = cos_i (1 + erf x) + sin_i / sqrt(pi) exp(-x^2) for
+    x <= cot_i. It is inverted in y = erf x by Newton's method, kept inside a bracket by bisection.
     Heitz & d'Eon, Importance Sampling Microfacet-Based BSDFs using the Distribution of Visible Normals
     (EGSR 2014); Jakob, An Improved Visible Normal Sampling Routine for the Beckmann Distribution (2014).
     """
     s = sin_i / ti.sqrt(pi)
     cot = cos_i / ti.max(sin_i, 1e-6)
     high = erf(cot)
-    low = high  # a variable of its type
+    low = high  # declares low with the type of high
     low = -1.0
     target = u * (cos_i * (1.0 + high) + s * ti.exp(-ti.min(cot * cot, 80.0)))
     y = high - (high + 1.0) * erf(ti.sqrt(-ti.log(ti.max(u, 1e-7))))
@@ -196,9 +196,12 @@ def _beckmann_slope(cos_i, sin_i, u):
 
 
 @ti.func
-def _beckmann_slopes(x, cos_i, sin_i, u):
-    """By differentiating C(x) = u C(cot_i), whose derivatives by x and by cot_i are
-    2 / sqrt(pi) exp(-x^2) (cos_i - x sin_i) and 0."""
+def _beckmann_slope_derivatives(x, cos_i, sin_i, u):
+    """The derivatives of x = `_beckmann_slope` by cos_i, sin_i and u.
+
+    C(x) = u C(cot_i) is differentiated implicitly. The derivative of C by x is
+    2 / sqrt(pi) exp(-x^2) (cos_i - x sin_i), and that by cot_i is 0.
+    """
     cot = cos_i / ti.max(sin_i, 1e-6)
     near, far = ti.exp(-ti.min(x * x, 80.0)), ti.exp(-ti.min(cot * cot, 80.0))
     by_x = 2.0 * near * ti.max(cos_i - x * sin_i, 1e-6)
@@ -208,21 +211,21 @@ def _beckmann_slopes(x, cos_i, sin_i, u):
     return [by_cos / by_x, by_sin / by_x, by_u / by_x]
 
 
-inverse_erf = custom(erfinv, _erfinv_slope)
-beckmann_slope = custom(_beckmann_slope, _beckmann_slopes)
+inverse_erf = custom(erfinv, _erfinv_derivative)
+beckmann_slope = custom(_beckmann_slope, _beckmann_slope_derivatives)
 
 
 def sample_visible(distribution, wi, alpha_u, alpha_v, u1, u2):
-    """A microfacet normal as seen from wi, wi.z > 0. Density: `visible`.
+    """Sample a microfacet normal that is visible from wi, wi.z > 0, with the density `visible_ndf`.
 
     GGX: Dupuy & Benyoub, Sampling Visible GGX Normals with Spherical Caps (HPG 2023).
     """
-    v = normalize(Vec3(alpha_u * wi.x, alpha_v * wi.y, wi.z))  # seen from a surface of roughness 1
+    v = normalize(Vec3(alpha_u * wi.x, alpha_v * wi.y, wi.z))  # wi for a surface of roughness 1
     if distribution == "ggx":
-        drop = u2 * (1.0 + v.z)  # 1 - cos of a point on the cap
-        r = sqrt(maximum(drop * (2.0 - drop), 0.0))
-        c = circle(u1)
-        h = Vec3(r * c.x + v.x, r * c.y + v.y, 1.0 - drop + v.z)
+        one_minus_cos = u2 * (1.0 + v.z)  # of a point on the spherical cap
+        r = sqrt(maximum(one_minus_cos * (2.0 - one_minus_cos), 0.0))
+        xy = circle(u1)
+        h = Vec3(r * xy.x + v.x, r * xy.y + v.y, 1.0 - one_minus_cos + v.z)
     else:
         sin_i = sqrt(v.x * v.x + v.y * v.y)
         tilted = sin_i > 0

@@ -1,18 +1,18 @@
-"""How a plugin declares the colours and numbers it takes."""
+"""How a model or an emitter declares the colours and numbers that it takes."""
 
 import math
 from typing import NamedTuple
 
 
 class Parameter(NamedTuple):
-    """One colour or number of a plugin, under Mitsuba's key.
+    """A colour or a number of a model or an emitter, under Mitsuba's key.
 
     key: the name in the scene dictionary.
-    default: the value where the scene gives none.
+    default: the value if the scene gives none.
     low, high: the valid range, of each channel.
-    number: one number, of a coloured texture its luminance; else a colour.
-    plain: Mitsuba's `traverse` calls it ``x.bsdf.key``, not ``x.bsdf.key.value``; never a texture.
-    differentiable: False where directions depend on it.
+    number: True for one number, which is the luminance of a coloured texture; False for a colour.
+    plain: Mitsuba's `traverse` calls it ``x.bsdf.key``, not ``x.bsdf.key.value``; it is never a texture.
+    differentiable: False if sampled directions depend on it, so that detached sampling has no derivative.
     """
 
     key: str

@@ -1,7 +1,8 @@
 """Random numbers that can be replayed: a hash of (pixel, sample, counter, seed), with no state.
 
-The counter numbers the blocks of four that a path draws. Events are what a path does: event 0 is its start at
-the camera, each vertex is one more. A vertex draws two blocks, the camera one:
+The counter numbers the blocks of four numbers that a path draws. A step of a path that needs random numbers
+is an event: event 0 is the start at the camera, events 1, 2, ... are the vertices. A vertex draws two blocks,
+the camera draws one:
 
     event 0           block CAMERA     position on the film (2), on the aperture (2)
     event 1, 2, ...   block LIGHT      emitter entry (1), point on it (2), roulette (1)
@@ -15,13 +16,13 @@ from prb.kernels.backend import ti
 
 MULTIPLIER = 1664525
 INCREMENT = 1013904223
-TO_UNIT = 2.0**-24  # the upper 24 bits, so that a float32 holds the number exactly and never reaches 1
-LIGHT, BSDF, CAMERA = 0, 1, 1  # blocks of an event
+TO_UNIT = 2.0**-24  # 24 bits, so that a float32 holds the number exactly and never reaches 1
+LIGHT, BSDF, CAMERA = 0, 1, 1  # blocks of an event; event 0 has CAMERA alone
 
 
 @ti.dataclass
 class Sampler:
-    """The random numbers of one path. pixel: of the whole film, so that a crop window has the same paths."""
+    """The random numbers of one path. pixel: counted on the whole film, so that crops have the same paths."""
 
     pixel: ti.i32
     sample: ti.i32
@@ -30,13 +31,19 @@ class Sampler:
 
 @ti.func
 def draw(sampler, event, block: ti.template()):
-    """Four numbers, uniform on [0, 1), for a block of an event."""
+    """Four independent numbers, uniform on [0, 1), for a block of an event."""
     return uniform4(sampler.pixel, sampler.sample, 2 * event - 1 + block, sampler.seed)
 
 
 @ti.func
+def draw_vertex(sampler, event):
+    """The numbers of both blocks of a vertex: (LIGHT, BSDF)."""
+    return draw(sampler, event, LIGHT), draw(sampler, event, BSDF)
+
+
+@ti.func
 def uniform4(pixel, sample, counter, seed):
-    """Four independent numbers, uniform on [0, 1)."""
+    """Four independent numbers, uniform on [0, 1), by pcg4d."""
     m = ti.u32(MULTIPLIER)
     c = ti.u32(INCREMENT)
     x = ti.u32(pixel) * m + c

@@ -1,21 +1,21 @@
-"""Derivatives that are derived, not written twice.
+"""Traced functions: automatic differentiation while Taichi traces a kernel.
 
-A BSDF, texture, emitter, warp or frame states its value once, as a plain Python function over `Scalar`,
-`Vec2` and `Vec3`, without reading memory. While Taichi traces a kernel, such a function is called; every
-operation emits one Taichi expression, bound to a local variable, and remembers how a small change of its
-operands changes it. From that record follow
+A BSDF, warp, frame or hit states its value once, as a plain Python function over `Scalar`, `Vec2` and `Vec3`
+that reads no memory. While Taichi traces a kernel, the function is called. Every operation emits one Taichi
+expression, bound to a local variable, and records the linear map from tangents of its operands to that of its
+result. From this record follow
 
     value(f, *args)                     f(*args)
     vjp(f, args, cotangent, wrt)        f(*args) and the cotangents of args[wrt]: reverse mode
     jvp(f, args, tangents)              f(*args) and its tangent: forward mode
 
 as code that needs no memory at run time. Arguments and results are Taichi scalars, 2- and 3-vectors, or
-tuples of them; a longer vector becomes a tuple. A function of one scalar has a derivative that is its own
-transpose, so one link (`operand, linear map`) for each operand serves both modes.
+tuples of them; a longer vector becomes a tuple. The derivative of a scalar by a scalar is its own transpose,
+so one link (operand, linear map) for each operand serves both modes.
 
-A choice between numbers is a `select`, which computes both; one between computations is a `branch`, which
-computes, and differentiates, the one that is taken. An iteration is a device function whose derivative is
-stated: `custom`. Integers and conditions have no derivative.
+A choice between numbers is a `select`, which computes both. A choice between computations is a `branch`,
+which computes and differentiates only the one that is taken. An iteration is a device function with stated
+derivatives, made by `custom`. Integers and conditions have no derivative.
 
 Griewank & Walther, Evaluating Derivatives (2008), chapter 3, is the textbook for both modes.
 """
@@ -46,8 +46,8 @@ from prb.kernels.traced_numbers import (
     log,
     maximum,
     minimum,
+    next_serial,
     normalize,
-    now,
     power,
     raw,
     select,
@@ -55,27 +55,27 @@ from prb.kernels.traced_numbers import (
     sqrt,
     tan,
     tanh,
-    whole,
+    truncate,
 )
 
 __all__ = [
     "Condition", "Scalar", "Vec2", "Vec3", "absolute", "acos", "asin", "atan2", "bit", "branch", "clamp",
     "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log", "maximum",
     "minimum", "normalize", "power", "select", "sin", "sqrt", "tan", "tanh", "traced", "value", "vjp",
-    "whole",
+    "truncate",
 ]  # fmt: skip
 
-MAX_OUTPUTS = 12  # numbers that a branch may return
+MAX_OUTPUTS = 12  # largest number of numbers that a branch returns
 
 
 def traced(function):
     """Mark a plain Python function as one that a kernel may call while it is traced."""
-    function._is_wrapped_kernel = True  # else Taichi warns about a call to a non-Taichi function
+    function._is_wrapped_kernel = True  # otherwise Taichi warns of a call to a non-Taichi function
     return function
 
 
 def kernel_callable(function):
-    """A traced function that kernels may call as it is: with Taichi's values it is `value(function, ...)`."""
+    """A traced function that kernels may call directly: for Taichi's values it is `value(function, ...)`."""
 
     @wraps(function)
     def call(*args):
@@ -106,7 +106,7 @@ def _wrap(x, links):
 
 
 def _items(x):
-    """What a tuple of tuples holds."""
+    """The items of nested tuples, in order."""
     if isinstance(x, (tuple, list)):
         return [item for part in x for item in _items(part)]
     return [x]
@@ -125,7 +125,7 @@ def _rebuild(x, leaves):
 
 
 def _unwrap(x, of=raw):
-    """Back to Taichi values: `of` says what each traced scalar becomes."""
+    """Traced values as Taichi values. of: maps a traced scalar to its Taichi expression."""
     if isinstance(x, (tuple, list)):
         return tuple(_unwrap(item, of) for item in x)
     if isinstance(x, Vector):
@@ -140,7 +140,7 @@ def _scalars(x):
 
 @traced
 def value(f, *args):
-    """f(*args), with nothing recorded."""
+    """f(*args), without a record."""
     return _unwrap(f(*(_wrap(a, None) for a in args)))
 
 
@@ -148,8 +148,8 @@ def value(f, *args):
 def vjp(f, args, cotangent, wrt=None):
     """f(*args) and the cotangents of its arguments, from the cotangent of its result.
 
-    args: tuple of Taichi values. wrt: the indices of the arguments that are wanted, all by default.
-    Returns (value, (cotangent of args[i] for i in wrt)).
+    args: tuple of Taichi values. wrt: the indices of the arguments whose cotangents are wanted, all by
+    default. Returns (value, tuple of the cotangents of args[i] for i in wrt).
     """
     wrt = tuple(range(len(args))) if wrt is None else tuple(wrt)
     inputs = [_wrap(a, () if i in wrt else None) for i, a in enumerate(args)]
@@ -160,7 +160,10 @@ def vjp(f, args, cotangent, wrt=None):
 
 @traced
 def jvp(f, args, tangents):
-    """f(*args) and its tangent, from the tangents of its arguments (None: a constant)."""
+    """f(*args) and its tangent, from the tangents of its arguments (None for a constant).
+
+    Returns (value, tangent), both of the structure of the result.
+    """
     inputs = [_wrap(a, None if t is None else ()) for a, t in zip(args, tangents, strict=True)]
     known = {}
     for x, t in zip(inputs, tangents, strict=True):
@@ -177,13 +180,14 @@ def jvp(f, args, tangents):
 
 
 def _active(x):
+    """True for a scalar that depends on the arguments that are differentiated."""
     return isinstance(x, Scalar) and x.active
 
 
 def _record(leaves, since=0):
     """All scalars and branches that `leaves` depend on, each before those that depend on it.
 
-    Scalars with a serial before `since` are where the record ends.
+    The record ends at scalars with a serial before `since`.
     """
     order, seen = [], set()
     stack = [(s, False) for s in leaves if _active(s)]
@@ -200,7 +204,7 @@ def _record(leaves, since=0):
 
 
 def _reverse(seeds, since=0):
-    """scalar -> cotangent, of all that the scalars in `seeds` depend on; seeds: pairs (scalar, cotangent)."""
+    """Cotangents of all that the seeds, pairs (scalar, cotangent), depend on: scalar -> cotangent."""
     cotangents, leaves = {}, []
 
     def add(s, d):
@@ -222,7 +226,7 @@ def _reverse(seeds, since=0):
 
 
 def _forward(leaves, known, since=0):
-    """Add to `known`, scalar -> tangent, those of all that the leaves depend on."""
+    """Add to `known` (scalar -> tangent) the tangents of all that the leaves depend on."""
     for s in _record(leaves, since):
         if isinstance(s, _Branch):
             known.update(s.push(known))
@@ -244,9 +248,9 @@ def branch(condition, if_true, if_false):
     """if_true() where the condition (a comparison of traced numbers) holds, else if_false().
 
     Both are functions without arguments that return the same structure of scalars, vectors, conditions
-    and numbers; they are called more than once, and use traced values from around them. At run time
-    one of them is computed: this is an `if`. Its derivative is an `if` too, in which the side that is
-    taken is computed again. So what the other side would give, be it infinite, has no part in the result; a
+    and numbers; they are called more than once, and use traced values of the enclosing function. At
+    run time one of them is computed: this is an `if`. Its derivative is an `if`, too, in which the side that
+    is taken is computed again. The other side does not affect the result, even if its value is infinite; a
     `select` would multiply it by a cotangent of 0.
     """
     return _Branch(condition, if_true, if_false).result
@@ -256,8 +260,8 @@ class _Branch:
     """A branch in the record: a link between its active outputs and the active scalars that its sides use."""
 
     def __init__(self, condition, *sides):
-        self.condition, self.sides, self.serial = condition, sides, now()
-        # They stand before the `if`, and only inside is known how many. Unused ones compile to nothing.
+        self.condition, self.sides, self.serial = condition, sides, next_serial()
+        # Declared before the `if`, where their number is not known yet. Unused ones compile to nothing.
         variables = [impl.expr_init(None) for _ in range(MAX_OUTPUTS)]
         results, operands = [], {}
 
@@ -276,13 +280,13 @@ class _Branch:
         self.operands = tuple(operands)
         self.links = tuple((s, None) for s in operands)
         pairs = zip(variables, *map(_leaves, results), strict=False)
-        self.outputs = [self._output(*three) for three in pairs]
+        self.outputs = [self._output(*entry) for entry in pairs]
         if len(self.outputs) < len(_leaves(results[0])):
             raise TypeError(f"branch: a side returns more than {MAX_OUTPUTS} numbers")
         self.result = _rebuild(results[0], iter(self.outputs))
 
     def _emit(self, make):
-        """An `if` with make(side) on each side."""
+        """Emit an `if` with make(side) on each side."""
         runtime = impl.get_runtime()
         builder = runtime.compiling_callable.ast_builder()
         where = impl._ti_core.DebugInfo(runtime.get_current_src_info())
@@ -295,7 +299,7 @@ class _Branch:
             builder.pop_scope()
 
     def _output(self, variable, *leaves):
-        """What stands for a number after the branch. Constants, without a type of their own, are selected."""
+        """A number that the branch returns, from its leaves on both sides. Untyped constants are selected."""
         expr = variable
         if not all(isinstance(x, (Scalar, Condition)) for x in leaves):
             a, b = (variable if isinstance(x, (Scalar, Condition)) else x for x in leaves)
@@ -308,8 +312,8 @@ class _Branch:
         """Pairs (operand, cotangent), from the cotangents of the outputs."""
         sums = {s: _zero(s) for s in self.operands}
 
-        def back(side):
-            since = now()
+        def reverse(side):
+            since = next_serial()
             pairs = zip(_leaves(side()), self.outputs, strict=True)
             seeds = [(leaf, cotangents[o]) for leaf, o in pairs if _active(o) and o in cotangents]
             found = _reverse(seeds, since)
@@ -317,40 +321,41 @@ class _Branch:
                 if s in found:
                     sums[s]._assign(found[s])
 
-        self._emit(back)
+        self._emit(reverse)
         return sums.items()
 
     def push(self, tangents):
         """output -> tangent, from the tangents of the operands."""
         results = {o: _zero(o) for o in self.outputs if _active(o)}
 
-        def ahead(side):
-            since = now()
+        def forward(side):
+            since = next_serial()
             leaves, known = _leaves(side()), dict(tangents)
             _forward(leaves, known, since)
             for leaf, o in zip(leaves, self.outputs, strict=True):
                 if _active(leaf):
                     results[o]._assign(known[leaf])
 
-        self._emit(ahead)
+        self._emit(forward)
         return results
 
 
 def _zero(s):
-    """A variable of the type of s, 0 so far."""
+    """A variable of the type of s, initially 0."""
     return let(ti.cast(0.0, s.expr.ptr.get_rvalue_type()))
 
 
 def _shape(x):
+    """The nesting of a traced value, for comparison."""
     if isinstance(x, (tuple, list)):
         return tuple(_shape(item) for item in x)
     return type(x) if isinstance(x, Vector) else None
 
 
-def custom(function, slopes):
+def custom(function, derivatives):
     """A traced function of scalars, from two device functions.
 
-    function(*x) is its value y, a scalar; slopes(y, *x) are its derivatives by each of x, in a list.
+    function(*x) is its value y, a scalar; derivatives(y, *x) is the list of its derivatives by each of x.
     """
 
     def apply(*operands):
@@ -358,7 +363,7 @@ def custom(function, slopes):
         y = let(function(*x))
         if not any(map(_active, operands)):
             return Scalar(y)
-        by = [let(slope) for slope in slopes(y, *x)]
-        return linear(y, *((o, lambda d, slope=s: d * slope) for o, s in zip(operands, by, strict=True)))
+        slopes = [let(slope) for slope in derivatives(y, *x)]
+        return linear(y, *((o, lambda d, slope=s: d * slope) for o, s in zip(operands, slopes, strict=True)))
 
     return apply

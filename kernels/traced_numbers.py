@@ -1,6 +1,6 @@
-"""Traced numbers: what a plain function computes with while a kernel is traced, and its elementary functions.
+"""Traced numbers, with which traced functions compute, and their elementary functions.
 
-kernels/traced.py, which hands them on, has the overview.
+kernels/traced.py, from which they are imported, has the overview.
 """
 
 from itertools import count
@@ -9,29 +9,29 @@ from prb.kernels.backend import impl, ti
 
 
 def let(expression):
-    """Bind an expression to a local variable; used twice it would otherwise be computed twice."""
+    """Bind an expression to a local variable, so that it is computed once however often it is used."""
     return impl.expr_init(expression)
 
 
 def raw(x):
-    """The Taichi expression of a traced number or condition; anything else as it is."""
+    """The Taichi expression of a traced number or condition; anything else unchanged."""
     return x.expr if isinstance(x, (Scalar, Condition)) else x
 
 
 _serials = count()
 
 
-def now():
-    """A mark in the order in which scalars are made: those from here on have this serial or a later one."""
+def next_serial():
+    """The next serial: scalars that are made from here on have greater ones."""
     return next(_serials)
 
 
 class Scalar:
     """A real number while a kernel is traced: a Taichi expression and its links to active operands.
 
-    links: pairs (operand, map); `map` takes a tangent of the operand to the tangent of this scalar, and
-    a cotangent of this scalar to that of the operand. None for a constant under differentiation.
-    serial: tells a scalar that is made inside a branch from one that the branch uses.
+    links: pairs (operand, map). `map` maps the tangent of the operand to that of this scalar, and the
+    cotangent of this scalar to that of the operand. None for a constant under differentiation.
+    serial: distinguishes a scalar that is made inside a branch from one that the branch uses.
     """
 
     __slots__ = ("expr", "links", "serial")
@@ -44,6 +44,7 @@ class Scalar:
 
     @property
     def active(self):
+        """True unless it is a constant under differentiation."""
         return self.links is not None
 
     def __add__(self, other):
@@ -121,7 +122,7 @@ class Condition:
         return Condition(ti.select(self.expr, False, True))
 
     def __eq__(self, other):
-        """Whether both hold or neither."""
+        """The condition that both hold or neither."""
         return Condition(self.expr == other.expr)
 
     __hash__ = object.__hash__
@@ -131,7 +132,7 @@ class Condition:
 
 
 def linear(value, *links):
-    """The scalar of that value, with links to those operands that are active."""
+    """A scalar with the links to those operands that are active."""
     active = tuple((s, m) for s, m in links if isinstance(s, Scalar) and s.active)
     return Scalar(let(value), active or None)
 
@@ -153,8 +154,8 @@ class Vector:
         return tuple(self)[index]
 
     def map(self, function, *others):
-        """function applied to each component, with those of the others where they are vectors."""
-        columns = [tuple(spread(o, self)) for o in others]
+        """Apply a function component by component, with the other operands broadcast."""
+        columns = [tuple(broadcast(o, self)) for o in others]
         return type(self)(*(function(c, *row) for c, *row in zip(self, *columns, strict=True)))
 
     def __add__(self, other):
@@ -207,13 +208,13 @@ class Vec3(Vector):
         return iter((self.x, self.y, self.z))
 
 
-def spread(x, like):
-    """x as a vector as long as `like`: itself, or x in each component."""
+def broadcast(x, like):
+    """x as a vector of the size of `like`: x itself, or a vector with x in each component."""
     return x if isinstance(x, Vector) else type(like)(*(x for _ in like))
 
 
 # ---------------------------------------------------------------------------------------------------
-# Elementary functions. Each takes a Scalar (or a number), or a Vec3, component by component.
+# Elementary functions of a Scalar (or a number) or, component by component, of a vector.
 # ---------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +223,7 @@ def _elementwise(function):
         vector = next((v for v in (x, *others) if isinstance(v, Vector)), None)
         if vector is None:
             return function(x, *others)
-        return spread(x, vector).map(function, *others)
+        return broadcast(x, vector).map(function, *others)
 
     apply.__doc__ = function.__doc__
     apply.__name__ = function.__name__
@@ -318,29 +319,29 @@ def absolute(x):
 
 @_elementwise
 def minimum(a, b):
-    """The smaller of two; where they are equal the derivative is that of the first."""
+    """The smaller of two numbers; if they are equal the derivative is that of the first."""
     return select(Condition(raw(a) <= raw(b)), a, b)
 
 
 @_elementwise
 def maximum(a, b):
-    """The larger of two; where they are equal the derivative is that of the first."""
+    """The larger of two numbers; if they are equal the derivative is that of the first."""
     return select(Condition(raw(a) >= raw(b)), a, b)
 
 
 def clamp(x, low, high):
-    """x limited to [low, high]; a derivative passes where x is inside, the ends included."""
+    """x limited to [low, high]; the derivative by x is 1 inside, including the ends, else 0."""
     return minimum(maximum(x, low), high)
 
 
 def select(condition, a, b):
     """a where the condition (a comparison of traced numbers) holds, else b.
 
-    Both are evaluated, and the other one gets the cotangent 0; so where that one's derivative is infinite,
-    the result's is not a number. Guard its operand: select(x > 0, 1 / select(x > 0, x, 1), 0).
+    Both are evaluated, and the one that is not taken gets the cotangent 0. If its derivative is infinite the
+    result is NaN, so guard its operand: select(x > 0, 1 / select(x > 0, x, 1), 0).
     """
     if isinstance(a, Vector) or isinstance(b, Vector):
-        return spread(a, b).map(lambda p, q: select(condition, p, q), b)
+        return broadcast(a, b).map(lambda p, q: select(condition, p, q), b)
     c = condition.expr
     return linear(
         ti.select(c, raw(a), raw(b)),
@@ -354,13 +355,13 @@ def detach(x):
     return x.map(detach) if isinstance(x, Vector) else Scalar(raw(x))
 
 
-def whole(x):
-    """x without its fraction, as an integer: a constant under differentiation."""
+def truncate(x):
+    """The integer part of x: a constant under differentiation."""
     return Scalar(let(ti.cast(raw(x), ti.i32)))
 
 
 def bit(n, number):
-    """Whether a bit of an integer is set."""
+    """The condition that bit number `number` of the integer n is set."""
     return Condition((raw(n) & (1 << number)) == (1 << number))
 
 
@@ -377,5 +378,5 @@ def length(v):
 
 
 def normalize(v):
-    """v times 1 / |v|, as Taichi's `normalized`."""
+    """v times 1 / |v|, rounded as Taichi's `normalized`."""
     return (1.0 / length(v)) * v

@@ -1,4 +1,4 @@
-"""What the kernels need of a scene and of a launch, and the scene as device functions see it."""
+"""A scene as device functions see it: what it needs of the kernels, how they run, and its arrays by name."""
 
 from dataclasses import dataclass, replace
 
@@ -6,23 +6,23 @@ from prb.kernels.arrays import SCENE, WIDTH
 from prb.kernels.backend import ti
 from prb.kernels.traced import traced
 
-# Planes of a packet (rows of `packets`), each for WIDTH primitives. Barycentric coordinates u, v and the
-# signed plane distance w of a point p are affine: u = u_row . p + u_offset, and so on.
+# Rows of a packet in `packets`, each with WIDTH primitives. The coordinates u, v of a point p on a primitive
+# and its signed distance w from the primitive's plane are affine in p: u = u_row . p + u_offset.
 U_ROW, V_ROW, W_ROW = 0, 4, 8  # x, y, z, offset
-SUM_LIMIT = 12  # inside only if u + v <= this: about 1 for a triangle, 2 for a parallelogram
-DISK_LIMIT = 13  # inside only if (u - 1/2)^2 + (v - 1/2)^2 <= this; -1 marks a sphere
-PACKET_ROWS = 14  # a sphere has its centre in rows 0 to 2 and its radius in row 3
+SUM_LIMIT = 12  # upper limit of u + v inside: about 1 for a triangle, 2 for a parallelogram
+DISK_LIMIT = 13  # upper limit of (u - 1/2)^2 + (v - 1/2)^2 inside; -1 for a round primitive
+PACKET_ROWS = 14  # a round primitive has other rows: see kernels/bvh.py
 
 # Kinds of primitives (prim_info[slot][0]).
 TRIANGLE, PARALLELOGRAM, DISK, SPHERE, CYLINDER = 0, 1, 2, 3, 4
 
-# Columns of `bsdfs`, a leaf of a material: its model; the side it shows on; what turns its frame, with the
-# texture and flags; its weights (2 t for the factor t, 2 t + 1 for 1 - t, -1 for none);
-# then the texture of each parameter.
+# Columns of `bsdfs`, one row for each leaf of a material: its model; the side on which it is visible; the
+# kind, the texture and the flags of the map that perturbs its frame; the factors of its weight (2 i for the
+# value t of texture i, 2 i + 1 for 1 - t, -1 for none); then the texture of each parameter.
 KIND, SIDE, FRAME, FRAME_TEXTURE, FRAME_FLAGS, WEIGHTS = 0, 1, 2, 3, 4, 5
 MAX_WEIGHTS = 4
 FIRST_TEXTURE = WEIGHTS + MAX_WEIGHTS
-PLAIN, BOTH, FRONT, BACK = 0, 1, 2, 3  # SIDE: as it is; the same on both sides; on one side only
+PLAIN, BOTH, FRONT, BACK = 0, 1, 2, 3  # SIDE: as the model has it; alike on both sides; on one side only
 NO_FRAME, NORMALMAP, BUMPMAP = 0, 1, 2
 FLIP_INVALID, SHADOWING = 1, 2  # FRAME_FLAGS
 
@@ -32,13 +32,17 @@ class Features:
     """What a scene needs of the kernels. One compiled kernel serves all scenes with equal features.
 
     bsdfs, emitters: names in the registries, sorted.
-    textures: kinds of textures that are not constant, sorted.
-    varying: where textures that are not constant are looked up: "model.key" for a model's parameter,
-        "weight", "light" and "factor" (a light's first and second texture), sorted.
-    factors: some light has a second texture.
-    leaves: models that one material mixes at most. weights: factors in front of one of them at most.
-    frames: kinds of normal perturbation ("normalmap", "bumpmap"), sorted.
-    tangents: local frames follow dp/du; without it any tangent will do.
+    textures: kinds of the textures that are not constant, sorted.
+    varying: uses of textures that are not constant, sorted: "model.key" for a model's parameter, "weight" for
+        the weight of a leaf, "light" and "factor" for the first and second texture of an emitter.
+    factors: the radiance of some emitter has a second texture as a factor.
+    leaves: the largest number of leaves of a material. weights: the largest number of factors in the weight
+        of a leaf.
+    frames: kinds of maps that perturb the frame ("normalmap", "bumpmap"), sorted.
+    tangents: the first tangent of the shading frame follows dp/du; if False, any tangents serve.
+    twosided, spheres, cylinders, disks, normals: some material is two-sided, some primitive is of that kind
+        or has vertex normals.
+    hide_emitters: the camera does not see emitters.
     stack: entries of the traversal stack, a power of two.
     """
 
@@ -61,30 +65,30 @@ class Features:
 
     @property
     def varies(self):
-        """Some texture is not a constant or a checkerboard of constants."""
+        """True if some texture is neither a constant nor a checkerboard of constants."""
         return bool(set(self.textures) - {"checkerboard"})
 
     @property
     def textured(self):
-        """Texture coordinates are used."""
+        """True if texture coordinates are used."""
         return bool(self.textures) or self.tangents
 
     @property
     def round(self):
-        """Some primitive is a sphere or a cylinder."""
+        """True if some primitive is a sphere or a cylinder."""
         return self.spheres or self.cylinders
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a launch runs, as far as the compiled kernel depends on it.
+    """How a kernel runs, as far as the compiled code depends on it.
 
     block: workers in a thread block.
-    stride: loop iterations for each worker; on a CPU, Taichi gives 512 at a time to one thread.
+    stride: loop iterations for each worker, as Taichi gives 512 at a time to one thread of a CPU.
     orientations: vertex normals or the direction of a light are differentiated (kernels/orientation.py).
-    exclusive: every worker has a gradient block of its own, so sums need no atomics.
-    integers: gradients are summed as fixed-point integers, whose sum does not depend on the order.
-    unrolled: loops over leaves are unrolled, as Taichi's own reverse mode needs it.
+    exclusive: every worker has a gradient block of its own, so that sums need no atomics.
+    integers: gradients are sums of fixed-point integers, which do not depend on the order of addition.
+    unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.
     """
 
     block: int = 1
@@ -96,13 +100,14 @@ class Execution:
 
 
 class SceneView:
-    """A scene inside a kernel: its arrays under the names of kernels/arrays.py, and what comes with them.
+    """A scene inside a kernel: its arrays under the names of kernels/arrays.py, and their context.
 
-    features, execution: see there; static.
-    min_selection: smallest part of the samples that a leaf gets whose weight is being differentiated.
-    stack: the worker's traversal stack, where rays are traced.
-    params: the parameters that shading reads; they begin at `base`. The tape puts differentiated copies here.
-    constant_params: the same numbers, never differentiated.
+    features, execution: `Features` and `Execution`, static.
+    min_selection: smallest selection weight of a leaf; above 0 where weights are differentiated.
+    stack: the worker's traversal stack, in kernels that trace rays.
+    params: the parameters that shading reads, from index `base` on. For the tape they are copies that Taichi
+        differentiates.
+    constant_params: the same numbers, not differentiated.
     """
 
     _data_oriented = True  # lets a kernel bind it to a local name
@@ -117,9 +122,9 @@ class SceneView:
         self.min_selection, self.stack, self.base = min_selection, stack, base
 
     @traced
-    def at(self, place):
-        """The view for texture lookups at a place: unless that is in `Features.varying`, all is constant."""
-        if place in self.features.varying:
+    def lookup(self, use):
+        """The view for texture lookups of one use; unless `Features.varying` has it, for constants alone."""
+        if use in self.features.varying:
             return self
         view = object.__new__(SceneView)
         view.__dict__.update(self.__dict__, features=replace(self.features, textures=()))
@@ -127,12 +132,16 @@ class SceneView:
 
     @property
     def located(self):
-        """A vertex has to know where on its surface it is."""
+        """True if a vertex has to know its texture coordinates and its place on the primitive."""
         return self.features.textured or self.execution.orientations
 
 
 class Stack:
-    """A worker's memory for traversals; made once per worker, as zeroing it costs time."""
+    """A worker's memory for traversals. It is made once for each worker, as zeroing it takes time.
+
+    node, near: nodes to be visited, and the distances at which the ray enters them. t, u, v: one number for
+    each lane of a packet.
+    """
 
     _data_oriented = True
     _is_wrapped_kernel = True
@@ -143,7 +152,7 @@ class Stack:
 
 @ti.func
 def new_stack(size: ti.template()):
-    """An empty stack of so many entries, and lanes for the primitives of a packet."""
+    """An empty stack of `size` entries."""
     node = ti.Vector([0] * size, dt=ti.i32)
     near = ti.Vector([0.0] * size, dt=ti.f32)
     lane_t = ti.Vector([0.0] * WIDTH, dt=ti.f32)

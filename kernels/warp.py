@@ -1,7 +1,7 @@
-"""Sampling routines: two uniform numbers on [0, 1) to a density. pbrt-v4, chapter A, has derivations.
+"""Warps: maps from two uniform numbers on [0, 1) to a density. pbrt-v4, appendix A, has derivations.
 
-Traced functions (kernels/traced.py), which kernels may call as they are. Each is differentiable by its random
-numbers, where the Jacobian is the inverse of the density.
+They are traced functions (kernels/traced.py), which kernels may call directly. Each is differentiable by its
+random numbers; the determinant of its Jacobian is the inverse of the density.
 """
 
 from prb.kernels.backend import pi
@@ -15,7 +15,7 @@ from prb.kernels.traced import (
     minimum,
     select,
     sqrt,
-    whole,
+    truncate,
 )
 
 BELOW_1 = 0.99999994  # the largest float32 below 1
@@ -36,8 +36,8 @@ def sin_cos_octant(x):
 
 @kernel_callable
 def circle(fraction):
-    """(cos, sin) of an angle given as a fraction of the full turn, in [0, 1]."""
-    k = whole(4.0 * fraction + 0.5)
+    """(cos, sin) of an angle that is given as a fraction of 2 pi, in [0, 1]."""
+    k = truncate(4.0 * fraction + 0.5)
     sine, cosine = sin_cos_octant((4.0 * fraction - k) * (0.5 * pi))
     odd = bit(k, 0)
     x, y = select(odd, -sine, cosine), select(odd, cosine, sine)
@@ -47,7 +47,7 @@ def circle(fraction):
 
 @kernel_callable
 def azimuth_fraction(x, y):
-    """The azimuth of (x, y) as a fraction of the full turn, in [0, 1); 1/4 for (0, 0).
+    """The azimuth of (x, y) as a fraction of 2 pi, in [0, 1); 1/4 for (0, 0).
 
     The arc tangent's polynomial is 4.4.49 of Abramowitz and Stegun, Handbook of Mathematical Functions; its
     error is 2e-8.
@@ -68,17 +68,17 @@ def azimuth_fraction(x, y):
 
 @kernel_callable
 def polar_fraction(cosine, one_minus_abs_cosine):
-    """The angle with that cosine as a fraction of the half turn, in [0, 1].
+    """The angle with that cosine as a fraction of pi, in [0, 1].
 
-    one_minus_abs_cosine: from something that does not cancel. The polynomial is 4.4.46 of Abramowitz and
-    Stegun; its error is 2e-8.
+    one_minus_abs_cosine: 1 - |cosine|, computed without cancellation. The polynomial is 4.4.46 of Abramowitz
+    and Stegun; its error is 2e-8.
     """
     a = absolute(cosine)
     a2 = a * a
     near = (1.5707963050 - 0.2145988016 * a) + (0.0889789874 - 0.0501743046 * a) * a2
     far = (0.0308918810 - 0.0170881256 * a) + (0.0066700901 - 0.0012624911 * a) * a2
-    part = sqrt(one_minus_abs_cosine) * (near + far * (a2 * a2)) * (1.0 / pi)
-    return select(cosine < 0, 1.0 - part, part)
+    fraction = sqrt(one_minus_abs_cosine) * (near + far * (a2 * a2)) * (1.0 / pi)
+    return select(cosine < 0, 1.0 - fraction, fraction)
 
 
 @kernel_callable
@@ -95,14 +95,14 @@ def square_to_disk(u1, u2):
 
 @kernel_callable
 def square_to_cosine_hemisphere(u1, u2):
-    """Malley's method: density cos(theta) / pi around +z."""
+    """Malley's method: unit directions around +z, density cos(theta) / pi in solid angle."""
     d = square_to_disk(u1, u2)
     return Vec3(d.x, d.y, sqrt(maximum(1.0 - d.x * d.x - d.y * d.y, 0.0)))
 
 
 @kernel_callable
 def square_to_sphere(u1, u2):
-    """Uniform on the unit sphere, density 1 / (4 pi)."""
+    """Unit directions, uniform on the sphere: density 1 / (4 pi) in solid angle."""
     z = 1.0 - 2.0 * u1
     r = sqrt(maximum(1.0 - z * z, 0.0))
     c = circle(u2)
@@ -111,14 +111,17 @@ def square_to_sphere(u1, u2):
 
 @kernel_callable
 def square_to_triangle(u1, u2):
-    """Barycentric coordinates, uniform over a triangle (square-root parametrisation)."""
+    """Barycentric coordinates, uniform over a triangle: density 2. Square-root parametrisation."""
     r = sqrt(1.0 - u1)
     return Vec2(1.0 - r, u2 * r)
 
 
 @kernel_callable
 def square_to_cone(u1, u2, one_minus_cos_max):
-    """Uniform in a cone around +z; density 1 / (2 pi (1 - cos_max)). Takes 1 - cos_max for accuracy."""
+    """Unit directions, uniform in a cone around +z: density 1 / (2 pi (1 - cos_max)) in solid angle.
+
+    It takes 1 - cos_max, as cos_max of a narrow cone has lost its digits.
+    """
     one_minus_cos = u1 * one_minus_cos_max
     cos_theta = 1.0 - one_minus_cos
     r = sqrt(maximum(one_minus_cos * (1.0 + cos_theta), 0.0))

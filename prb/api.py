@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prb.device.lock import device_lock
 from prb.device.scene import Scene
 from prb.estimators import cross_halves
 from prb.estimators.checked import backward, check_memory, forward, report_rejected, viewed
@@ -223,9 +222,8 @@ def value_and_grad(
     params: names, globs or aliases, as for `prb.render_backward`; an optimiser stands for its names.
     loss: a function image -> (value, derivative by the image), such as those of `prb.losses`. It is called
         with float64 (height, width, 3), three times: with the picture of each half of the samples, as each
-        half carries the derivative that the other one gives, and with that of all samples. During the first
-        two calls the device is locked: the loss may render in the same thread, but it must not wait for
-        another thread that renders, as that one waits for the lock.
+        half carries the derivative that the other one gives, and with that of all samples. It may
+        render, and wait for other threads that do.
         `prb.torch.loss` makes such a function of one of PyTorch's.
     spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
@@ -244,10 +242,9 @@ def value_and_grad(
         params = list(params)
     names = selected(scene, params, method)
     cross_halves.check_budget(hit_budget)
-    with device_lock:
-        result = method.value_and_grad(
-            scene, lambda image: derivative_of(loss, image), names=names, spp=spp, seed=seed,
-            max_depth=max_depth, kept_budget=hit_budget,
-        )  # fmt: skip
+    result = method.value_and_grad(
+        scene, lambda image: derivative_of(loss, image), names=names, spp=spp, seed=seed,
+        max_depth=max_depth, kept_budget=hit_budget,
+    )  # fmt: skip
     report_rejected(result)
     return ValueAndGrad(value_of(loss, result.image), split(scene, result.gradient, names), result.image)

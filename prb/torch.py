@@ -38,7 +38,7 @@ def render(
 
     params: dict name -> tensor of floating-point numbers in the parameter's shape, all on one device, where
         the picture will be. The scene has their values afterwards, as after `Params.update`; its other
-        parameters are as they were.
+        parameters do not change.
     sensor, spp, seed, max_depth: as for `prb.render`.
     spp_grad, seed_grad: of the paths that carry the derivative: by default as many as the picture's, and
         others. Were they the same, the gradient of a loss that is not linear in the picture would be biased;
@@ -47,7 +47,7 @@ def render(
 
     The result is differentiated in reverse mode and, where the method has one, in forward mode (torch.
     autograd.forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values
-    of its own picture, whatever the scene has become since, but not through another camera. Interior
+    of its own picture, even if the scene's have changed since, but a camera must not have changed. Interior
     derivatives only, as for `prb.render_backward`.
     The scene is traced where `prb.init` says. A float32 tensor on the CPU is read where it is, and the
     picture is returned without a copy; tensors on a GPU go through the host's memory, also where it traces.
@@ -93,7 +93,7 @@ def loss(function, *, device="cpu"):
 
 
 class _Call:
-    """One call of `render`, and what its derivative has to know of it.
+    """One call of `render`, with what its derivative needs.
 
     picture, paths: options of the picture and of the derivative. values: the scene's whole parameter buffer
     as the picture was rendered; camera: the numbers of camera and film.
@@ -112,22 +112,22 @@ class _Call:
 
     def backward(self, grad_picture, wanted):
         """The derivatives by the tensors, as one for each name; None for those that are not wanted."""
-        with self._as_it_was() as at:
+        with self._scene_of_picture() as state:
             weight = _array(grad_picture)
-            result = backward(self.scene, weight, self.method, names=wanted, **at, **self.paths)
+            result = backward(self.scene, weight, self.method, names=wanted, **state, **self.paths)
         grads = split(self.scene, result.gradient, wanted)
         return [torch.from_numpy(grads[name]) if name in grads else None for name in self.names]
 
     def forward(self, tangents):
         """The derivative of the picture. tangents: name -> tensor."""
         arrays = {name: _array(tangent) for name, tangent in tangents.items()}
-        with self._as_it_was() as at:
-            result = forward(self.scene, arrays, self.method, **at, **self.paths)
+        with self._scene_of_picture() as state:
+            result = forward(self.scene, arrays, self.method, **state, **self.paths)
         return torch.from_numpy(result.tangent.astype(np.float32))
 
     @contextlib.contextmanager
-    def _as_it_was(self):
-        """The scene as the picture saw it, for a while: the options that say so."""
+    def _scene_of_picture(self):
+        """While the block runs, the scene is as for the picture; yields the options for that."""
         with device_lock:
             if _camera(self.scene) != self.camera:
                 name = self.scene.sensor.name
@@ -163,7 +163,7 @@ class _Render(torch.autograd.Function):
             grads = zip(call.backward(grad_picture, wanted), ctx.kinds, strict=True)
             return tuple(None if g is None else g.to(**kind) for g, kind in grads)
 
-        # Only for a second derivative are the tensors taken: they may have changed in place since.
+        # Tensors are needed only for a second derivative; they may have changed in place since.
         tensors = ctx.saved_tensors if torch.is_grad_enabled() else ()
         return None, *_Once.apply(pulled_back, grad_picture, *tensors)
 
@@ -179,7 +179,7 @@ class _Render(torch.autograd.Function):
 
 
 class _Once(torch.autograd.Function):
-    """(function, tensors) -> function(tensors), which has no derivative, and says so."""
+    """(function, tensors) -> function(tensors), whose derivative is a RuntimeError."""
 
     @staticmethod
     def forward(function, *tensors):
@@ -195,7 +195,7 @@ class _Once(torch.autograd.Function):
 
 
 def _array(tensor):
-    """A tensor's numbers as float32, its own memory where that can be."""
+    """A tensor's numbers as float32, in its own memory where possible."""
     return tensor.detach().to("cpu", torch.float32).numpy()
 
 
@@ -204,7 +204,7 @@ def _camera(scene):
 
 
 def _check_tensors(scene, params, method):
-    """Raise ParameterError unless each is a tensor that a gradient can be had for."""
+    """Raise ParameterError unless each is a tensor for a parameter that the method can differentiate."""
     known = records(scene)
     for name, tensor in params.items():
         check_name(scene, name, method, "tensor")

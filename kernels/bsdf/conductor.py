@@ -1,7 +1,9 @@
 """A polished conductor: a mirror with the reflectance of Fresnel's equations, on the side of the normal.
 
-The only lobe is a delta, with coefficient specular_reflectance F(wi). eta, k: real and imaginary part
-of the index of refraction, relative to the outside. Born & Wolf, Principles of Optics, 14.2.
+    wo = (-wi.x, -wi.y, wi.z), with coefficient specular_reflectance F(wi)        delta lobe, probability 1
+
+eta, k: real and imaginary part of the index of refraction, relative to that of the outside. Directions are
+local (normal along +z), unit, and point away from the surface. Born & Wolf, Principles of Optics, 14.2.
 """
 
 from prb.kernels.fresnel import conductor

@@ -1,8 +1,12 @@
-"""A smooth boundary between two dielectrics: reflects F, transmits 1 - F by Snell's law; both are deltas.
+"""A smooth boundary between two dielectrics, which reflects F and transmits 1 - F by Snell's law.
 
-eta: index of the inside (where -z points) over that of the outside. Radiance is transported, so
-transmission carries (eta_i / eta_t)^2. `eval` has no derivative by eta, for its
-directions depend on it; `sample` has.
+    F specular_reflectance                                  delta lobe of reflection, probability F
+    (1 - F) (eta_i / eta_t)^2 specular_transmittance        delta lobe of transmission, probability 1 - F
+
+eta: index of the inside (the side of -z) over that of the outside; eta_i, eta_t: indices on the sides of wi
+and of the transmitted direction, whose ratio enters because radiance is transported. Directions are local
+(normal along +z), unit, and point away from the surface. The directions depend on eta, so `eval` has no
+derivative by it; `sample` has.
 
 Born & Wolf, Principles of Optics, 1.5; Veach's thesis (1997), 5.2, for the factor.
 """

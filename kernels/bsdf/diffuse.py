@@ -1,7 +1,7 @@
-"""Ideal diffuse reflection, f = reflectance / pi on the side of the normal, none on the other.
+"""Ideal diffuse (Lambertian) reflection on the side of the normal: f = reflectance / pi.
 
-Directions are local (normal along +z), unit, and point away from the surface. `eval` includes the
-cosine of the outgoing direction; densities are with respect to solid angle.
+Directions are local (normal along +z), unit, and point away from the surface. `eval` includes the cosine of
+wo. Samples have the density cos(wo) / pi by solid angle.
 """
 
 from prb.kernels.backend import pi
@@ -18,7 +18,7 @@ def eval(p, wi, wo, delta):
 
 
 def sample(p, wi, u):
-    """wo in proportion to the cosine."""
+    """Sample wo in proportion to its cosine."""
     wo = square_to_cosine_hemisphere(u[0], u[1])  # fault: number-used-twice
     return wo, pdf(p, wi, wo), 0, 1.0
 

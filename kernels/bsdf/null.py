@@ -1,4 +1,7 @@
-"""No surface at all: light goes straight through. A delta lobe with coefficient 1, and nothing else."""
+"""A surface without effect: light passes straight through.
+
+wo = -wi, with coefficient 1        delta lobe, probability 1
+"""
 
 from prb.kernels.traced import Vec3, select
 

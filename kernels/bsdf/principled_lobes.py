@@ -1,4 +1,4 @@
-"""What `principled` and `principledthin` share: the parts of the Disney BSDF.
+"""The lobes of the Disney BSDF, for `principled` and `principledthin`.
 
 Vectors are local (normal along +z) and unit; cosines are positive. Burley, Physically Based Shading at
 Disney (SIGGRAPH 2012 course), and Extending the Disney BRDF to a BSDF with Integrated Subsurface
@@ -12,8 +12,8 @@ from prb.kernels.traced import Vec3, log, maximum, power, select, sqrt
 from prb.kernels.warp import circle
 
 MIN_ALPHA = 1e-3
-MIN_LUMINANCE = 1e-9  # a colour of a lower one has no tint
-MIN_LOBE_CHANCE = 0.06  # least weight of a lobe in sampling, relative to the others together
+MIN_LUMINANCE = 1e-9  # smallest luminance of a colour that has a tint
+MIN_LOBE_CHANCE = 0.06  # smallest weight of a lobe in sampling, relative to the sum of the others
 
 BASE_COLOR = Parameter("base_color", default=0.5, low=0.0, high=1.0)
 
@@ -31,28 +31,28 @@ def alphas(roughness, anisotropic):
 
 
 def tint(color):
-    """(t, w) with color t + w the colour brought to luminance 1, white for black."""
+    """(t, w), so that color * t + w is the colour scaled to luminance 1; white for black."""
     luminance = LUMINANCE[0] * color.x + LUMINANCE[1] * color.y + LUMINANCE[2] * color.z
     colored = luminance > MIN_LUMINANCE
     return select(colored, 1.0 / select(colored, luminance, 1.0), 0.0), select(colored, 0.0, 1.0)
 
 
 def normal_reflectance(eta):
-    """A dielectric's reflectance at normal incidence."""
+    """The reflectance of a dielectric at normal incidence."""
     r = (eta - 1.0) / (eta + 1.0)
     return r * r
 
 
 def schlick_cosine(cos_i, cos_t, eta):
-    """The cosine that Schlick's weight takes: that in the thinner medium. As in `dielectric`, cos_t <= 0."""
+    """The cosine in the medium of lower index, for Schlick's weight. cos_t <= 0, as `dielectric` has it."""
     return select(eta >= 1.0, cos_i, -cos_t)
 
 
 def diffuse(roughness, flatness, cos_i, cos_o, cos_d, weight_i, weight_o):
-    """Diffuse and retro-reflection, blended with fake subsurface scattering, times cos_o; for white.
+    """Diffuse and retro-reflection, blended with approximate subsurface scattering, times cos_o; for white.
 
-    cos_d: between the half vector and a direction. weight_i, weight_o: Schlick's weights of cos_i, cos_o.
-    Burley 2012, section 5.3, with the retro-reflection of 2015.
+    cos_d: cosine between the half vector and a direction. weight_i, weight_o: Schlick's weights of cos_i,
+    cos_o. Burley 2012, section 5.3, with the retro-reflection of 2015.
     """
     retro = 2.0 * roughness * cos_d * cos_d
     smooth = (1.0 - 0.5 * weight_i) * (1.0 - 0.5 * weight_o)
@@ -64,31 +64,31 @@ def diffuse(roughness, flatness, cos_i, cos_o, cos_d, weight_i, weight_o):
 
 
 def clearcoat_alpha(gloss):
-    """Roughness of the clearcoat."""
+    """The roughness of the clearcoat."""
     return 0.1 - 0.099 * gloss
 
 
 def gtr1(alpha, m):
-    """Density D(m) of the clearcoat's normals, with integral D(m) m.z = 1 (Burley 2012, appendix B)."""
+    """The density D(m) of the clearcoat's normals; D(m) m.z has integral 1 (Burley 2012, appendix B)."""
     a2 = alpha * alpha
-    spread = maximum(m.x * m.x + m.y * m.y + a2 * (m.z * m.z), 1e-12)  # 1 + (a2 - 1) m.z^2
-    return (a2 - 1.0) / (pi * log(a2) * spread)
+    denominator = maximum(m.x * m.x + m.y * m.y + a2 * (m.z * m.z), 1e-12)  # 1 + (a2 - 1) m.z^2
+    return (a2 - 1.0) / (pi * log(a2) * denominator)
 
 
 def _clearcoat_g1(cos_v):
-    """Smith's masking by an isotropic GGX surface of roughness 1/4."""
+    """Smith's masking function of an isotropic GGX surface of roughness 1/4."""
     return 2.0 * cos_v / (cos_v + sqrt(0.0625 + 0.9375 * cos_v * cos_v))
 
 
 def clearcoat(strength, gloss, m, cos_i, cos_o, weight):
-    """The clearcoat, times cos_o; weight is Schlick's. As in Mitsuba not divided by 4 cos_i cos_o."""
+    """The clearcoat times cos_o. weight: Schlick's. As in Mitsuba it is not divided by 4 cos_i cos_o."""
     masking = _clearcoat_g1(cos_i) * _clearcoat_g1(cos_o)
     return 0.25 * strength * (0.04 + 0.96 * weight) * gtr1(clearcoat_alpha(gloss), m) * masking * cos_o
 
 
 def sample_gtr1(alpha, u1, u2):
-    """A normal of the clearcoat with density D(m) m.z (Burley 2012, appendix B)."""
+    """Sample a normal of the clearcoat, with density D(m) m.z by solid angle (Burley 2012, appendix B)."""
     a2 = alpha * alpha
     sin2 = maximum((power(a2, 1.0 - u2) - a2) / (1.0 - a2), 0.0)
-    c = sqrt(sin2) * circle(u1)
-    return Vec3(c.x, c.y, sqrt(maximum(1.0 - sin2, 0.0)))
+    xy = sqrt(sin2) * circle(u1)
+    return Vec3(xy.x, xy.y, sqrt(maximum(1.0 - sin2, 0.0)))

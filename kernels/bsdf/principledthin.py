@@ -1,12 +1,12 @@
-"""The thin principled (Disney) BSDF: a sheet that reflects and transmits, the same from both sides.
+"""The thin principled (Disney) BSDF: a sheet that reflects and transmits, alike from both sides.
 
-    f |cos wo| = base_color P + W        P, W numbers
+    f |cos wo| = base_color P + W
 
-P takes the colour of the base, W is white. What is transmitted is not bent: it is reflected by the half
-vector of wi and the mirror image of wo, with a distribution of its own roughness, and let through.
+with numbers P and W: W is reflection that base_color does not tint. Transmission does not refract: its value
+is that of a reflection from wi to the mirror image of wo, with a roughness of its own.
 
 Directions are local (normal along +z, x along dp/du), unit, and point away from the surface. `eval` includes
-the cosine of the outgoing direction. Densities are by solid angle. Burley, Extending the Disney BRDF to a
+the cosine of wo. Densities are by solid angle. Burley, Extending the Disney BRDF to a
 BSDF with Integrated Subsurface Scattering (SIGGRAPH 2015 course); see also kernels/bsdf/principled_lobes.py.
 """
 
@@ -38,8 +38,8 @@ CONSTANTS = (
     "diffuse_reflectance_sampling_rate",
     "diffuse_transmittance_sampling_rate",
 )
-MIN_LOBE_CHANCE = 0.05  # least chance of a lobe, before the chances are brought to sum 1
-FLOOR = 1e-9  # what a number is divided by has at least this size
+MIN_LOBE_CHANCE = 0.05  # smallest probability of a lobe, before normalisation
+FLOOR = 1e-9  # smallest divisor
 NAMES = [q.key for q in PARAMETERS] + list(CONSTANTS)
 
 
@@ -48,22 +48,22 @@ def _named(p):
 
 
 def _geometry(p, wi, wo):
-    """What value and density share, seen from the side of wi."""
+    """The quantities that value and density share, with directions mirrored so that wi.z >= 0."""
     q = _named(p)
     side = select(wi.z < 0, -1.0, 1.0)
     wi, wo = wi * side, wo * side
     reflects, crosses = (wi.z > 0) & (wo.z > 0), (wi.z > 0) & (wo.z < 0)
-    m, _size = microfacet.half_vector(wi, Vec3(wo.x, wo.y, absolute(wo.z)), 1.0)
+    m, _norm = microfacet.half_vector(wi, Vec3(wo.x, wo.y, absolute(wo.z)), 1.0)
     ax, ay = _alphas(p, reflects)
     return q, SimpleNamespace(
         wi=wi, wo=wo, m=m, reflects=reflects, crosses=crosses, d_i=dot(wi, m),
         cos_i=maximum(wi.z, FLOOR), cos_o=absolute(wo.z), ax=ax, ay=ay,
-        normals=microfacet.ndf("ggx", m, ax, ay),
+        ndf=microfacet.ndf("ggx", m, ax, ay),
     )  # fmt: skip
 
 
 def _alphas(p, reflects):
-    """Roughnesses of the specular lobes; transmission scales them by the index (Burley 2015, figure 15)."""
+    """The roughnesses of the specular lobes; for transmission they depend on eta (Burley 2015, figure 15)."""
     q = _named(p)
     scale = select(reflects, 1.0, 0.65 * q.eta - 0.35)
     return lobes.alphas(scale * q.roughness, q.anisotropic)
@@ -71,7 +71,7 @@ def _alphas(p, reflects):
 
 def eval(p, wi, wo, delta):
     q, g = _geometry(p, wi, wo)
-    specular = q.spec_trans * g.normals * microfacet.smith_g("ggx", g.wi, g.wo, g.m, g.ax, g.ay)
+    specular = q.spec_trans * g.ndf * microfacet.smith_g("ggx", g.wi, g.wo, g.m, g.ax, g.ay)
     specular = 0.25 * specular / g.cos_i
     fresnel, cos_t, _eta_it, _eta_ti = dielectric(g.d_i, q.eta)
     weight = schlick_weight(lobes.schlick_cosine(g.d_i, cos_t, q.eta))
@@ -95,7 +95,7 @@ def eval(p, wi, wo, delta):
 
 
 def _chances(p):
-    """Of specular reflection and transmission, diffuse reflection and transmission."""
+    """The probabilities of specular reflection and transmission, diffuse reflection and transmission."""
     q = _named(p)
     through = 0.5 * q.diff_trans
     weights = (
@@ -115,31 +115,31 @@ def pdf(p, wi, wo):
     specular_r, specular_t, diffuse_r, diffuse_t = _chances(p)
     specular = select(g.reflects, specular_r, specular_t)
     diffuse = select(g.reflects, diffuse_r, diffuse_t)
-    visible = g.normals * microfacet.smith_g1("ggx", g.wi, g.m, g.ax, g.ay) / g.cos_i
-    faces = dot(g.wo, g.m) * g.wo.z > 0
-    total = select(faces, specular * 0.25 * visible, 0.0) + diffuse * (g.cos_o / pi)
+    visible = g.ndf * microfacet.smith_g1("ggx", g.wi, g.m, g.ax, g.ay) / g.cos_i
+    valid = dot(g.wo, g.m) * g.wo.z > 0
+    total = select(valid, specular * 0.25 * visible, 0.0) + diffuse * (g.cos_o / pi)
     return select(g.reflects | g.crosses, total, 0.0)
 
 
 def sample(p, wi, u):
-    """(wo, density, 0, 1); picks a lobe by u[2]."""
+    """Sample wo. u[2] selects the lobe."""
     specular_r, specular_t, diffuse_r, _diffuse_t = _chances(p)
     side = select(wi.z < 0, -1.0, 1.0)
-    seen = wi * side
+    upper_wi = wi * side
     mirrors = u[2] < specular_r
 
     def specular():
         ax, ay = _alphas(p, mirrors)
-        m = microfacet.sample_visible("ggx", seen, ax, ay, u[0], u[1])
-        wo = microfacet.reflect(seen, m)
-        # What leaves below sees m's back.
+        m = microfacet.sample_visible("ggx", upper_wi, ax, ay, u[0], u[1])
+        wo = microfacet.reflect(upper_wi, m)
+        # A transmitted direction sees the back of m.
         return wo, (wo.z > 0) & (mirrors | (dot(wo, m) < 2.0 * wo.z * m.z))
 
     def diffuse():
         return square_to_cosine_hemisphere(u[0], u[1]), True
 
-    in_gloss = u[2] < specular_r + specular_t
-    wo, valid = branch(in_gloss, specular, diffuse)
-    reflects = mirrors | (~in_gloss & (u[2] < specular_r + specular_t + diffuse_r))
+    is_specular = u[2] < specular_r + specular_t
+    wo, valid = branch(is_specular, specular, diffuse)
+    reflects = mirrors | (~is_specular & (u[2] < specular_r + specular_t + diffuse_r))
     wo = Vec3(wo.x, wo.y, select(reflects, wo.z, -wo.z)) * side
     return wo, select(valid, pdf(p, wi, wo), 0.0), 0, 1.0

@@ -1,14 +1,20 @@
-"""A rough boundary between two dielectrics: smooth boundaries of microscopic size, turned at random.
+"""A rough boundary between two dielectrics: microfacets that are smooth boundaries.
 
-With F, D, G for the normal m = +-(wi + eta wo) / |wi + eta wo|, where eta is 1 for reflection and else
+With F, D, G for the normal m = +-(wi + eta wo) / |wi + eta wo|, where eta is 1 for reflection and otherwise
 the index on the side of wo over that on the side of wi,
 
     f cos_o = F D G / (4 cos_i)                                           reflection
     f cos_o = (1 - F) D G |wi . m| |wo . m| / (cos_i |wi + eta wo|^2)     transmission of radiance
 
-Samples are reflected or refracted at normals that wi sees. The derivative by eta is that at fixed
-directions. Variants as for roughconductor. Walter, Marschner, Li, Torrance, Microfacet Models for
-Refraction through Rough Surfaces (EGSR 2007), eqs. 20 and 21, the second times (eta_i / eta_t)^2.
+Both are multiplied by specular_reflectance or specular_transmittance. Samples are wi reflected or refracted
+at normals that are visible from wi. The derivative of `eval` by eta is that at fixed directions. There are
+variants as for roughconductor.
+
+Directions are local (normal along +z, x along dp/du), unit, and point away from the surface. `eval` includes
+the cosine of wo; densities are by solid angle.
+
+Walter, Marschner, Li, Torrance, Microfacet Models for
+Refraction through Rough Surfaces (EGSR 2007), eqs. 20 and 21, the latter times (eta_i / eta_t)^2.
 """
 
 from types import SimpleNamespace
@@ -24,7 +30,7 @@ from prb.kernels.microfacet import (
     roughness,
     sample_visible,
     smith_g,
-    visible,
+    visible_ndf,
 )
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import Vec3, absolute, dot, maximum, select
@@ -37,47 +43,47 @@ OPTICS = (
 
 
 def geometry(eta, wi, wo):
-    """Whether wo is reflected; eta on its side over that of wi; the normal; |wi + eta wo|."""
+    """(True if wo is reflected, index of the other side over that of wi, normal m, |wi + eta wo|)."""
     reflects = wi.z * wo.z > 0
     eta_it = select(wi.z > 0, eta, 1.0 / eta)
     return reflects, eta_it, *half_vector(wi, wo, select(reflects, 1.0, eta_it))
 
 
 def functions(distribution, anisotropic):
-    """The model for a distribution ("ggx" or "beckmann")."""
+    """The functions of the model for a distribution ("ggx" or "beckmann")."""
     PARAMETERS = (ANISOTROPIC if anisotropic else ISOTROPIC) + OPTICS
-    V = 1 if anisotropic else 0  # where p has the roughness along the second tangent
+    V = 1 if anisotropic else 0  # index in p of the roughness along the second tangent
 
     def eval(p, wi, wo, delta):
         alpha, (eta, reflectance, transmittance) = (roughness(p[0]), roughness(p[V])), p[V + 1 :]
-        reflects, _eta_it, m, size = geometry(eta, wi, wo)
+        reflects, _eta_it, m, norm = geometry(eta, wi, wo)
         valid = absolute(wi.z) > MIN_COSINE
         cos_i = select(valid, absolute(wi.z), 1.0)
         f = dielectric(dot(wi, m), eta)[0]
         dg = ndf(distribution, m, *alpha) * smith_g(distribution, wi, wo, m, *alpha)
         dg = select(valid, dg / cos_i, 0.0)
-        through = (1.0 - f) * absolute(dot(wi, m) * dot(wo, m)) / (size * size)
+        through = (1.0 - f) * absolute(dot(wi, m) * dot(wo, m)) / (norm * norm)
         return dg * select(reflects, 0.25 * f * reflectance, through * transmittance)
 
     def pdf(p, wi, wo):
         eta = p[V + 1]
-        reflects, eta_it, m, size = geometry(eta, wi, wo)
+        reflects, eta_it, m, norm = geometry(eta, wi, wo)
         f = dielectric(dot(wi, m), eta)[0]
-        d = visible(distribution, wi, m, roughness(p[0]), roughness(p[V]))
+        d = visible_ndf(distribution, wi, m, roughness(p[0]), roughness(p[V]))
         cos_o = absolute(dot(wo, m))
-        seen = dot(wo, m) * wo.z > 0
-        bent = (1.0 - f) * eta_it * eta_it * cos_o / (size * size)
-        return select(seen, d * select(reflects, 0.25 * f / select(seen, cos_o, 1.0), bent), 0.0)
+        valid = dot(wo, m) * wo.z > 0
+        refracted = (1.0 - f) * eta_it * eta_it * cos_o / (norm * norm)
+        return select(valid, d * select(reflects, 0.25 * f / select(valid, cos_o, 1.0), refracted), 0.0)
 
     def sample(p, wi, u):
         side = select(wi.z < 0, -1.0, 1.0)
-        seen = Vec3(side * wi.x, side * wi.y, maximum(side * wi.z, MIN_COSINE))
-        m = sample_visible(distribution, seen, roughness(p[0]), roughness(p[V]), u[0], u[1])
+        upper_wi = Vec3(side * wi.x, side * wi.y, maximum(side * wi.z, MIN_COSINE))
+        m = sample_visible(distribution, upper_wi, roughness(p[0]), roughness(p[V]), u[0], u[1])
         f, cos_t, eta_it, eta_ti = dielectric(dot(wi, m), p[V + 1])
         reflects = u[2] < f
         wo = select(reflects, reflect(wi, m), refract(wi, m, cos_t, eta_ti))
-        right_side = (wi.z * wo.z > 0) == reflects
-        return wo, select(right_side, pdf(p, wi, wo), 0.0), 0, select(reflects, 1.0, eta_it)
+        valid = (wi.z * wo.z > 0) == reflects
+        return wo, select(valid, pdf(p, wi, wo), 0.0), 0, select(reflects, 1.0, eta_it)
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

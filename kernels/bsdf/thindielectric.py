@@ -1,7 +1,11 @@
-"""A thin plate of a dielectric, both its boundaries at once: light is reflected, or goes straight through.
+"""A thin dielectric plate with both its boundaries: light is reflected or passes straight through.
 
-eta: index of the plate over that of its surroundings. With all internal reflections the plate reflects
-R = F + (1 - F)^2 F (1 + F^2 + F^4 + ...) = 2 F / (1 + F). Both lobes are deltas. pbrt-v4, 9.5.
+    R specular_reflectance                delta lobe of reflection, probability R
+    (1 - R) specular_transmittance        delta lobe of transmission, probability 1 - R
+
+eta: index of the plate over that of its surroundings. With all internal reflections
+R = F + (1 - F)^2 F (1 + F^2 + F^4 + ...) = 2 F / (1 + F). Directions are local (normal along +z), unit, and
+point away from the surface. pbrt-v4, section 9.5.
 """
 
 from prb.kernels.fresnel import dielectric
@@ -16,7 +20,7 @@ PARAMETERS = (
 
 
 def plate(cos_i, eta):
-    """What the plate reflects."""
+    """R, the reflectance of the plate."""
     f = dielectric(absolute(cos_i), eta)[0]
     return 2.0 * f / (1.0 + f)
 

@@ -1,20 +1,23 @@
-"""The lights, by plugin name. A new one is its file and its line here.
+"""Emitters, by plugin name. A new one takes its file and its line here.
 
-Radiance is texture0(uv) * texture1(uv) * scale: the textures are those of the light's row in `emitters`
-(kind, texture0, texture1 or -1, first row of its own in `emitter_data`), uv and scale the sample's. Each
-module has
-    PARAMETER       its radiometric quantity: texture0
+Radiance is texture0(uv) * texture1(uv) * scale. The textures are those of the emitter's row in `emitters`
+(kind, texture0, texture1 or -1, first row in `emitter_data`); uv and scale belong to the sample. Directions
+are unit vectors in world space that point from the reference point to the light. Densities are by solid angle
+at the reference point and contain no cosine; for an emitter at a single direction they are probabilities.
+Each module has
+    PARAMETER       its radiometric quantity, texture0
     PLACEMENT       "position", "direction", "frame" (a rotation and a position), or None
-    CONSTANTS       further numbers of the scene file, where there are any
-    data(light)     its rows of four numbers in `emitter_data`, where it has any, of a `Description`
+    data(light)     its rows of four numbers in `emitter_data`, if it has any; light: a `Description`
     power(light, radius)
-                    its power where the quantity is 1; radius: of the scene's bounding sphere. Not of `area`
+                    its power for a quantity of 1; radius: of the scene's bounding sphere. `area` has none
     sample(scene, entry, ref, u1, u2) -> LightSample
-                    a direction from ref to the light of an entry of `lights`
-and those that a ray can find
-    pdf(...)        (area) density, in solid angle, of `sample` at a direction that a ray found
-    environment(scene, index, d, weighed) -> (density if weighed, uv)
-                    (constant, envmap) the same for emitter `index` where a ray along d left the scene
+                    a sampled direction from ref to the emitter of an entry of `lights`; u1, u2: uniform
+and may have
+    CONSTANTS       further numbers of the scene file, a tuple of `Parameter`s
+    environment(scene, index, d, with_pdf) -> (density of `sample` for d, uv)
+                    of an emitter around the scene, for a ray along d that left it; the density is valid
+                    if with_pdf. index: of the emitter
+`area` has `pdf`, the density of `sample` for a ray that hit the surface.
 """
 
 from prb.kernels.emitter import area, constant, directional, envmap, point, projector, spot
@@ -39,5 +42,5 @@ FOUND_BY_RAYS = (*ENVIRONMENTS, *(name for name, light in REGISTRY.items() if ha
 
 @traced
 def of(name):
-    """The module of a plugin, also inside a kernel."""
+    """The module of an emitter; kernels may call this."""
     return REGISTRY[name]

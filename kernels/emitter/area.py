@@ -1,7 +1,8 @@
 """A surface that emits the same radiance in all directions on the side of its normal.
 
-Planar primitives and cylinders are sampled uniformly in area; spheres uniformly in the cone of directions
-that they fill (pbrt-v4, section 6.2.4), or in area from inside.
+Planar primitives and cylinders are sampled uniformly by area. Spheres are sampled uniformly in the cone of
+directions under which they are seen (pbrt-v4, section 6.2.4), from inside by area. Densities are by solid
+angle at the reference point: a density by area times distance^2 / |cos|, where cos is that at the emitter.
 """
 
 from prb.kernels.backend import pi, ti
@@ -18,28 +19,28 @@ PLACEMENT = None
 
 @ti.func
 def cone(center, radius, ref):
-    """1 - cos of the half angle under which a sphere is seen from outside; negative from inside."""
+    """1 - cos of the half angle of the cone under which a sphere is seen; negative from inside."""
     to_center = center - ref
-    d2 = to_center.dot(to_center)
-    sin2 = radius * radius / d2
-    outside = d2 > radius * radius * 1.0001
+    distance2 = to_center.dot(to_center)
+    sin2 = radius * radius / distance2
+    outside = distance2 > radius * radius * 1.0001
     return ti.select(outside, sin2 / (1.0 + ti.sqrt(ti.max(1.0 - sin2, 0.0))), -1.0)
 
 
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
     slot = scene.lights[entry][0]
-    g = scene.prims[slot]
+    prim = scene.prims[slot]
     kind = scene.prim_info[slot][0]
-    a = ti.Vector([g[0], g[1], g[2]])
+    a = ti.Vector([prim[0], prim[1], prim[2]])
     p = a
     n = ti.Vector([0.0, 0.0, 0.0])
-    density = 0.0  # in area; a cone's, in solid angle, is put in below
-    solid_angle = 0.0
-    where = vec2(0.0, 0.0)
+    area_density = 0.0  # by area; 0 if the cone is sampled
+    cone_density = 0.0  # by solid angle; 0 unless the cone is sampled
+    light_uv = vec2(0.0, 0.0)
     if kind != SPHERE and kind != CYLINDER:
-        e1 = ti.Vector([g[3], g[4], g[5]])
-        e2 = ti.Vector([g[6], g[7], g[8]])
+        e1 = ti.Vector([prim[3], prim[4], prim[5]])
+        e2 = ti.Vector([prim[6], prim[7], prim[8]])
         uv = square_to_triangle(u1, u2)
         if kind == PARALLELOGRAM:
             uv = ti.Vector([u1, u2])
@@ -47,61 +48,61 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
             if kind == DISK:
                 uv = 0.5 + 0.5 * square_to_disk(u1, u2)
         p = a + uv.x * e1 + uv.y * e2
-        n = ti.Vector([g[9], g[10], g[11]])
-        density = 1.0 / scene.light_pdf[entry][2]
+        n = ti.Vector([prim[9], prim[10], prim[11]])
+        area_density = 1.0 / scene.light_pdf[entry][2]
         if ti.static(scene.features.textured):
-            where = uv_at(scene, slot, uv.x, uv.y)
+            light_uv = uv_at(scene, slot, uv.x, uv.y)
     if ti.static(scene.features.cylinders):
         if kind == CYLINDER:
-            axis, x = ti.Vector([g[3], g[4], g[5]]), ti.Vector([g[7], g[8], g[9]])
+            axis, x = ti.Vector([prim[3], prim[4], prim[5]]), ti.Vector([prim[7], prim[8], prim[9]])
             y = axis.cross(x) / axis.norm()
             outward = ti.cos(2.0 * pi * u1) * x + ti.sin(2.0 * pi * u1) * y
-            p = a + u2 * axis + g[6] * outward
-            n = g[10] * outward
-            density = 1.0 / scene.light_pdf[entry][2]
+            p = a + u2 * axis + prim[6] * outward
+            n = prim[10] * outward
+            area_density = 1.0 / scene.light_pdf[entry][2]
             if ti.static(scene.features.textured):
-                where = uv_of_cylinder(g, p)
+                light_uv = uv_of_cylinder(prim, p)
     if ti.static(scene.features.spheres):
         if kind == SPHERE:
-            one_minus_cos = cone(a, g[3], ref)
+            one_minus_cos = cone(a, prim[3], ref)
             if one_minus_cos > 0:
                 axis = (a - ref).normalized()
                 s, t = tangents(axis)
                 d = to_world(square_to_cone(u1, u2, one_minus_cos), s, t, axis)
-                # nearest intersection of the sampled ray, clamped to the tangent point
+                # the closest intersection of the sampled ray, clamped to the tangent point
                 b = (a - ref).dot(d)
-                away = a - ref - b * d
-                h2 = g[3] * g[3] - away.dot(away)
+                offset = a - ref - b * d
+                h2 = prim[3] * prim[3] - offset.dot(offset)
                 n = (ref + (b - ti.sqrt(ti.max(h2, 0.0))) * d - a).normalized()
-                solid_angle = 1.0 / (2.0 * pi * one_minus_cos)
+                cone_density = 1.0 / (2.0 * pi * one_minus_cos)
             else:
                 n = square_to_sphere(u1, u2)
-                density = 1.0 / scene.light_pdf[entry][2]
-            p = a + g[3] * n
+                area_density = 1.0 / scene.light_pdf[entry][2]
+            p = a + prim[3] * n
             if ti.static(scene.features.textured):
-                where = uv_of_sphere(g, n)
-            n *= g[10]
+                light_uv = uv_of_sphere(prim, n)
+            n *= prim[10]
     r = p - ref
     distance2 = r.dot(r)
     distance = ti.sqrt(distance2)
     d = r / distance
     cos_light = -n.dot(d)
-    pdf = ti.select(solid_angle > 0, solid_angle, density * distance2 / cos_light)
+    pdf = ti.select(cone_density > 0, cone_density, area_density * distance2 / cos_light)
     pdf = ti.select((cos_light > 0) & (distance2 > 0), pdf, 0.0)
-    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0, uv=where)
+    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0, uv=light_uv)
 
 
 @ti.func
 def pdf(scene: ti.template(), slot, ref, p, n):
-    """p, n: the point on the primitive that a ray from ref met, and its geometric normal."""
+    """Density of `sample` for a ray from ref that hit a primitive at p, where its geometric normal is n."""
     entry = scene.prim_light[slot]
     r = p - ref
     distance2 = r.dot(r)
     density = distance2 * ti.sqrt(distance2) / (scene.light_pdf[entry][2] * ti.abs(n.dot(r)))
     if ti.static(scene.features.spheres):
         if scene.prim_info[slot][0] == SPHERE:
-            g = scene.prims[slot]
-            one_minus_cos = cone(ti.Vector([g[0], g[1], g[2]]), g[3], ref)
+            prim = scene.prims[slot]
+            one_minus_cos = cone(ti.Vector([prim[0], prim[1], prim[2]]), prim[3], ref)
             if one_minus_cos > 0:
                 density = 1.0 / (2.0 * pi * one_minus_cos)
     return density

@@ -1,4 +1,4 @@
-"""An environment that sends the same radiance from every direction, sampled uniformly."""
+"""An environment of the same radiance in all directions, sampled uniformly: density 1 / (4 pi)."""
 
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import INFINITY, LightSample
@@ -21,5 +21,5 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
 
 
 @ti.func
-def environment(scene: ti.template(), index, d, weighed):
+def environment(scene: ti.template(), index, d, with_pdf):
     return 0.25 / pi, vec2(0.0, 0.0)

@@ -1,14 +1,14 @@
-"""What the host tells a light's module about one light of a scene."""
+"""What the host tells an emitter's module of one emitter of the scene."""
 
 from typing import Any, NamedTuple
 
 
 class Description(NamedTuple):
-    """Where a light is placed, by its PLACEMENT, and its constants.
+    """The place of an emitter, as its PLACEMENT says, and its constants.
 
-    position: (3,), world space. direction: (3,), unit, in which the light travels. to_local: the three rows
-    of the rotation from world to local space. constants: name -> number, as in the scene file, angles in
-    degrees. resolution: (width, height) of the picture in its first texture, (1, 1) without one.
+    position: (3,), in world space. direction: (3,), unit vector in which the light travels. to_local: (3, 3),
+    the rotation from world space to the local frame. constants: name -> number, as in the scene file, angles
+    in degrees. resolution: (width, height) of the image that is its first texture, (1, 1) for a constant one.
     """
 
     position: Any

@@ -1,11 +1,14 @@
-"""Parallel light from outside the scene. emitter_data: the direction in which it travels, unit length, 0."""
+"""Parallel light from outside the scene.
+
+emitter_data, one row: the unit direction in which it travels; the offset of that direction in `params`.
+"""
 
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.parameter import Parameter
 
-PARAMETER = Parameter("irradiance", default=1.0)  # of a surface that faces the light
+PARAMETER = Parameter("irradiance", default=1.0)  # of a surface perpendicular to the light
 PLACEMENT = "direction"
 
 
@@ -19,6 +22,6 @@ def power(light, radius):
 
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    row = scene.emitter_data[scene.emitters[scene.lights[entry][1]][3]]
-    d = -vec3(row[0], row[1], row[2])
+    data_row = scene.emitter_data[scene.emitters[scene.lights[entry][1]][3]]
+    d = -vec3(data_row[0], data_row[1], data_row[2])
     return LightSample(d=d, distance=INFINITY, pdf=1.0, scale=1.0, delta=1, uv=vec2(0.0, 0.0))

@@ -1,4 +1,7 @@
-"""A point that emits the same radiant intensity in all directions. emitter_data: its position, 0."""
+"""A point that emits the same radiant intensity in all directions.
+
+emitter_data, one row: its position, 0.
+"""
 
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import LightSample
@@ -18,17 +21,17 @@ def power(light, radius):
 
 
 @ti.func
-def towards(scene: ti.template(), row, ref):
-    """The sample of a light that is the point in a row of `emitter_data`, as seen from ref."""
+def sample_position(scene: ti.template(), row, ref):
+    """The `LightSample` of an emitter at a point, whose position is in a row of `emitter_data`."""
     position = scene.emitter_data[row]
-    r = vec3(position[0], position[1], position[2]) - ref
-    distance2 = r.dot(r)
-    found = distance2 > 0
-    inverse2 = 1.0 / ti.select(found, distance2, 1.0)
+    to_light = vec3(position[0], position[1], position[2]) - ref
+    distance2 = to_light.dot(to_light)
+    defined = distance2 > 0
+    inverse2 = 1.0 / ti.select(defined, distance2, 1.0)
     return LightSample(
-        d=r * ti.sqrt(inverse2),
+        d=to_light * ti.sqrt(inverse2),
         distance=ti.sqrt(distance2),
-        pdf=ti.select(found, 1.0, 0.0),
+        pdf=ti.select(defined, 1.0, 0.0),
         scale=inverse2,
         delta=1,
         uv=vec2(0.0, 0.0),
@@ -36,8 +39,8 @@ def towards(scene: ti.template(), row, ref):
 
 
 @ti.func
-def local(scene: ti.template(), row, v):
-    """A world-space vector in the light's own frame; its 3x3 matrix begins at a row of `emitter_data`."""
+def to_emitter(scene: ti.template(), row, v):
+    """Transform v from world space to the emitter's frame. row: the first of its matrix in `emitter_data`."""
     x, y, z = scene.emitter_data[row], scene.emitter_data[row + 1], scene.emitter_data[row + 2]
     return vec3(
         x[0] * v.x + x[1] * v.y + x[2] * v.z,
@@ -48,4 +51,4 @@ def local(scene: ti.template(), row, v):
 
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    return towards(scene, scene.emitters[scene.lights[entry][1]][3], ref)
+    return sample_position(scene, scene.emitters[scene.lights[entry][1]][3], ref)

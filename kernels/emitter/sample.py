@@ -1,20 +1,21 @@
-"""What every emitter's `sample` returns."""
+"""The light sample that every emitter's `sample` returns."""
 
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec2, vec3
 
-INFINITY = 1e18  # distance to a light outside the scene; its square is still a float32
+INFINITY = 1e18  # distance to an emitter outside the scene; its square is finite in float32
 
 
 @ti.dataclass
 class LightSample:
-    """A direction towards a light.
+    """A sampled direction to a light.
 
-    d: unit direction from the reference point; distance: to the light along it.
-    pdf: density in solid angle, or 1 for a light at a single direction; 0: no sample.
-    scale: what the product of the light's textures is multiplied by to give radiance (1 / r^2 for a point).
-    delta: 1 for a light that only a sample, never a ray, can find.
-    uv: where the light's textures are looked up.
+    d: unit vector from the reference point. distance: to the light along d.
+    pdf: density by solid angle, or 1 for an emitter at a single direction; 0 if there is no sample.
+    scale: geometric factor, by which the product of the emitter's textures is multiplied (1 / r^2 for a
+    point).
+    delta: 1 for an emitter at a single direction, which no ray can hit, else 0.
+    uv: coordinates at which the emitter's textures are looked up.
     """
 
     d: vec3

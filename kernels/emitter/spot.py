@@ -1,14 +1,14 @@
-"""A point that emits into a cone around its local +z, with a linear falloff in angle towards the rim.
+"""A point that emits into a cone around its local +z, with a falloff that is linear in the angle.
 
 emitter_data, four rows: position, 0; and the world-to-local matrix, its rows followed by the cutoff angle,
-by 1 / (cutoff - beam width), and by cot(cutoff), which is 0 where no texture is looked up. Angles are
+by 1 / (cutoff - beam width), and by cot(cutoff), which is 0 for a cutoff of 90 degrees or more. Angles are
 measured from the axis, in radians. The texture fills the square around the cone, x to the right in u.
 """
 
 import math
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.point import local, towards
+from prb.kernels.emitter.point import sample_position, to_emitter
 from prb.kernels.frame import vec2
 from prb.kernels.parameter import Parameter
 
@@ -37,8 +37,8 @@ def power(light, radius):
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
     row = scene.emitters[scene.lights[entry][1]][3]
-    s = towards(scene, row, ref)
-    v = local(scene, row + 1, -s.d)
+    s = sample_position(scene, row, ref)
+    v = to_emitter(scene, row + 1, -s.d)
     cutoff, steepness, cot = (
         scene.emitter_data[row + 1][3],
         scene.emitter_data[row + 2][3],

@@ -1,1 +1,1 @@
-"""The estimators: the path loop and its modes, and the tape beside it."""
+"""Estimators of radiance and its derivatives: the path loop with its modes, and the tape."""

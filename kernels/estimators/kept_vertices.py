@@ -1,8 +1,9 @@
 """Vertices that the first sweep of a replay keeps for the second, so that rays are traced once.
 
-Each worker has a row of numbers. A vertex is written as the parts that it has, one behind the other, as
-replaying them is memory-bound: `PARTS` lists their columns, from which storing and loading follow. The first
-column also holds the length of the vertex before it on the path, so a path can be walked in both directions.
+Each worker has a row of numbers. A vertex is stored as groups of columns, of which it has only those that it
+needs: the second sweep is memory-bound, so records are packed. `COMMON` and `OPTIONAL` list the groups, from
+which storing and loading follow. The first column also holds the length of the vertex before it on the path,
+so that a path can be walked in both directions.
 """
 
 from collections.abc import Callable
@@ -15,68 +16,68 @@ from prb.kernels.estimators.vertex import no_vertex
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.traced import traced
 
-LENGTH_BIT = 24  # of the first column: the length of the vertex before, above the number of an emitter
+LENGTH_BIT = 24  # in the first column, the length of the previous vertex lies above the emitter's number
 
 
 class Column(NamedTuple):
-    """A field of the `Vertex` or the `Shading`: `size` numbers, or an integer kept bit for bit."""
+    """A field of the `Vertex` or the `Shading`: `size` numbers, or an integer that is stored bit for bit."""
 
     name: str
     size: int = 1
     integer: bool = False
 
 
-class Place(NamedTuple):
-    """A column that begins at a place of its part."""
+class PlacedColumn(NamedTuple):
+    """A column with its offset in the group."""
 
-    at: int
+    offset: int
     name: str
     size: int
     integer: bool
 
 
-class Part(NamedTuple):
-    """Columns that a vertex has if `present`, a function of the `Vertex`; they follow one another."""
+class Group(NamedTuple):
+    """Consecutive columns that a vertex has if `present`, a function of the `Vertex`, says so."""
 
     present: Callable
     columns: tuple[Column, ...]
 
     @property
     def size(self):
-        """Numbers of the part."""
+        """How many numbers the columns have."""
         return sum(column.size for column in self.columns)
 
     @traced
-    def places(self):
-        """Where each of the columns begins."""
-        return [Place(sum(c.size for c in self.columns[:i]), *c) for i, c in enumerate(self.columns)]
+    def placed(self):
+        """The columns with their offsets."""
+        return [PlacedColumn(sum(c.size for c in self.columns[:i]), *c) for i, c in enumerate(self.columns)]
 
 
 @traced
 def always(vertex):
-    """The part that every vertex has."""
+    """True for every vertex."""
     return True
 
 
 @ti.func
 def emits(vertex: ti.template()):
-    """The ray met an emitter."""
+    """True if the ray met an emitter."""
     return vertex.emitter >= 0
 
 
 @ti.func
 def scatters(vertex: ti.template()):
-    """There is a surface, and the path samples it."""
+    """True if there is a surface from which the path may go on."""
     return vertex.material >= 0
 
 
 @ti.func
 def is_lit(vertex: ti.template()):
-    """Next-event estimation found a light."""
+    """True if next-event estimation found an unoccluded light."""
     return vertex.light_emitter >= 0
 
 
-COMMON = Part(
+COMMON = Group(
     always,
     (
         Column("emitter", integer=True),
@@ -89,8 +90,8 @@ COMMON = Part(
     ),
 )
 OPTIONAL = (
-    Part(emits, (Column("emission_weight"), Column("emitted", 3))),
-    Part(
+    Group(emits, (Column("emission_weight"), Column("emitted", 3))),
+    Group(
         scatters,
         (
             Column("wi", 3),
@@ -102,7 +103,7 @@ OPTIONAL = (
             Column("f", 3),
         ),
     ),
-    Part(
+    Group(
         is_lit,
         (
             Column("light_weight"),
@@ -113,122 +114,129 @@ OPTIONAL = (
         ),
     ),
 )
-VERTEX_SIZE = COMMON.size + sum(part.size for part in OPTIONAL)  # numbers of a kept vertex at most
+VERTEX_SIZE = COMMON.size + sum(group.size for group in OPTIONAL)  # numbers of a kept vertex at most
 
 
 @ti.dataclass
 class Row:
-    """Where a path's vertices lie in its worker's row.
+    """Where a path's vertices lie in the row of its worker.
 
-    first: where they begin, -1 if they are not kept. at: the place behind the current vertex.
-    length: numbers of the current vertex, 0 before the first.
+    first: index of the first number; -1 if the vertices are not kept. end: index after the current vertex.
+    length: how many numbers the current vertex has; 0 before the first vertex.
     """
 
     worker: ti.i32
     first: ti.i32
-    at: ti.i32
+    end: ti.i32
     length: ti.i32
 
 
 @traced
 def _field(vertex, shading, name):
-    """The vertex's or the shading's field of that name."""
+    """The field of that name, which is the vertex's or the shading's."""
     return getattr(vertex if name in vertex.keys else shading, name)
 
 
 @ti.func
 def _assign(target: ti.template(), x):
-    target = x  # noqa: F841  the argument is a reference
+    target = x  # noqa: F841  the argument is passed by reference
 
 
 @ti.func
-def _store_part(
-    rows: ti.template(), worker, at, vertex: ti.template(), shading: ti.template(), part: ti.template()
+def _store_group(
+    rows: ti.template(), worker, begin, vertex: ti.template(), shading: ti.template(), group: ti.template()
 ):
-    for c in ti.static(part.places()):
+    for c in ti.static(group.placed()):
         if ti.static(c.integer):
-            rows[worker, at + c.at] = ti.bit_cast(_field(vertex, shading, c.name), ti.f32)
+            rows[worker, begin + c.offset] = ti.bit_cast(_field(vertex, shading, c.name), ti.f32)
         elif ti.static(c.size == 1):
-            rows[worker, at + c.at] = _field(vertex, shading, c.name)
+            rows[worker, begin + c.offset] = _field(vertex, shading, c.name)
         else:
             for k in ti.static(range(c.size)):
-                rows[worker, at + c.at + k] = _field(vertex, shading, c.name)[k]
+                rows[worker, begin + c.offset + k] = _field(vertex, shading, c.name)[k]
 
 
 @ti.func
-def _load_part(
-    rows: ti.template(), worker, at, vertex: ti.template(), shading: ti.template(), part: ti.template()
+def _load_group(
+    rows: ti.template(), worker, begin, vertex: ti.template(), shading: ti.template(), group: ti.template()
 ):
-    for c in ti.static(part.places()):
+    for c in ti.static(group.placed()):
         if ti.static(c.integer):
-            _assign(_field(vertex, shading, c.name), ti.bit_cast(rows[worker, at + c.at], ti.i32))
+            _assign(_field(vertex, shading, c.name), ti.bit_cast(rows[worker, begin + c.offset], ti.i32))
         elif ti.static(c.size == 1):
-            _assign(_field(vertex, shading, c.name), rows[worker, at + c.at])
+            _assign(_field(vertex, shading, c.name), rows[worker, begin + c.offset])
         elif ti.static(c.size == 2):
-            pair = vec2(rows[worker, at + c.at], rows[worker, at + c.at + 1])
+            pair = vec2(rows[worker, begin + c.offset], rows[worker, begin + c.offset + 1])
             _assign(_field(vertex, shading, c.name), pair)
         else:
-            triple = vec3(rows[worker, at + c.at], rows[worker, at + c.at + 1], rows[worker, at + c.at + 2])
+            triple = vec3(
+                rows[worker, begin + c.offset],
+                rows[worker, begin + c.offset + 1],
+                rows[worker, begin + c.offset + 2],
+            )
             _assign(_field(vertex, shading, c.name), triple)
 
 
 @ti.func
 def store(rows: ti.template(), row: ti.template(), vertex: ti.template(), shading: ti.template()):
-    """Append a vertex to the row, or give the path up (row.first = -1) where the row may be too short."""
-    if row.at + VERTEX_SIZE > rows.shape[1]:
+    """Append a vertex to the row; if that may be too short, set row.first to -1: the path is not kept."""
+    if row.end + VERTEX_SIZE > rows.shape[1]:
         row.first = -1
     else:
-        begin = row.at
-        _store_part(rows, row.worker, begin, vertex, shading, COMMON)
+        begin = row.end
+        _store_group(rows, row.worker, begin, vertex, shading, COMMON)
         code = (vertex.emitter + 1) + (row.length << LENGTH_BIT)
         rows[row.worker, begin] = ti.bit_cast(code, ti.f32)
-        row.at += COMMON.size
-        for part in ti.static(OPTIONAL):
-            if part.present(vertex):
-                _store_part(rows, row.worker, row.at, vertex, shading, part)
-                row.at += part.size
-        row.length = row.at - begin
+        row.end += COMMON.size
+        for group in ti.static(OPTIONAL):
+            if group.present(vertex):
+                _store_group(rows, row.worker, row.end, vertex, shading, group)
+                row.end += group.size
+        row.length = row.end - begin
 
 
 @ti.func
 def load(rows: ti.template(), row: ti.template()):
-    """The vertex that begins at row.at: (vertex, shading, length of the one before).
+    """Load the vertex that begins at row.end, and advance the row past it.
 
-    row.at is then behind it.
+    Returns (vertex, shading, length of the previous vertex).
     """
     vertex, shading = no_vertex(), black()
-    begin = row.at
-    _load_part(rows, row.worker, begin, vertex, shading, COMMON)
+    begin = row.end
+    _load_group(rows, row.worker, begin, vertex, shading, COMMON)
     code = vertex.emitter
     vertex.emitter = (code & ((1 << LENGTH_BIT) - 1)) - 1
-    row.at += COMMON.size
-    for part in ti.static(OPTIONAL):
-        if part.present(vertex):
-            _load_part(rows, row.worker, row.at, vertex, shading, part)
-            row.at += part.size
-    row.length = row.at - begin
+    row.end += COMMON.size
+    for group in ti.static(OPTIONAL):
+        if group.present(vertex):
+            _load_group(rows, row.worker, row.end, vertex, shading, group)
+            row.end += group.size
+    row.length = row.end - begin
     return vertex, shading, code >> LENGTH_BIT
 
 
 @ti.func
 def load_backwards(rows: ti.template(), row: ti.template()):
-    """The vertex that ends at row.at and has row.length numbers; row is then that of the vertex before it."""
-    begin = row.at - row.length
-    row.at = begin
-    vertex, shading, before = load(rows, row)
-    row.at = begin
-    row.length = before
+    """Load the vertex that ends at row.end and has row.length numbers, and move the row back.
+
+    Returns (vertex, shading).
+    """
+    begin = row.end - row.length
+    row.end = begin
+    vertex, shading, previous_length = load(rows, row)
+    row.end = begin
+    row.length = previous_length
     return vertex, shading
 
 
 @ti.func
 def pack_path(L, L_low, Z, first):
-    """What the second sweep needs of a path: its sums, and where its vertices begin (-1: not kept)."""
+    """What the second sweep needs of a path, as one vector: its sums, and `Row.first` of its vertices."""
     return vec10f(L.x, L.y, L.z, L_low.x, L_low.y, L_low.z, Z.x, Z.y, Z.z, ti.bit_cast(first, ti.f32))
 
 
 @ti.func
-def unpack_path(r):
-    """The (L, L_low, Z, first) that `pack_path` made a vector of."""
-    L, L_low, Z = vec3(r[0], r[1], r[2]), vec3(r[3], r[4], r[5]), vec3(r[6], r[7], r[8])
-    return L, L_low, Z, ti.bit_cast(r[9], ti.i32)
+def unpack_path(p):
+    """The (L, L_low, Z, first) that `pack_path` packed."""
+    L, L_low, Z = vec3(p[0], p[1], p[2]), vec3(p[3], p[4], p[5]), vec3(p[6], p[7], p[8])
+    return L, L_low, Z, ti.bit_cast(p[9], ti.i32)

@@ -1,15 +1,15 @@
-"""The specification in short: path replay without next-event estimation, roulette or kept vertices.
+"""The readable specification: path replay without next-event estimation, roulette or kept vertices.
 
-Read this first; kernels/estimators/path.py is the same estimator with what makes it fast and less noisy.
+Read this first. kernels/estimators/path.py is the same estimator with what reduces its cost and its noise.
 
     L = sum_k beta_k Le_k        beta_k = prod_{j<k} f_j / p_j
 
-Sweep 0 finds L. Sweep 1 traces the same path again: R = L less what has been added so far, and with dL the
-derivative of the objective by L,
+Sweep 0 finds L. Sweep 1 traces the same path again. R is what the vertices that are still to come add, and
+grad_L the derivative of the objective by L:
 
-    adjoint of Le_k = dL beta_k            adjoint of f_k = dL R / f_k
+    grad_Le_k = grad_L beta_k            grad_f_k = grad_L R / f_k
 
-Where f_k is 0 the derivative is dropped here (kernels/estimators/modes.py has it).
+If f_k is 0 the derivative by it is omitted here; kernels/estimators/modes.py has it.
 """
 
 from prb.kernels import emission, light, material
@@ -21,7 +21,7 @@ from prb.kernels.estimators.vertex import intersect, no_vertex
 from prb.kernels.frame import to_local, to_world, vec3
 from prb.kernels.gradient import GradientBlock
 from prb.kernels.sampler import BSDF, Sampler, draw
-from prb.kernels.shape import frame, leave
+from prb.kernels.shape import frame, ray_origin
 from prb.kernels.view import SceneView, new_stack
 
 
@@ -36,19 +36,23 @@ def trace_basic(
     image_adjoint: ti.types.ndarray(vec3f, ndim=1),
     gradient_buffer: ti.types.ndarray(ti.f32, ndim=1),
 ):
-    """image: the sum of a pixel's samples. image_adjoint: dL of one sample. gradient_buffer: one copy."""
+    """Add the picture to `image` and the gradient to `gradient_buffer`.
+
+    image: RGB sum of the samples of each pixel. image_adjoint: grad_L of each pixel. gradient_buffer: one
+    copy of the parameters' gradient.
+    """
     for pixel in range(launch.pixels):
         scene = SceneView(features, execution, arrays, launch.min_selection, new_stack(features.stack))
         gradient = GradientBlock(execution, gradient_buffer, 0, launch.gradient_size, 1.0)
         column, row, film_pixel = film_place(launch, pixel)
         for sample in range(launch.samples_per_item):
             sampler = Sampler(pixel=film_pixel, sample=sample, seed=launch.seed)
-            L = vec3(0.0, 0.0, 0.0)
+            L, grad_L = vec3(0.0, 0.0, 0.0), image_adjoint[pixel]
             for sweep in range(2):
                 ray = camera_ray(sensor, launch, column, row, sampler)
                 beta, R, depth, active = vec3(1.0, 1.0, 1.0), L, 0, True
                 while active:
-                    # 1. the next vertex
+                    # 1. find the next vertex
                     vertex = no_vertex()
                     slot, si, _ray = intersect(scene, ray, False)
                     if slot < 0 and launch.environment >= 0:
@@ -57,17 +61,17 @@ def trace_basic(
                     if slot >= 0:
                         vertex.uv, vertex.slot, vertex.u, vertex.v = si.uv, slot, si.u, si.v
                         vertex.emitter = ti.select(si.ng.dot(ray.d) < 0, si.emitter, -1)
-                    at = material.lookup_point(vertex)
-                    # 2. and 3. what it emits: added, or differentiated
+                    point = material.lookup_point(vertex)
+                    # 2. its contribution, 3. added or differentiated
                     if vertex.emitter >= 0:
-                        E = beta * emission.radiance(scene, vertex.emitter, at)
+                        E = beta * emission.radiance(scene, vertex.emitter, point)
                         if sweep == 0:
                             L += E
                         else:
                             R -= E
-                            grad_emitted = image_adjoint[pixel] * beta
-                            emission.pull_back(scene, gradient, vertex.emitter, at, grad_emitted)
-                    # 4. go on in a direction from the BSDF
+                            grad_emitted = grad_L * beta
+                            emission.pull_back(scene, gradient, vertex.emitter, point, grad_emitted)
+                    # 4. continue in a direction sampled from the BSDF
                     depth += 1
                     active = slot >= 0 and depth < launch.max_depth
                     if active:
@@ -78,11 +82,11 @@ def trace_basic(
                         _pdf, vertex.wo, vertex.pdf, vertex.lobe, _eta = material.sample(scene, vertex, u)
                         _f_light, f = material.eval(scene, vertex)
                         if sweep == 1 and vertex.pdf > 0:
-                            by_f = ti.select(f == 0, 0.0, R / ti.select(f == 0, 1.0, f))
-                            nothing = vec3(0.0, 0.0, 0.0)
-                            material.pull_back(scene, gradient, vertex, nothing, image_adjoint[pixel] * by_f)
+                            L_by_f = ti.select(f == 0, 0.0, R / ti.select(f == 0, 1.0, f))
+                            zero = vec3(0.0, 0.0, 0.0)
+                            material.pull_back(scene, gradient, vertex, zero, grad_L * L_by_f)
                         beta *= f / vertex.pdf
                         active = vertex.pdf > 0 and beta.max() > 0
                         ray.d = to_world(vertex.wo, s, t, si.n)
-                        ray.o, ray.t_max = leave(si, ray.d), MISS
+                        ray.o, ray.t_max = ray_origin(si, ray.d), MISS
             image[pixel] += L

@@ -1,14 +1,14 @@
-"""The tape: conventional reverse mode beside the replay, over the same vertices and the same shading code.
+"""The tape: conventional reverse mode, over the same vertices and the same shading code as the replay.
 
-`record` traces every path of a batch one vertex further and keeps the `Vertex`; nothing in it is
-differentiated. `shade_bounce` then adds up what the vertices contribute,
+`record` traces every path of a batch by one vertex and keeps the `Vertex`; nothing in it is differentiated.
+`shade_bounce` then sums what the vertices contribute,
 
-    L += beta_k E_k,        beta_{k+1} = beta_k f_k / (p_k q_k)           (q: survival of roulette)
+    L += beta_k E_k,        beta_{k+1} = beta_k f_k / (p_k q_k)           (q: survival probability)
 
-as one straight-line kernel for each bounce, which Taichi differentiates itself: `shade_bounce.grad`, run
-from the last bounce to the first, is the reverse sweep. So memory grows with paths times bounces. Each bounce
-keeps what reverse mode needs of a path: the vertex (64 bytes), where its textures are looked up (32, in
-scenes that have any) and beta_k (12); adjoints of beta take turns in two slices. A beta of zero needs no
+in one straight-line kernel for each bounce, which Taichi differentiates: `shade_bounce.grad`, run from the
+last bounce to the first, is the reverse sweep. Memory therefore grows with paths times bounces. For each
+bounce and path it keeps the vertex (64 bytes), the lookup points of its textures (32 bytes, in scenes with
+textures) and beta_k (12 bytes); the cotangents of beta alternate between two slices. A beta of zero needs no
 special treatment here.
 """
 
@@ -26,7 +26,7 @@ from prb.kernels.view import SceneView, new_stack
 
 @ti.func
 def path_place(launch, i):
-    """Path i of a batch: its column and row in the crop window, and its random numbers."""
+    """Path i of a batch: its column and row in the crop window, and its `Sampler`."""
     column, row, film_pixel = film_place(launch, launch.first_pixel + i // launch.samples_per_item)
     sample = launch.first_sample + i % launch.samples_per_item
     return column, row, Sampler(pixel=film_pixel, sample=sample, seed=launch.seed)
@@ -35,27 +35,27 @@ def path_place(launch, i):
 @ti.func
 def pack(ray, state: ti.template(), active):
     """What a path carries from bounce to bounce, as one vector."""
-    z = ti.min(state.zeros, 2)
-    flags = z[0] + 4 * z[1] + 16 * z[2] + ti.select(active, 64, 0)
-    o, d, p, beta = ray.o, ray.d, ray.previous, state.beta
+    zeros = ti.min(state.zeros, 2)
+    flags = zeros[0] + 4 * zeros[1] + 16 * zeros[2] + ti.select(active, 64, 0)
+    o, d, previous, beta = ray.o, ray.d, ray.previous, state.beta
     return vec16f(
-        o.x, o.y, o.z, d.x, d.y, d.z, ray.t_max, p.x, p.y, p.z, ray.pdf,
+        o.x, o.y, o.z, d.x, d.y, d.z, ray.t_max, previous.x, previous.y, previous.z, ray.pdf,
         beta.x, beta.y, beta.z, ti.f32(flags), state.eta,
     )  # fmt: skip
 
 
 @ti.func
-def unpack(s, depth):
-    """The (ray, state, active) that `pack` made a vector of, `depth` edges from the camera."""
+def unpack(p, depth):
+    """The (ray, state, active) that `pack` packed, for a path of `depth` edges."""
     ray = Ray(
-        o=vec3(s[0], s[1], s[2]), d=vec3(s[3], s[4], s[5]), t_max=s[6],
-        previous=vec3(s[7], s[8], s[9]), pdf=s[10],
+        o=vec3(p[0], p[1], p[2]), d=vec3(p[3], p[4], p[5]), t_max=p[6],
+        previous=vec3(p[7], p[8], p[9]), pdf=p[10],
     )  # fmt: skip
-    flags = ti.i32(s[14])
+    flags = ti.i32(p[14])
     state = new_state()
-    state.beta = vec3(s[11], s[12], s[13])
+    state.beta = vec3(p[11], p[12], p[13])
     state.zeros = ti.Vector([flags & 3, (flags >> 2) & 3, (flags >> 4) & 3])
-    state.eta = s[15]
+    state.eta = p[15]
     state.depth = depth
     state.event = depth + 1
     return ray, state, flags >= 64
@@ -67,7 +67,7 @@ def begin(
     sensor: SensorArrays,
     states: ti.types.ndarray(vec16f, ndim=1),
 ):
-    """Every path of the batch at the camera."""
+    """Start every path of the batch at the camera."""
     for i in range(launch.items):
         column, row, sampler = path_place(launch, i)
         state = new_state()
@@ -87,11 +87,11 @@ def record(
     vertex_t: ti.types.ndarray(vec8f, ndim=1),
     alive: ti.types.ndarray(ti.i32, ndim=1),
 ):
-    """One more vertex of every path that goes on. alive: [0] counts those that go on after it.
+    """Trace and record one more vertex of every active path.
 
-    vertex_i: emitter, material, light's emitter, lobe, each -1 for none. vertex_f: emission weight, light
-    weight, 1 / (density * survival), wi, wo_light, wo. vertex_t, where it is used: uv, uv_light, u, v, and
-    the slot as two numbers.
+    alive: [0] counts the paths that continue after it. vertex_i: emitter, material, light_emitter, lobe, each
+    -1 for none. vertex_f: emission_weight, light_weight, 1 / (density * survival probability), wi, wo_light,
+    wo. vertex_t, if vertices are `located`: uv, uv_light, u, v, and the slot as two numbers.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
     for index in range(launch.workers * ti.static(execution.stride)):
@@ -107,25 +107,25 @@ def record(
             vertex_i[i] = ti.Vector([-1, -1, -1, -1])
             if active:
                 _column, _row, sampler = path_place(launch, i)
-                vertex, ray_on = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
+                vertex, next_ray = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
                 shading = shade(scene, vertex)
                 state.depth += 1
-                goes_on, survival = extend(modes.REVERSE, launch, state, shading.f, vertex)
+                continues, survival = extend(modes.REVERSE, launch, state, shading.f, vertex)
                 scale = 0.0
-                if goes_on:
+                if continues:
                     scale = 1.0 / (vertex.pdf * survival)
                     count += 1
-                wi, wl, wo = vertex.wi, vertex.wo_light, vertex.wo
+                wi, wo_light, wo = vertex.wi, vertex.wo_light, vertex.wo
                 vertex_i[i] = ti.Vector([vertex.emitter, vertex.material, vertex.light_emitter, vertex.lobe])
                 vertex_f[i] = vec12f(
                     vertex.emission_weight, vertex.light_weight, scale,
-                    wi.x, wi.y, wi.z, wl.x, wl.y, wl.z, wo.x, wo.y, wo.z,
+                    wi.x, wi.y, wi.z, wo_light.x, wo_light.y, wo_light.z, wo.x, wo.y, wo.z,
                 )  # fmt: skip
                 if ti.static(scene.located):
                     high, low = ti.f32(vertex.slot >> 16), ti.f32(vertex.slot & 65535)
                     uv, uv_light = vertex.uv, vertex.uv_light
                     vertex_t[i] = vec8f(uv.x, uv.y, uv_light.x, uv_light.y, vertex.u, vertex.v, high, low)
-                states[i] = pack(ray_on, state, goes_on)
+                states[i] = pack(next_ray, state, continues)
         if count > 0:
             ti.atomic_add(alive[0], count)
 
@@ -143,13 +143,15 @@ def shade_bounce(
     vertex_t: ti.types.ndarray(vec8f, ndim=1),
     params: ti.types.ndarray(ti.f32, ndim=1),
     beta: ti.types.ndarray(vec3f, ndim=1),
-    beta_on: ti.types.ndarray(vec3f, ndim=1),
+    beta_next: ti.types.ndarray(vec3f, ndim=1),
     L: ti.types.ndarray(vec3f, ndim=1),
 ):
-    """What one bounce adds to every path, and the product behind it. Differentiated by Taichi.
+    """Add what one bounce contributes to every path, and multiply the product by its factor.
 
-    params: `gradient_copies` copies of the `gradient_size` parameters; paths take turns, so that their
-    adjoints contend less.
+    Taichi differentiates this kernel.
+
+    beta, beta_next: the product before and after the bounce. params: `gradient_copies` copies of the
+    `gradient_size` parameters. Paths use them in turn, so that atomic additions of cotangents contend less.
     """
     for i in range(paths):
         ids = vertex_i[i]
@@ -158,20 +160,23 @@ def shade_bounce(
         if ids[0] >= 0 or ids[1] >= 0:
             base = (i % gradient_copies) * gradient_size
             scene = SceneView(features, execution, arrays, params=params, base=base)
-            v = vertex_f[i]
+            numbers = vertex_f[i]
             vertex = no_vertex()
             vertex.emitter, vertex.material = ids[0], ids[1]
             vertex.light_emitter, vertex.lobe = ids[2], ids[3]
-            vertex.emission_weight, vertex.light_weight = v[0], v[1]
-            vertex.wi, vertex.wo_light = vec3(v[3], v[4], v[5]), vec3(v[6], v[7], v[8])
-            vertex.wo = vec3(v[9], v[10], v[11])
+            vertex.emission_weight, vertex.light_weight = numbers[0], numbers[1]
+            vertex.wi, vertex.wo_light = (
+                vec3(numbers[3], numbers[4], numbers[5]),
+                vec3(numbers[6], numbers[7], numbers[8]),
+            )
+            vertex.wo = vec3(numbers[9], numbers[10], numbers[11])
             if ti.static(scene.located):
-                t = vertex_t[i]
-                vertex.uv, vertex.uv_light = vec2(t[0], t[1]), vec2(t[2], t[3])
-                vertex.u, vertex.v = t[4], t[5]
-                vertex.slot = (ti.i32(t[6]) << 16) + ti.i32(t[7])
+                place = vertex_t[i]
+                vertex.uv, vertex.uv_light = vec2(place[0], place[1]), vec2(place[2], place[3])
+                vertex.u, vertex.v = place[4], place[5]
+                vertex.slot = (ti.i32(place[6]) << 16) + ti.i32(place[7])
             shading = shade(scene, vertex)
             E = contribution(vertex, shading)
-            factor = shading.f * v[2]
+            factor = shading.f * numbers[2]
         L[i] += beta[i] * E
-        beta_on[i] = beta[i] * factor
+        beta_next[i] = beta[i] * factor

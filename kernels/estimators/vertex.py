@@ -1,26 +1,26 @@
-"""One vertex of a path: trace the ray to it, sample a light and the BSDF there, and note the outcome.
+"""One vertex of a path: trace the ray to it, sample a light and the BSDF there, and record the outcome.
 
 Nothing here is differentiated: directions, densities, weights and visibility are constants (detached
-sampling). What a vertex adds, and its derivative, follow from the `Vertex` alone
+sampling). What a vertex contributes, and its derivative, are functions of the `Vertex` alone
 (kernels/estimators/shading.py).
 """
 
 from prb.kernels import bvh, light, material
 from prb.kernels.backend import ti
 from prb.kernels.frame import to_local, to_world, vec2, vec3
-from prb.kernels.sampler import BSDF, LIGHT, draw
-from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, leave
+from prb.kernels.sampler import draw_vertex
+from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, ray_origin
 
-DELTA_DENSITY = 1e30  # density of a direction that only one technique can find
-FIRST_RAY_DENSITY = 0.0  # of the ray that a path begins with: no other technique competes with it
+DELTA_DENSITY = 1e30  # stands for the density of a direction that only BSDF sampling can find
+FIRST_RAY_DENSITY = 0.0  # marks the ray that a path begins with, which no other technique can find
 
 
 @ti.dataclass
 class Ray:
-    """The ray o + t d, 0 < t < t_max, on its way to the next vertex.
+    """The ray o + t d, 0 < t < t_max, to the next vertex. d is a unit vector.
 
-    previous: the vertex it leaves. pdf: density with which that vertex's BSDF took d; DELTA_DENSITY from a
-    delta lobe, FIRST_RAY_DENSITY where the path begins with this ray.
+    previous: position of the vertex where it starts. pdf: density by solid angle with which the BSDF sampled
+    d; DELTA_DENSITY from a delta lobe, FIRST_RAY_DENSITY if the path begins with this ray.
     """
 
     o: vec3
@@ -32,16 +32,19 @@ class Ray:
 
 @ti.dataclass
 class Vertex:
-    """All that adding up, or differentiating, needs to know of a vertex: 25 numbers.
+    """A vertex, as far as the contribution of the path and its derivative depend on it: 25 numbers.
 
-    emitter: whose emission the ray met (-1: none). emission_weight: its multiple importance weight.
-    material: that of the surface there (-1: the path ends). wi: where the ray came from, local.
-    light_emitter: the emitter that next-event estimation took (-1: none), at the local direction wo_light.
-    light_weight: visibility times multiple importance weight over density.
-    wo: the sampled direction, local. pdf: its density, 0 where there is none. lobe: the leaf whose delta
-    lobe it comes from, or -1. eta: relative index of refraction that it passes.
-    uv, slot, u, v: where the surface's textures, or the environment's, are looked up (see
-    kernels/texture.py). uv_light: the same for the light's.
+    Directions are unit vectors in the shading frame, and point away from the surface.
+
+    emitter: the emitter that the ray met (-1: none). emission_weight: the MIS weight of its emission.
+    material: the surface's material (-1: the path ends here). wi: direction to where the path comes from.
+    light_emitter: the emitter of the light sample (-1: none). wo_light: direction to it. light_weight:
+    geometric factor times visibility times MIS weight over density.
+    wo: the sampled direction. pdf: its density by solid angle, 0 if there is no direction. u_roulette: the
+    uniform number of roulette. lobe: the leaf whose delta lobe wo comes from (-1: none). eta: index of
+    refraction on the side of wo over that on the side of wi.
+    uv, slot, u, v: the `LookupPoint` of the surface's or the environment's textures. uv_light: that of the
+    light sample's textures.
     """
 
     emitter: ti.i32
@@ -73,30 +76,34 @@ def no_vertex():
 
 @ti.func
 def power_heuristic(a, b):
-    """Weight of the technique with density a > 0 against one with density b; no square overflows."""
+    """MIS weight of the technique with density a > 0 against one with density b (Veach 1997, section 9.2.4).
+
+    It is written with the ratio, so that no square overflows.
+    """
     ratio = b / a
     return 1.0 / (1.0 + ratio * ratio)
 
 
 @ti.func
 def intersect(scene: ti.template(), ray, first):
-    """The ray's nearest hit: (slot or -1, the `Interaction` there, the ray).
+    """Find the ray's closest hit: (slot or -1, `Interaction`, ray).
 
-    first: the path begins with this ray; emitters that the camera does not see are passed through then.
+    first: True if the path begins with this ray. If the camera does not see emitters, the ray passes through
+    them, and is returned as its last part.
     """
     slot, t, hit_u, hit_v = -1, 0.0, 0.0, 0.0
     si = Interaction(material=-1, emitter=-1)
-    searching = True
-    while searching:
-        searching = False
+    passes_through = True
+    while passes_through:
+        passes_through = False
         slot, t, hit_u, hit_v = bvh.trace(scene, ray.o, ray.d, ray.t_max, 0)
         if slot >= 0:
             si = interact(scene, slot, t, hit_u, hit_v, ray.o, ray.d)
             if ti.static(scene.features.hide_emitters):
                 if first and si.emitter >= 0:
-                    ray.o = leave(si, ray.d)
+                    ray.o = ray_origin(si, ray.d)
                     ray.t_max -= t
-                    searching = True
+                    passes_through = True
     return slot, si, ray
 
 
@@ -104,15 +111,15 @@ def intersect(scene: ti.template(), ray, first):
 def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
     """Trace the ray to its next vertex, sample a light and the BSDF there. Returns (vertex, next ray).
 
-    event: the vertex's number, for random numbers. depth: edges of the path before this ray; at the last of
-    launch.max_depth only emission counts.
+    event: the vertex's number, by which random numbers are drawn. depth: edges of the path before this ray;
+    at the end of edge launch.max_depth only emission counts.
     """
     first, environment = ray.pdf == FIRST_RAY_DENSITY, launch.environment
     vertex = no_vertex()
-    slot, si, found = intersect(scene, ray, first)
-    ray = found
+    slot, si, last_ray = intersect(scene, ray, first)
+    ray = last_ray
 
-    # Emission there; its weight against next-event estimation at the previous vertex.
+    # Emission, and its MIS weight against next-event estimation at the previous vertex.
     if slot < 0:
         if environment >= 0 and not (first and ti.static(scene.features.hide_emitters)):
             vertex.emitter = scene.lights[environment][1]
@@ -132,36 +139,33 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
         vertex.v = si.v
 
     if slot >= 0 and depth + 1 < launch.max_depth:
-        u_light, u_bsdf = (
-            draw(sampler, event, LIGHT),
-            draw(sampler, event, BSDF),
-        )  # fault: same-numbers
+        u_light, u_bsdf = draw_vertex(sampler, event)  # fault: same-numbers
         vertex.u_roulette = u_light[3]
         frame_s, frame_t = frame(scene, si.n, si.dp_du)
         vertex.material = si.material
         vertex.wi = to_local(-ray.d, frame_s, frame_t, si.n)
 
-        # Next-event estimation, and a direction from the BSDF.
+        # Next-event estimation, and a direction sampled from the BSDF.
         light_emitter, ds = light.sample(scene, si.p, u_light, u_bsdf[3])
         vertex.wo_light = to_local(ds.d, frame_s, frame_t, si.n)
         pdf_light, wo, pdf, lobe, eta = material.sample(scene, vertex, u_bsdf)
         if ds.pdf > 0 and pdf_light > 0:
-            shadow_o = leave(si, ds.d)
-            shadow = (si.p - shadow_o) + ds.d * ds.distance  # to the very point on the light
+            shadow_o = ray_origin(si, ds.d)
+            shadow = (si.p - shadow_o) + ds.d * ds.distance  # ends at the sampled point of the light
             length = shadow.norm()
             shadow_t = length * (1.0 - SHADOW_EPSILON)
             blocker, _t, _u, _v = bvh.trace(scene, shadow_o, shadow / length, shadow_t, 1)
             if blocker < 0:
-                competitor = ti.select(ds.delta == 1, 0.0, pdf_light)
+                pdf_bsdf = ti.select(ds.delta == 1, 0.0, pdf_light)
                 vertex.light_emitter = light_emitter
                 vertex.uv_light = ds.uv
-                vertex.light_weight = ds.scale * power_heuristic(ds.pdf, competitor) / ds.pdf
+                vertex.light_weight = ds.scale * power_heuristic(ds.pdf, pdf_bsdf) / ds.pdf
         vertex.wo = wo
         vertex.pdf = pdf
         vertex.lobe = lobe
         vertex.eta = eta
         ray.d = to_world(wo, frame_s, frame_t, si.n)
-        ray.o = leave(si, ray.d)
+        ray.o = ray_origin(si, ray.d)
         ray.t_max = bvh.MISS
         ray.previous = si.p
         ray.pdf = ti.select(lobe >= 0, DELTA_DENSITY, pdf)

@@ -104,14 +104,11 @@ def _method(job):
 
 def _compile(scene, method, weight, seed):
     """Compute a gradient of a few pixels, which uploads the scene and compiles every kernel."""
-    film, size = scene.film, scene.film.crop_size
-    scene.device_arrays()  # of the whole film: a smaller window reads a part of them
-    film.crop_size = tuple(min(a, b) for a, b in zip(size, COMPILE_WINDOW, strict=True))
-    try:
-        window = weight[: film.crop_size[1], : film.crop_size[0]]
-        backward(scene, window, method, spp=1, seed=seed, max_depth=2, rr_depth=UNLIMITED, names=[])
-    finally:
-        film.crop_size = size
+    scene.device_arrays()
+    window = scene.cropped(*COMPILE_WINDOW)
+    height, width, _ = window.image_shape
+    part = weight[:height, :width]
+    backward(window, part, method, spp=1, seed=seed, max_depth=2, rr_depth=UNLIMITED, names=[])
 
 
 def _point(job, note):

@@ -118,7 +118,7 @@ def run_benchmark(settings, folder, *, resume=False, progress=False, run=None):
                 run("compile", {**job, "method": method})  # so that no point pays for a cold kernel cache
             for depth, spp, method in left:
                 bar.set_postfix_str(f"{method}, depth {depth}, {spp} spp")
-                gradient = folder / "gradients" / f"{method}-depth{depth}-spp{spp}.npz"
+                gradient = folder / "gradients" / _gradient_file(depth, spp, method)
                 gradient.unlink(missing_ok=True)
                 more = {"method": method, "depth": depth, "spp": spp, "gradient": str(gradient)}
                 row = {"method": method, "depth": depth, "spp": spp, **run("point", {**job, **more})}
@@ -142,6 +142,11 @@ def run_benchmark(settings, folder, *, resume=False, progress=False, run=None):
     return results
 
 
+def _gradient_file(depth, spp, method):
+    """The name of a point's gradient."""
+    return f"{method}-depth{depth}-spp{spp}.npz"
+
+
 def _begin(settings, folder, facts, resume):
     """The results to add points to: empty, or those of the run that is resumed. Raises PrbError."""
     machine = {
@@ -163,7 +168,9 @@ def _begin(settings, folder, facts, resume):
         reason = getattr(error, "strerror", None) or error
         raise PrbError(f"{folder}: results cannot be written there: {reason}; choose another -o") from None
     if text is None:
-        other = next((folder / name for name in PAGES if os.path.lexists(folder / name)), None)
+        gradients = [f"gradients/{_gradient_file(*point)}" for point in settings.points()]
+        there = [folder / name for name in (*PAGES, *gradients) if os.path.lexists(folder / name)]
+        other = next(iter(there), None)
         if other is not None:
             raise PrbError(f"{other}: not made by this run, which would replace it; choose another -o")
         return fresh

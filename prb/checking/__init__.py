@@ -1,1 +1,1 @@
-"""Gradients against finite differences, and what may be said of them."""
+"""Gradients against finite differences, and verdicts on them."""

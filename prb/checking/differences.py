@@ -1,18 +1,22 @@
-"""`prb.check`: gradients against finite differences with the same random numbers, and what may be said of
-them. prb/checking/verdicts.py holds the statistics."""
+"""`prb.check`: gradients against finite differences with the same random numbers, and verdicts on them. The
+statistics are in prb/checking/verdicts.py."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 from prb.checking.verdicts import REFUTED, SIZE_FLOOR, UNDECIDED, judge, seeds_needed, weigh
 from prb.device.params import records
+from prb.device.scene import Scene
 from prb.errors import ParameterError
 from prb.estimators.batches import batch_results, seed_draws
 from prb.estimators.checked import viewed
 from prb.estimators.integrate import integrate
+from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import UNLIMITED, resolved
 from prb.io.progress import bar as progress_bar
@@ -23,10 +27,10 @@ SPP = 16
 SEEDS = 16
 FILM = 32  # pixels along the longer side that the command line takes by default
 COMPONENTS = 256
-DEPTH = 16  # instead of no limit
+DEPTH = 16  # where the scene's has no limit
 ROUNDING = 2.0**-22  # of an objective, at most: float32 paths, summed in float64
-FLOOR = 0.2  # of a parameter's typical number: a step is not taken relative to less
-MIN_STEP_FRACTION = 0.3  # of a step that has to fit between a number and its bound, for a central difference
+FLOOR = 0.2  # of a parameter's typical number: the least that a step is relative to
+MIN_STEP_FRACTION = 0.3  # of a step: what has to fit between a number and its bound for a central difference
 
 
 @dataclass
@@ -35,11 +39,11 @@ class Row:
     deviation with its standard error, the p-value corrected for the number of components, the verdict.
 
     needed: seeds that could tell where the verdict is "cannot tell", None if no number could.
-    remark: what the finite differences look like, if not smooth, or "".
+    remark: how the finite differences depend on the step, if they are not smooth; else "".
     """
 
     name: str
-    index: tuple
+    index: tuple[int, ...]
     gradient: float
     difference: float
     deviation: float
@@ -50,7 +54,7 @@ class Row:
     remark: str = ""
 
     @property
-    def label(self):
+    def label(self) -> str:
         return self.name + (f"[{', '.join(map(str, self.index))}]" if self.index else "")
 
 
@@ -58,22 +62,22 @@ class Row:
 class Report:
     """The outcome of `prb.check`; its repr is a table. notes: what was left out or changed, one line each."""
 
-    rows: list
+    rows: list[Row]
     seeds: int
     spp: int
-    steps: tuple
+    steps: tuple[float, ...]
     significance: float
     tolerance: float
     method: str
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def refuted(self):
-        """True if some component's gradient is refuted."""
+    def refuted(self) -> bool:
+        """True if the gradient of some component is refuted."""
         return any(row.verdict == REFUTED for row in self.rows)
 
-    def to_dict(self):
-        """For JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """The report as a dict that JSON can represent."""
         rows = [{**vars(row), "index": list(row.index)} for row in self.rows]
         return {**vars(self), "steps": list(self.steps), "rows": rows, "refuted": self.refuted}
 
@@ -112,21 +116,21 @@ class _Component:
 
 
 def check(
-    scene,
-    params=None,
+    scene: Scene,
+    params: str | Iterable[str] | None = None,
     *,
-    seeds=SEEDS,
-    spp=SPP,
-    steps=STEPS,
-    significance=1e-3,
-    tolerance=0.02,
-    adjoint=None,
-    sensor=None,
-    seed=0,
-    max_depth=None,
-    components=COMPONENTS,
-    progress=False,
-):
+    seeds: int = SEEDS,
+    spp: int = SPP,
+    steps: Iterable[float] = STEPS,
+    significance: float = 1e-3,
+    tolerance: float = 0.02,
+    adjoint: Adjoint | None = None,
+    sensor: int | str | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    components: int = COMPONENTS,
+    progress: bool = False,
+) -> Report:
     """Compare gradients with finite differences of the same random numbers, over independent seeds.
 
     The objective is a weighted mean of the picture's numbers, with fixed random weights between 1/2 and 3/2.
@@ -138,14 +142,16 @@ def check(
         cannot tell     neither, at this budget; the row says how many seeds could
 
     params: names, globs or aliases; None: every parameter but vertex normals and directions.
-    seeds: how many, from `seed` on; at least 3. spp: samples of each. steps: of a number x, as parts of |x|
-    or, near 0, of the parameter's typical number; at least two. Near a bound the differences are one-sided.
+    seeds: how many, from `seed` on; at least 3. spp: samples per pixel of each.
+    steps: of a number x, as parts of |x| or, near 0, of the parameter's typical number; at least two. Near a
+    bound the differences are one-sided.
     significance, tolerance: between 0 and 1; the latter as a part of the gradient.
     adjoint: the method that is checked, by default `ReplayAdjoint()`.
     components: how many at most; of larger parameters a random choice is checked.
 
-    Roulette is off meanwhile, and an unlimited depth is cut: their decisions would be noise. Time is that of
-    2 x steps x seeds renders for each component. Returns a `Report`. Raises ParameterError.
+    Roulette is off, as differences across its decisions would be noise, and an unlimited depth is cut. Time
+    is that of 2 x steps x seeds renders for each component. Returns a `Report`. Raises ParameterError. The
+    statistics, with their sources, are in prb/checking/verdicts.py.
 
     Gradients are interior derivatives: one whose parameter moves a silhouette or the edge of a shadow is
     rightly refuted, and the remark is that a discontinuity is likely.
@@ -154,14 +160,14 @@ def check(
     method = method_of(adjoint)
     if method.is_difference:
         raise ParameterError("adjoint: finite differences cannot check themselves; take another method")
-    steps = _checked(seeds, steps, significance, tolerance, components)
+    tried = _checked(seeds, steps, significance, tolerance, components)
     depth = resolved(scene, spp=spp, seed=seed, max_depth=max_depth).max_depth
     names = selected(scene, params, method)
     notes = []
     if depth < 0:
         depth = DEPTH
         notes.append(f"depth has no limit in this scene; checked at {depth}")
-    chosen = _choose(scene, names, steps, components, notes)
+    chosen = _choose(scene, names, tried, components, notes)
     setting = dict(max_depth=depth, rr_depth=UNLIMITED)
     run = _Run(scene, method, names, spp, setting, progress)
     gradients, differences = run.measure(chosen, range(seed, seed + seeds))
@@ -170,7 +176,7 @@ def check(
     suspects = [i for i, (verdict, _) in enumerate(first) if verdict == REFUTED]
     p = [p for _, p in first]
     refutable = [verdict == REFUTED for verdict, _ in first]
-    if suspects:  # once more with other seeds: few of them may miss what is rare
+    if suspects:  # once more with other seeds, as few of them may miss rare paths
         again = range(seed + seeds, seed + 2 * seeds)
         more_g, more_d = run.measure([chosen[i] for i in suspects], again)
         second = _weighed(scene, [chosen[i] for i in suspects], more_g, more_d, run.rounding())
@@ -190,7 +196,7 @@ def check(
         notes.append(f"{run.rejected} paths had a contribution that is not finite and were left out")
     if not any(row.gradient or row.difference for row in rows):
         notes.append("the gradient is zero everywhere; does light reach these parameters?")
-    return Report(rows, seeds, spp, steps, significance, tolerance, method.name, notes)
+    return Report(rows, seeds, spp, tried, significance, tolerance, method.name, notes)
 
 
 def fit_film(scene):
@@ -285,19 +291,19 @@ def _row(component, evidence, verdict, p, tolerance):
 def _choose(scene, names, steps, limit, notes):
     """The components that are checked, and their steps."""
     known = records(scene)
-    room = limit
-    share = {}
-    for left, name in enumerate(sorted(names, key=lambda n: known[n].size)):  # small parameters are whole
-        share[name] = min(known[name].size, max(1, room // (len(names) - left)))
-        room -= share[name]
+    remaining = limit
+    count = {}
+    for done, name in enumerate(sorted(names, key=lambda n: known[n].size)):  # small parameters are whole
+        count[name] = min(known[name].size, max(1, remaining // (len(names) - done)))
+        remaining -= count[name]
     chosen = []
     for name in names:
         record = known[name]
         values = record.of(scene.values).ravel().astype(float)
         numbers = np.arange(record.size)
-        if share[name] < record.size:
-            numbers = np.sort(np.random.default_rng(0).choice(record.size, share[name], replace=False))
-            notes.append(f"{name}: {share[name]} of its {record.size} components, chosen at random")
+        if count[name] < record.size:
+            numbers = np.sort(np.random.default_rng(0).choice(record.size, count[name], replace=False))
+            notes.append(f"{name}: {count[name]} of its {record.size} components, chosen at random")
         span = record.high - record.low if np.isfinite(record.high - record.low) else 1.0
         typical = np.sqrt((values**2).mean()) if values.any() else span
         for i in numbers:

@@ -17,8 +17,8 @@ import numpy as np
 AGREES, REFUTED, UNDECIDED = "agrees", "refuted", "cannot tell"
 ROUNDING = 1e-4  # of a gradient: float32 sums of many terms
 CONFIDENCE = 0.95  # of the interval that has to lie within the tolerance
-STDERRS_TO_AGREE = 3.6  # standard errors that have to fit into the tolerance, to agree 19 times in 20
-SIZE_FLOOR = 0.05  # of a parameter's largest component: smaller ones are as good as zero
+STDERRS_TO_AGREE = 3.6  # that have to fit into the tolerance, so that 19 in 20 right gradients agree
+SIZE_FLOOR = 0.05  # of a parameter's largest component: the size that smaller ones are given
 
 
 @cache
@@ -64,12 +64,13 @@ def holm(p):
 
 @dataclass
 class Evidence:
-    """What the seeds say about one component.
+    """The statistics of one component over the seeds.
 
     gradient, difference: means over the seeds; deviation: gradient - difference, with its stderr.
-    slack: how far bias and rounding may shift it. p: of so large a deviation, not corrected.
-    seeds: how many. size: what the tolerance is a part of. jumps: the noise of the differences grows as the
-    step shrinks, as it does where paths decide by the parameter; unsettled: so does their mean.
+    slack: how far bias and rounding may shift it. p: the p-value of the deviation, not corrected.
+    seeds: how many. size: the number that the tolerance is relative to.
+    jumps: the noise of the differences grows as the step shrinks, as it does where paths decide by the
+    parameter; unsettled: so does their mean.
     """
 
     gradient: float
@@ -146,8 +147,8 @@ def _shape(gradients, differences, steps, per_step, n):
     noise = (gradients[:, None] - differences).std(axis=0, ddof=1)
     size = np.abs(differences.mean(axis=0)).max()
     growth = 1 + 0.5 * (steps[0] / steps[-1] - 1)  # of the variance: half of what a jump would give
-    heard = noise[-1] > max(4 * per_step[-1], 1e-3 * size)
-    jumps = heard and noise[-1] ** 2 > growth * noise[0] ** 2
+    noticeable = noise[-1] > max(4 * per_step[-1], 1e-3 * size)
+    jumps = noticeable and noise[-1] ** 2 > growth * noise[0] ** 2
     unsettled = False
     if len(steps) > 2:
         moves = differences[:, :-1] - differences[:, 1:]

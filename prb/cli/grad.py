@@ -166,7 +166,7 @@ def _methods(args):
     step = {} if args.step is None else {"step": args.step}
     options = {"replay": passes, "tape": {**passes, **limit}, "fd": step}
     wanted = list(METHODS) if args.method == "all" else [args.method]
-    return [METHODS[name](**options[name]) for name in wanted]
+    return [METHODS[name](**options.get(name, {})) for name in wanted]
 
 
 def _check_finite(grads):

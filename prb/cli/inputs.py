@@ -10,7 +10,7 @@ from prb.estimators.checked import checked_image
 from prb.estimators.settings import resolved
 from prb.io.images import read_image
 from prb.io.protect import check_not_read
-from prb.scene.files import scene_file
+from prb.scene.files import file_names, scene_file
 from prb.scene.load import is_xml, read_dict
 from prb.scene.reading.xml import read_xml
 
@@ -63,13 +63,5 @@ def scene_inputs(path, definitions):
     path = Path(scene_file(path))
     if is_xml(path, path.read_bytes()):
         document = read_xml(path, definitions)
-        return [*document.files, *_file_names(document.data)]
-    return [path, *_file_names(read_dict(path, relative_to=os.curdir))]
-
-
-def _file_names(data):
-    """Every "filename" of a scene's dictionary."""
-    if not isinstance(data, dict):
-        return []
-    own = [data["filename"]] if isinstance(data.get("filename"), str) else []
-    return own + [name for item in data.values() for name in _file_names(item)]
+        return [*document.files, *file_names(document.data)]
+    return [path, *file_names(read_dict(path, relative_to=os.curdir))]

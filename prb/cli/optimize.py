@@ -62,8 +62,8 @@ def add_parser(commands, shared):
                         help="samples of the gradient, apart from those of the picture (default: both halves "
                              "of --spp serve both)")  # fmt: skip
     parser.add_argument("--hit-budget", type=float, metavar="MiB",
-                        help="memory for the hits that the gradient takes over from the picture; where it is "
-                             "too little, rays are traced again (default: 256)")  # fmt: skip
+                        help="memory for the vertices that are kept from the picture for the gradient; where "
+                             "it is too little, rays are traced again (default: 256)")  # fmt: skip
     parser.add_argument("--views-per-iteration", type=int, metavar="N",
                         help="sensors that an iteration takes, at random (default: all)")  # fmt: skip
     parser.add_argument("--every", type=int, default=10, metavar="N",

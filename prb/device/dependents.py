@@ -29,8 +29,10 @@ class Dependent:
         inputs = self.inputs(values)
         if self._last_inputs is not None and not self.has_changed(inputs, self._last_inputs):
             return False
-        self._last_inputs = [np.array(x) for x in inputs]
-        self.compute(self._last_inputs, arrays)
+        self._last_inputs = None  # until all is computed, as an interrupt may come in between
+        copies = [np.array(x) for x in inputs]
+        self.compute(copies, arrays)
+        self._last_inputs = copies
         return True
 
     def inputs(self, values):

@@ -6,16 +6,19 @@ first access to the device until its last result has been read back.
 
 import functools
 import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 device_lock = threading.RLock()
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def locked(function):
+def locked(function: _Function) -> _Function:
     """The function, which then runs in one thread at a time."""
 
     @functools.wraps(function)
-    def alone(*args, **options):
+    def alone(*args: Any, **options: Any) -> Any:
         with device_lock:
             return function(*args, **options)
 
-    return alone
+    return alone  # type: ignore[return-value]

@@ -61,7 +61,7 @@ class MaterialTables:
             self.varying.add("weight")
         for i, p in enumerate(module.PARAMETERS):
             if varies(leaf.model.textures[p.key]):
-                self.varying.add(kernels.place_of(leaf.model.kind, i))
+                self.varying.add(kernels.lookup_of(leaf.model.kind, i))
         self.twosided |= leaf.side != PLAIN
         self.tangents |= frame is not None or any(p.key in ANISOTROPY_KEYS for p in module.PARAMETERS)
         self.weights = max(self.weights, len(leaf.weights))

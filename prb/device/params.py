@@ -2,12 +2,14 @@
 
 import difflib
 import fnmatch
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tabulate import tabulate
 
 from prb.device.lock import locked
+from prb.device.scene import Scene
 from prb.errors import NotFiniteError, ParameterError
 
 ALIASES = {
@@ -70,26 +72,26 @@ def _no_match(scene, pattern, known):
     return f"{pattern!r}: {what}; {hint}differentiable are {listed}{more}"
 
 
-class Params(MutableMapping):
+class Params(MutableMapping[str, np.ndarray]):
     """The parameters of a scene, name -> array. Assign, then call `update()`; until then nothing changes.
 
     Differentiable ones are float32, colours in linear RGB; those of cameras are float64 and can be changed,
     not differentiated. Values are copies. `repr` is a table.
     """
 
-    def __init__(self, scene):
+    def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._records = scene.layout.parameters
-        self._pending = {}
+        self._pending: dict[str, np.ndarray] = {}
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         if name in self._pending:
             return self._pending[name].copy()
         if name not in self._records:
             raise KeyError(self._unknown(name))
         return self._scene.parameter_values[self._records[name]].copy()
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
         self._pending[name] = self._checked(name, value)
 
     def _checked(self, name, value):
@@ -119,16 +121,16 @@ class Params(MutableMapping):
         hint = f"did you mean {near[0]!r}?" if near else "repr(prb.traverse(scene)) lists them"
         return f"{name!r}: no such parameter; {hint}"
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         raise ParameterError(f"{name}: a scene's parameters cannot be removed")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._records)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._records)
 
-    def differentiable(self, name):
+    def differentiable(self, name: str) -> bool:
         """True if a gradient with respect to the parameter can be had."""
         return name in self._records and self._records[name].differentiable
 
@@ -187,6 +189,6 @@ def numbers(array, digits=6):
     return f"{array.min():.4g} .. {array.max():.4g}, mean {array.mean():.4g}"
 
 
-def traverse(scene):
+def traverse(scene: Scene) -> Params:
     """The parameters of a scene under Mitsuba's names, as a `Params` mapping."""
     return Params(scene)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prb.kernels.bvh import AXIS_ROW, HAS_PLANAR, HAS_ROUND, KIND_BITS
+from prb.kernels.bvh import AXIS_ROW, KIND_BITS, PLANAR_BIT, ROUND_BIT
 from prb.kernels.view import (
     CYLINDER,
     DISK,
@@ -154,7 +154,7 @@ def packets_of(tree, kinds):
     is_round = np.isin(kinds, ROUND)[slots]
     some_round = (is_round & (slots >= 0)).any(axis=1)
     some_planar = (~is_round & (slots >= 0)).any(axis=1)
-    packet_kinds = HAS_ROUND * some_round + HAS_PLANAR * some_planar
+    packet_kinds = ROUND_BIT * some_round + PLANAR_BIT * some_planar
     children[leaf] = ~(np.arange(len(code), dtype=np.int32) << KIND_BITS | packet_kinds.astype(np.int32))
     return children, slots
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from prb.device.lock import locked
 from prb.errors import DeviceError
-from prb.kernels.backend import ti
+from prb.kernels.backend import impl, ti
 
 ARCHS = {"cpu": ti.cpu, "cuda": ti.cuda, "metal": ti.metal, "vulkan": ti.vulkan}
-_state = {"arch": None, "generation": 0}
+_state: dict = {"arch": None, "generation": 0}
 
 
-def available_archs():
+def available_archs() -> list[str]:
     """The names that `init` takes on this machine."""
     return [name for name, arch in ARCHS.items() if name == "cpu" or ti.lang.misc.is_arch_supported(arch)]
 
 
 @locked
-def init(arch=None, *, threads=None):
+def init(arch: str | None = None, *, threads: int | None = None) -> None:
     """Choose the device. The first render calls this with the default.
 
     arch: "cpu", "cuda", "metal" or "vulkan". None: the value of the environment variable PRB_ARCH, else CUDA
@@ -48,6 +48,8 @@ def init(arch=None, *, threads=None):
         raise DeviceError(f"arch: {wanted!r} did not start ({reason}); use another, such as cpu") from None
     if ti.lang.impl.current_cfg().arch != ARCHS[wanted]:  # Taichi goes on with the CPU without a device
         raise DeviceError(f"arch: {wanted!r} has no device here; use another, such as cpu")
+    # Taichi finishes its start with the first kernel, which must not run in another thread than this.
+    impl.get_runtime().materialize()
     _state["arch"] = wanted
     _state["generation"] += 1
 
@@ -60,7 +62,7 @@ def _init(arch, **options):
             fast_math=False,  # keeps the two-sum of kernels/estimators/modes.py and tests for NaN alive
             force_scalarize_matrix=True,
             advanced_optimization=False,  # LLVM does the same: a kernel compiles in a fifth of the time
-            offline_cache=True,  # where kernels/backend.py says
+            offline_cache=os.environ.get("TI_OFFLINE_CACHE") != "0",  # where kernels/backend.py says
             random_seed=0,
             log_level=ti.ERROR,
             verbose=False,

@@ -2,7 +2,7 @@
 
 import copy
 import operator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,15 +13,17 @@ from prb.device.layout import lay_out
 from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.kernels import arrays
+from prb.scene.model import Film, SceneModel, Sensor
 
 
 @dataclass
 class DeviceState:
     """What a scene has on the device; all views of it have the same one.
 
-    arrays: by name. sensors: a sensor's number -> its arrays by name. argument, sensor_arguments: the same as
-    kernel arguments. generation: the `prb.init` that they belong to. tape_buffers, kept_vertices: arrays
-    that the tape and the replay use again in the next call (prb/estimators).
+    arrays: by name. sensors: (a sensor's number, size of the crop window) -> its arrays by name. argument,
+    sensor_arguments: the same as kernel arguments. generation: the `prb.init` that they belong to.
+    tape_buffers, kept_vertices: arrays that the tape and the replay use again in the next call
+    (prb/estimators).
     """
 
     arrays: dict = field(default_factory=dict)
@@ -41,16 +43,17 @@ class Scene:
     of them that kernels read, float32. After a change of one, call `update`.
     """
 
-    def __init__(self, model, name="scene"):
+    def __init__(self, model: SceneModel, name: str = "scene") -> None:
         self.model = model
         self.name = name
         self.layout = lay_out(model, progress=True)
         self.parameter_values = self.layout.start.copy()
         self.values = self.parameter_values.traced
         self._number = 0  # of the sensor
+        self._largest_window: tuple[int, int] | None = None  # of the film: all of it
         self.state = DeviceState()
 
-    def view(self, sensor=None):
+    def view(self, sensor: int | str | None = None) -> "Scene":
         """This scene through another of its sensors; all else is shared, parameters too.
 
         sensor: its number or name; None: the one that this scene has already, which is the first one unless
@@ -70,19 +73,32 @@ class Scene:
         other._number = number
         return other
 
+    def cropped(self, width: int, height: int) -> "Scene":
+        """This scene with a smaller crop window, which has the same first pixel; all else is shared.
+
+        width, height: in pixels; where the film's own window is smaller, its size remains.
+        """
+        other = copy.copy(self)
+        other._largest_window = width, height
+        return other
+
     @property
-    def sensor(self):
+    def sensor(self) -> Sensor:
         """The camera that is rendered, as it is now: the first one, or that of the view. Change it through
         `prb.traverse` and `resize`."""
         return self.layout.cameras[self._number].sensor
 
     @property
-    def film(self):
-        """The sensor's film."""
-        return self.sensor.film
+    def film(self) -> Film:
+        """The sensor's film, with the crop window of this view."""
+        film = self.sensor.film
+        if self._largest_window is None:
+            return film
+        width, height = map(min, film.crop_size, self._largest_window)
+        return replace(film, crop_size=(width, height))
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int, int]:
         """(height, width, 3) of the rendered image: the film's crop window."""
         width, height = self.film.crop_size
         return height, width, 3
@@ -97,13 +113,13 @@ class Scene:
             state.argument = arrays.SceneArrays(**state.arrays)
             state.sensors, state.sensor_arguments = {}, {}
             state.generation = generation
-        number = self._number
-        if number not in state.sensors:
+        key = self._number, self.film.crop_size
+        if key not in state.sensors:
             inverse_cdf, quantiles = filter_tables(self.film)
             host = {"camera": camera_buffer(self.sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
-            state.sensors[number] = uploaded(arrays.SENSOR, host)
-            state.sensor_arguments[number] = arrays.SensorArrays(**state.sensors[number])
-        return state.argument, state.sensor_arguments[number]
+            state.sensors[key] = uploaded(arrays.SENSOR, host)
+            state.sensor_arguments[key] = arrays.SensorArrays(**state.sensors[key])
+        return state.argument, state.sensor_arguments[key]
 
     def device_array(self, name):
         """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
@@ -131,6 +147,14 @@ class Scene:
         if values is not None:
             whole = whole.copy()
             whole.traced[...] = values
+        try:
+            self._send(whole, tables)
+        except BaseException:  # such as an interrupt: the next call uploads the scene again
+            self.state.generation = None
+            raise
+
+    def _send(self, whole, tables):
+        """Compute what depends on the parameters from these values, and upload what has changed."""
         changed = self.layout.update(whole, tables=tables)
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
@@ -140,21 +164,22 @@ class Scene:
         if whole.traced.size:
             state.arrays["params"].from_numpy(whole.traced)
         if "camera" in changed:
-            for number, of_sensor in state.sensors.items():
+            for (number, _), of_sensor in state.sensors.items():
                 of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
 
     @locked
-    def resize(self, width, height):
-        """Give the film another size in pixels. Raises SceneError for an impossible one."""
+    def resize(self, width: int, height: int) -> None:
+        """Give the film another size in pixels, without a crop window. Raises SceneError if impossible."""
         self.layout.cameras[self._number].resize(width, height, self.parameter_values)
         for arrays_of in (self.state.sensors, self.state.sensor_arguments):
-            arrays_of.pop(self._number, None)
+            for key in [key for key in arrays_of if key[0] == self._number]:
+                del arrays_of[key]
 
-    def device_bytes(self):
+    def device_bytes(self) -> int:
         """Bytes of the scene's arrays on the device, this sensor's among them."""
         self.device_arrays()
-        state = self.state
-        return sum(_nbytes(a) for a in (*state.arrays.values(), *state.sensors[self._number].values()))
+        state, key = self.state, (self._number, self.film.crop_size)
+        return sum(_nbytes(a) for a in (*state.arrays.values(), *state.sensors[key].values()))
 
     def __repr__(self):
         height, width, _ = self.image_shape

@@ -13,6 +13,7 @@ from numbers import Real
 
 import numpy as np
 
+from prb.device import runtime
 from prb.device.lock import device_lock
 from prb.errors import ParameterError
 from prb.estimators.integrate import integrate
@@ -40,18 +41,25 @@ def with_kept_vertices(
     settings = _checked(scene, spp, seed, max_depth)
     common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, names=names, passes=passes)
     common |= options
-    with (
-        device_lock,
-        KeptVertices.borrowed(scene, settings.spp, settings.max_depth, kept_budget) as vertices,
-    ):
+    with KeptVertices.borrowed(scene, settings.spp, settings.max_depth, kept_budget) as vertices:
         if vertices is None:
             return None
-        result = integrate(scene, modes.REVERSE, kept=vertices, label="picture", **common)
+        with device_lock:
+            if common.get("values") is None:
+                common["values"] = scene.values.copy()  # those of the picture, whatever happens meanwhile
+            result = integrate(scene, modes.REVERSE, kept=vertices, label="picture", **common)
+            state = runtime.generation(), scene.film.crop_size
         vertices.second_sweep()
         adjoint = np.stack([derivative_of(picture) for picture in result.halves[::-1]])
-        reverse = integrate(
-            scene, modes.REVERSE, kept=vertices, image_adjoint=adjoint, label="gradient", **common
-        )
+        with device_lock:
+            if state != (runtime.generation(), scene.film.crop_size):
+                raise ParameterError(
+                    "loss: the device or the film's size was changed while it was evaluated; "
+                    "do that between calls"
+                )
+            reverse = integrate(
+                scene, modes.REVERSE, kept=vertices, image_adjoint=adjoint, label="gradient", **common
+            )
         return Result(result.image, reverse.gradient, rejected=result.rejected, spp=settings.spp)
 
 
@@ -62,16 +70,17 @@ def with_traced_halves(backward, scene, derivative_of, *, names, spp, seed, max_
     spp, first = settings.spp, first_half(settings.spp)
     halves = [dict(spp=first), dict(spp=spp - first, first_sample=first)]
     common = dict(seed=seed, max_depth=settings.max_depth, **options)
-    with device_lock:
-        pictures = [integrate(scene, modes.PRIMAL, label="picture", **common, **half) for half in halves]
-        image, gradient = 0.0, 0.0
-        for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
-            weight = half["spp"] / spp
-            image = image + weight * own.image
-            reverse = backward(scene, derivative_of(other.image), names=names, **common, **half)
-            gradient = gradient + weight * reverse.gradient
-        rejected = sum(picture.rejected for picture in pictures)
-        return Result(image, gradient, rejected=rejected, spp=spp)
+    pictures = [integrate(scene, modes.PRIMAL, label="picture", **common, **half) for half in halves]
+    image, gradient = 0.0, 0.0
+    for half, own, other in zip(halves, pictures, pictures[::-1], strict=True):
+        weight = half["spp"] / spp
+        image = image + weight * own.image
+        adjoint = derivative_of(other.image)
+        with device_lock:
+            reverse = backward(scene, adjoint, names=names, **common, **half)
+        gradient = gradient + weight * reverse.gradient
+    rejected = sum(picture.rejected for picture in pictures)
+    return Result(image, gradient, rejected=rejected, spp=spp)
 
 
 def _checked(scene, spp, seed, max_depth):

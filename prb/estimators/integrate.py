@@ -8,6 +8,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.arrays import output, passed, scratch, unused
+from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.estimators import work
 from prb.estimators.settings import UNLIMITED, check_passes, resolved
@@ -24,6 +25,7 @@ BATCHES = 8  # for a variance, where there are as many samples
 HEADROOM = 36  # bits of a fixed-point gradient for the largest derivative of one sample
 
 
+@locked
 def integrate(
     scene,
     mode,

@@ -6,6 +6,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.arrays import empty
+from prb.device.lock import device_lock
 from prb.estimators.settings import UNLIMITED
 from prb.kernels.arrays import vec10f
 from prb.kernels.estimators.kept_vertices import VERTEX_SIZE
@@ -50,7 +51,8 @@ class KeptVertices:
     def borrowed(cls, scene, spp, max_depth, budget):
         """As `of`, while the block runs; then they are given back to the scene. A loss that computes another
         gradient of this scene meanwhile gets arrays of its own."""
-        kept = cls.of(scene, spp, max_depth, budget)
+        with device_lock:
+            kept = cls.of(scene, spp, max_depth, budget)
         try:
             yield kept
         finally:

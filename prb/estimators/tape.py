@@ -7,6 +7,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.arrays import clear, empty, upload, zeros
+from prb.device.lock import locked
 from prb.errors import MemoryLimitError, ParameterError
 from prb.estimators import work
 from prb.estimators.methods import Adjoint
@@ -43,6 +44,7 @@ class TapeAdjoint(Adjoint):
     memory_limit: int | None = None
     name = "tape"
 
+    @locked
     def backward(
         self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, rr_depth=None,
         values=None, first_sample=0, progress=False,

@@ -26,7 +26,7 @@ def device_values(scene, values):
             scene.update(values, tables=False)
             yield
         finally:
-            _restore(scene)
+            _restore(scene, tables=False)
 
 
 @contextlib.contextmanager
@@ -37,16 +37,16 @@ def device_tables(scene, values):
         if np.array_equal(values, scene.values):
             yield
             return
-        scene.update(values)
         try:
+            scene.update(values)
             yield
         finally:
-            scene.update()
+            _restore(scene, tables=True)
 
 
-def _restore(scene):
+def _restore(scene, tables):
     try:
-        scene.update(tables=False)
-    except BaseException:  # an interrupt: the next call uploads the scene again
+        scene.update(tables=tables)
+    except BaseException:  # an interrupt, even before the update began: the next call uploads the scene again
         scene.state.generation = None
         raise

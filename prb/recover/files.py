@@ -1,6 +1,6 @@
-"""What `prb optimize` writes: recovered parameters, the scene with them, the loss, pictures, an animation."""
+"""The files that `prb optimize` writes: recovered parameters, the scene with them, the loss, pictures, an
+animation."""
 
-import contextlib
 import json
 import math
 from pathlib import Path
@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from prb.api import render
-from prb.device.params import traverse
+from prb.device.params import records, traverse
 from prb.errors import ImageError
+from prb.estimators.integrate import integrate
 from prb.io.images import atomic, reduced, to_srgb, write_image, write_texels
+from prb.kernels.estimators import modes
 from prb.recover.folder import CHECKPOINT, RunFolder
 from prb.report.derivative_images import COLOURS, check_folder, file_name, limit, save_figure
 from prb.scene.files import scene_dict, write_scene
@@ -167,8 +169,7 @@ def _comparison(scene, recovery, views, targets, options):
     from matplotlib.figure import Figure
 
     views, targets = views[:ROWS], targets[:ROWS]
-    with _values(scene, recovery.initial):
-        initial = [render(view, **options) for view in views]
+    initial = [_rendered_at(view, recovery.initial, **options) for view in views]
     result = [render(view, **options) for view in views]
     figure = Figure(figsize=(12.4, 3.0 * len(views) + 0.3), layout="constrained")
     rows = figure.subplots(len(views), 4, squeeze=False)
@@ -188,13 +189,9 @@ def _comparison(scene, recovery, views, targets, options):
     return figure
 
 
-@contextlib.contextmanager
-def _values(scene, values):
-    """The scene with other values, until the block ends."""
-    params = traverse(scene)
-    own = {name: params[name] for name in values}
-    params.update(values)
-    try:
-        yield
-    finally:
-        params.update(own)
+def _rendered_at(view, values, *, spp=None, seed=0, max_depth=None):
+    """The picture that a sensor sees at other values of some parameters, which the scene does not take."""
+    buffer, known = view.values.copy(), records(view)
+    for name, value in values.items():
+        known[name].of(buffer)[...] = value
+    return integrate(view, modes.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, values=buffer).image

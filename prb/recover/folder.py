@@ -1,7 +1,7 @@
-"""The folder of a run, and which of its files are the run's own: all others are named, and kept.
+"""The folder of a run. Files in it that the run did not make are kept, and named in the message.
 
-A run writes down the names of the files that it is going to make before it makes the first, in
-`frames/run.json`, so that a run that was killed at any moment knows its own.
+A run lists the files that it is going to make in `frames/run.json` before it makes the first one, so that its
+files are known even if it is killed.
 """
 
 import json
@@ -35,6 +35,8 @@ class RunFolder:
         known = self._read_manifest()
         made, others = known or ([], [])
         there = [name for name in (CHECKPOINT, *names) if os.path.lexists(self.path / name)]
+        if known is None and os.path.lexists(self.path / MANIFEST):
+            there.append(MANIFEST)  # somebody else's file of that name
         frames = self._numbered_frames()
         for name in (*there, *frames, MANIFEST):
             check_not_read(self.path / name, inputs)

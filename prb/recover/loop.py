@@ -1,32 +1,35 @@
-"""Parameters from pictures: `optimize`, the loop behind `prb optimize`.
+"""Parameters from pictures: `optimize`, the loop of `prb optimize`.
 
-Iteration k takes its random numbers from (seed, k, sensor), so a run that goes on from a checkpoint is the
-run that was never interrupted, bit for bit.
+Iteration k takes its random numbers from (seed, k, sensor), so a run that resumes from a checkpoint is the
+same as the uninterrupted run, bit for bit.
 """
 
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from prb import losses
 from prb.api import render, render_backward, value_and_grad
 from prb.device.camera import camera_buffer
 from prb.device.params import numbers, records, traverse
+from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import checked_image, viewed
 from prb.estimators.cross_halves import KEPT_BUDGET
+from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
 from prb.losses import derivative_of, value_of
 from prb.recover.bounds import at_limit, bounds_with_derivative, given_bounds, ranges
-from prb.recover.optimizers import Adam, read_arrays, write_arrays
+from prb.recover.optimizers import Adam, Optimizer, read_arrays, write_arrays
 
 HASHED_KEYS = ("scene", "sensors", "targets", "initial values", "weights")
 REMEDY = "the values before that are kept; take a smaller learning rate"
@@ -34,47 +37,47 @@ REMEDY = "the values before that are kept; take a smaller learning rate"
 
 @dataclass
 class Recovery:
-    """What `optimize` found.
+    """The outcome of `optimize`.
 
     params: name -> array, the recovered values, which the scene has as well. initial: those of the start.
-    losses: of each iteration, before its step. stopped: None, or why it ended early: a KeyboardInterrupt, or
-    the NotFiniteError that names iteration and parameter; the values are then the last good ones.
-    ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its numbers ended
-    at the low end, how many at the high end), of those parameters that have any.
+    losses: of each iteration, before its step. stopped: None, or the reason for an early end: a
+    KeyboardInterrupt, or the NotFiniteError that names iteration and parameter; the values are then the last
+    good ones. ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its
+    numbers ended at the low end, how many at the high end), of those parameters that have any.
     """
 
-    params: dict
-    initial: dict
-    losses: list
+    params: dict[str, NDArray[np.float64]]
+    initial: dict[str, NDArray[np.float64]]
+    losses: list[float]
     stopped: BaseException | None = None
     ranges: dict = field(default_factory=dict)
     at_limit: dict = field(default_factory=dict)
 
 
 def optimize(
-    scene,
-    params,
-    targets,
+    scene: Scene,
+    params: str | Iterable[str] | None,
+    targets: ArrayLike | Sequence[ArrayLike],
     *,
-    sensors=None,
-    weights=None,
-    loss="l2",
-    optimizer=None,
-    bounds=None,
-    iterations=100,
-    spp=None,
-    spp_grad=None,
-    seed=0,
-    max_depth=None,
-    views_per_iteration=None,
-    adjoint=None,
-    hit_budget=KEPT_BUDGET,
-    checkpoint=None,
-    every=10,
-    resume=False,
-    on_iteration=None,
-    progress=False,
-):
+    sensors: Iterable[int | str] | None = None,
+    weights: ArrayLike | Sequence[ArrayLike | None] | None = None,
+    loss: str | losses.LossOfTarget = "l2",
+    optimizer: Optimizer | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    iterations: int = 100,
+    spp: int | None = None,
+    spp_grad: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    views_per_iteration: int | None = None,
+    adjoint: Adjoint | None = None,
+    hit_budget: float = KEPT_BUDGET,
+    checkpoint: str | Path | None = None,
+    every: int = 10,
+    resume: bool = False,
+    on_iteration: Callable[[int], object] | None = None,
+    progress: bool = False,
+) -> Recovery:
     """Change a scene's parameters until its pictures are those of the targets. Returns a `Recovery`.
 
     params: names, globs or aliases, as for `prb.render_backward`; they start from the scene's values, or from
@@ -97,8 +100,10 @@ def optimize(
     on_iteration: a function that is called with k before iteration k, when the scene has its values.
     progress: a bar on standard error, if that is a terminal, with the loss and the rate.
 
-    Ctrl-C, and a loss or a gradient that is not finite, end the loop with the last good values. Raises
-    ParameterError and ImageError for what makes no sense, a checkpoint of another run among it.
+    Ctrl-C, and a loss or a gradient that is not finite, end the loop with the last good values.
+    Raises ParameterError for options out of their ranges and for a checkpoint of another run, ImageError for
+    targets that do not fit the sensors. Gradients are interior derivatives, as for `prb.render_backward`: a
+    parameter that moves a silhouette is not recovered by them.
     """
     scene = viewed(scene, None)
     method = method_of(adjoint)
@@ -107,14 +112,14 @@ def optimize(
         raise ParameterError("params: no parameter is left to optimise; name one that repr(params) lists")
     chosen = range(len(scene.model.sensors)) if sensors is None else sensors
     views = [scene.view(number) for number in chosen]
-    targets = checked_targets(targets, views)
+    pictures = checked_targets(targets, views)
     _check_counts(iterations, every, views_per_iteration, len(views))
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
     batch = len(views) if views_per_iteration is None else views_per_iteration
-    weights = checked_weights(weights, views)
-    losses_of = [losses.of_weighted(loss, *pair) for pair in zip(targets, weights, strict=True)]
+    weight_images = checked_weights(weights, views)
+    losses_of = [losses.of_weighted(loss, *pair) for pair in zip(pictures, weight_images, strict=True)]
 
     values = traverse(scene)
     opt = Adam(0.05) if optimizer is None else optimizer
@@ -130,7 +135,7 @@ def optimize(
     opt.project(opt.bounds)
     values.update(opt)
     initial = {name: opt[name] for name in names}
-    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, targets, weights, opt, settings))
+    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, pictures, weight_images, opt, settings))
     if checkpoint is not None and resume:
         run.load()
         values.update(opt)
@@ -236,7 +241,7 @@ def check_number_of_targets(number, views):
 
 
 class _Run:
-    """The state of a run: the optimiser's, and the losses so far. `fingerprint`: what tells runs apart."""
+    """The state of a run: the optimiser's, and the losses so far. fingerprint: what identifies the run."""
 
     def __init__(self, opt, path, fingerprint):
         self.opt, self.losses = opt, []
@@ -251,13 +256,13 @@ class _Run:
         self.opt.load_state_dict(of_optimizer)
 
     def save(self):
-        """Write the checkpoint, if there is to be one."""
+        """Write the checkpoint, if one is wanted."""
         if self._path is not None:
             more = {"losses": np.array(self.losses), "fingerprint": np.array(json.dumps(self._fingerprint))}
             write_arrays(self._path, {**self.opt.state_dict(), **more})
 
     def load(self):
-        """Go on from the checkpoint, if there is one. Raises ParameterError for that of another run."""
+        """Resume from the checkpoint, if there is one. Raises ParameterError for that of another run."""
         if not Path(self._path).exists():
             return
         arrays = read_arrays(self._path)
@@ -278,7 +283,7 @@ class _Run:
 
 
 def _fingerprint(views, targets, weights, opt, settings):
-    """What has to be the same for a run to go on: name -> text."""
+    """What has to be the same for a run to be resumed: name -> text."""
     scene = views[0]
     parts = {
         "scene": [scene.values, *(a for _, a in sorted(scene.layout.arrays.items())), scene.layout.features],
@@ -304,7 +309,7 @@ def _name_of(loss):
 
 
 def _moved(before, after, names):
-    """Which parameter the last step changed most for its size, and where to, as a part of a message."""
+    """The parameter with the largest relative change in the last step, and its value, for a message."""
     (_, before), (_, after) = before, after
 
     def change(name):

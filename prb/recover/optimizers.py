@@ -1,4 +1,4 @@
-"""Optimisers: `Adam` and `SGD`. Each is a mapping name -> float64 array that `step(grads)` moves downhill.
+"""Optimisers: `Adam` and `SGD`. Each is a mapping name -> float64 array that `step(grads)` changes.
 
 params = prb.traverse(scene)
 opt = prb.Adam(lr=0.05, params={"red.reflectance.value": params["red.reflectance.value"]})
@@ -8,18 +8,26 @@ params.update(opt)  # clips the values to what the scene allows, the optimiser's
 """
 
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from numbers import Real
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from prb.errors import NotFiniteError, ParameterError
 from prb.io.images import atomic
 
+Array: TypeAlias = NDArray[np.float64]
+Rate: TypeAlias = float | Callable[[int], float]  # of the steps taken so far
+Rates: TypeAlias = Rate | Mapping[str, Rate]
+Values: TypeAlias = Mapping[str, ArrayLike]
+Bounds: TypeAlias = Mapping[str, tuple[Any, Any]]
 
-class Optimizer(MutableMapping):
-    """What all optimisers share: values, rates, ranges, and a state that saves and loads.
+
+class Optimizer(MutableMapping[str, Array]):
+    """The base of all optimisers: values, rates, ranges, and a state that can be saved and loaded.
 
     lr: the learning rate: a number, a function of the steps taken so far (`prb.schedules`), or a dict
         name -> one of these. params: name -> array, the values to start from; more can be assigned later, as
@@ -28,17 +36,19 @@ class Optimizer(MutableMapping):
     Raises ParameterError.
     """
 
-    MOMENTUM = ""  # which of the arrays kept is the mean of past gradients
+    MOMENTUM = ""  # name of the array in the state that is the mean of past gradients
 
-    def __init__(self, lr, params=None, *, bounds=None):
-        self._values, self._state, self._steps = {}, {}, {}
+    def __init__(self, lr: Rates, params: Values | None = None, *, bounds: Bounds | None = None) -> None:
+        self._values: dict[str, Array] = {}
+        self._state: dict[str, dict[str, Array]] = {}
+        self._steps: dict[str, int] = {}
         self.set_learning_rate(lr)
-        self._bounds = {}
+        self._bounds: dict[str, tuple[Any, Any]] = {}
         self.set_bounds(bounds or {})
         for name, value in dict(params or {}).items():
             self[name] = value
 
-    def set_learning_rate(self, lr):
+    def set_learning_rate(self, lr: Rates) -> None:
         """Another rate from the next step on. lr: as for the class."""
         rates = lr.values() if isinstance(lr, Mapping) else [lr]
         for rate in rates:
@@ -47,11 +57,11 @@ class Optimizer(MutableMapping):
         self._lr = dict(lr) if isinstance(lr, Mapping) else lr
 
     @property
-    def bounds(self):
+    def bounds(self) -> Bounds:
         """name -> (low, high): the ranges that values are clipped to after each step."""
         return dict(self._bounds)
 
-    def set_bounds(self, bounds):
+    def set_bounds(self, bounds: Bounds) -> None:
         """Ranges for more parameters, or other ones, from the next step on. bounds: as for the class."""
         for name, limits in dict(bounds).items():
             low, high = limits
@@ -59,7 +69,7 @@ class Optimizer(MutableMapping):
                 raise ParameterError(f"bounds: {name}: {low} is above {high}; give (low, high)")
             self._bounds[name] = low, high
 
-    def rate(self, name):
+    def rate(self, name: str) -> float:
         """The learning rate of a parameter's next step."""
         lr = self._lr
         if isinstance(lr, Mapping):
@@ -71,10 +81,10 @@ class Optimizer(MutableMapping):
             _check_rate(f"lr of {name}", lr)
         return float(lr)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Array:
         return self._values[name].copy()
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
         try:
             value = np.array(value, np.float64)
         except (TypeError, ValueError):
@@ -85,21 +95,21 @@ class Optimizer(MutableMapping):
         self._state[name] = {key: np.zeros(value.shape) for key in self._kept()}
         self._steps[name] = 0
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         del self._values[name], self._state[name], self._steps[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """The kind and its settings."""
         given = {"lr": self._lr, **self._settings(), "bounds": self._bounds}
         return f"{type(self).__name__}({', '.join(f'{k}={_shown(v)}' for k, v in given.items())})"
 
-    def step(self, grads):
+    def step(self, grads: Values) -> None:
         """Move each parameter that has a gradient. grads: name -> array, as `prb.value_and_grad` returns it.
 
         Raises ParameterError, and then nothing has moved.
@@ -121,10 +131,11 @@ class Optimizer(MutableMapping):
             self._values[name] -= rates[name] * direction
         self.project(self._bounds)
 
-    def project(self, bounds):
+    def project(self, bounds: Bounds) -> None:
         """Clip the values to their ranges. bounds: name -> (low, high); other names are ignored.
 
-        What is clipped stops: its momentum would hold it at the limit when the gradient has turned already.
+        The momentum of a clipped number is set to zero: it would keep the number at the limit for a while
+        after the gradient has changed its sign.
         """
         for name in self._values.keys() & bounds.keys():
             value = self._values[name]
@@ -132,7 +143,7 @@ class Optimizer(MutableMapping):
             self._state[name][self.MOMENTUM][clipped != value] = 0
             self._values[name] = clipped
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, np.ndarray]:
         """All that changes from step to step, as a flat dict of arrays: values, moments, steps taken."""
         found = {}
         for name, value in self._values.items():
@@ -141,7 +152,7 @@ class Optimizer(MutableMapping):
             found |= {f"{key}:{name}": array.copy() for key, array in self._state[name].items()}
         return found
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what `state_dict` of an optimiser of the same kind returned. Raises ParameterError."""
         names = [key.partition(":")[2] for key in state if key.startswith("value:")]
         expected = {f"{key}:{name}" for name in names for key in ("value", "steps", *self._kept())}
@@ -158,24 +169,24 @@ class Optimizer(MutableMapping):
         for name in set(self._values) - set(names):
             del self[name]
 
-    def save(self, path):
-        """Write the state to an .npz file, which is whole at any moment. Raises ParameterError."""
+    def save(self, path: str | Path) -> None:
+        """Write the state to an .npz file, which is complete at any moment. Raises ParameterError."""
         write_arrays(path, self.state_dict())
 
-    def load(self, path):
+    def load(self, path: str | Path) -> None:
         """Read what `save` wrote. Raises ParameterError."""
         self.load_state_dict(read_arrays(path))
 
-    def _settings(self):
-        """What a kind has beside rates and bounds: name -> number."""
+    def _settings(self) -> dict[str, Any]:
+        """The settings of a kind besides rates and bounds: name -> number."""
         raise NotImplementedError
 
-    def _kept(self):
+    def _kept(self) -> tuple[str, ...]:
         """Names of the arrays that each parameter has beside its value."""
         raise NotImplementedError
 
-    def _direction(self, gradient, step, state):
-        """What the rate is multiplied with at the parameter's step, from 1 on. `state` changes in place."""
+    def _direction(self, gradient: Array, step: int, state: dict[str, Array]) -> Array:
+        """The factor of the rate at the parameter's step, counted from 1. `state` changes in place."""
         raise NotImplementedError
 
 
@@ -195,9 +206,9 @@ class Adam(Optimizer):
     MOMENTUM = "mean"
 
     def __init__(
-        self, lr, params=None, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, uniform=False, amsgrad=False,
-        bounds=None,
-    ):  # fmt: skip
+        self, lr: Rates, params: Values | None = None, *, beta_1: float = 0.9, beta_2: float = 0.999,
+        epsilon: float = 1e-8, uniform: bool = False, amsgrad: bool = False, bounds: Bounds | None = None,
+    ) -> None:  # fmt: skip
         for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= beta < 1:
                 raise ParameterError(f"{name}: {beta!r} is out of range; it goes from 0 to below 1")
@@ -207,14 +218,14 @@ class Adam(Optimizer):
         self.uniform, self.amsgrad = uniform, amsgrad
         super().__init__(lr, params, bounds=bounds)
 
-    def _settings(self):
+    def _settings(self) -> dict[str, Any]:
         names = ("beta_1", "beta_2", "epsilon", "uniform", "amsgrad")
         return {name: getattr(self, name) for name in names}
 
-    def _kept(self):
+    def _kept(self) -> tuple[str, ...]:
         return ("mean", "square", "largest") if self.amsgrad else ("mean", "square")
 
-    def _direction(self, gradient, step, state):
+    def _direction(self, gradient: Array, step: int, state: dict[str, Array]) -> Array:
         mean, square = state["mean"], state["square"]
         mean += (1 - self.beta_1) * (gradient - mean)
         square += (1 - self.beta_2) * (gradient**2 - square)
@@ -233,27 +244,29 @@ class SGD(Optimizer):
 
     MOMENTUM = "velocity"
 
-    def __init__(self, lr, params=None, *, momentum=0.0, bounds=None):
+    def __init__(
+        self, lr: Rates, params: Values | None = None, *, momentum: float = 0.0, bounds: Bounds | None = None
+    ) -> None:
         if not 0 <= momentum < 1:
             raise ParameterError(f"momentum: {momentum!r} is out of range; it goes from 0 to below 1")
         self.momentum = momentum
         super().__init__(lr, params, bounds=bounds)
 
-    def _settings(self):
+    def _settings(self) -> dict[str, Any]:
         return {"momentum": self.momentum}
 
-    def _kept(self):
+    def _kept(self) -> tuple[str, ...]:
         return ("velocity",)
 
-    def _direction(self, gradient, step, state):
+    def _direction(self, gradient: Array, step: int, state: dict[str, Array]) -> Array:
         velocity = state["velocity"]
         velocity *= self.momentum
         velocity += gradient
         return velocity
 
 
-def write_arrays(path, arrays):
-    """Write a dict of arrays as .npz, which takes its place only when it is whole. Raises ParameterError."""
+def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Write a dict of arrays as .npz, which replaces an older file once complete. Raises ParameterError."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise ParameterError(f"{path}: a state is written as .npz; name such a file")
@@ -265,7 +278,7 @@ def write_arrays(path, arrays):
         raise ParameterError(f"{path}: {reason}; make room or choose another place") from None
 
 
-def read_arrays(path):
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name. Raises ParameterError."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -277,13 +290,13 @@ def read_arrays(path):
         raise ParameterError(f"{path}: cannot be read: {reason}; name one that prb has saved") from None
 
 
-def _shown(value):
-    """A setting as text that is the same in another process, functions too."""
+def _shown(value: object) -> str:
+    """A setting as text that is the same in another process, also for functions."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
     return getattr(value, "__qualname__", None) or repr(value)
 
 
-def _check_rate(place, rate):
-    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < math.inf:
+def _check_rate(place: str, rate: Any) -> None:
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < math.inf:
         raise ParameterError(f"{place}: {rate!r} is out of range; a rate is a finite number from 0 on")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prb.errors import ImageError, SceneError
 from prb.io.images import atomic
+from prb.io.protect import check_not_read
 from prb.scene.load import is_xml, load_document, read_dict
 from prb.scene.reading.xml import read_xml
 
@@ -22,9 +23,18 @@ def convert_file(path, output, parameters=None):
     if not is_xml(path, path.read_bytes()):
         raise SceneError(f"{path}: is not XML; only Mitsuba's XML needs to be converted")
     document = read_xml(path, parameters, relative_to=output.parent)
+    check_not_read(output, [*document.files, *(output.parent / name for name in file_names(document.data))])
     model = load_document(document, base_dir=output.parent)
     write_scene(output, document.data)
     return model
+
+
+def file_names(data):
+    """Every "filename" of a scene's dictionary."""
+    if not isinstance(data, dict):
+        return []
+    own = [data["filename"]] if isinstance(data.get("filename"), str) else []
+    return own + [name for item in data.values() for name in file_names(item)]
 
 
 def write_scene(path, data):

@@ -223,12 +223,14 @@ def test_results_that_are_there_are_not_overwritten(tmp_path):
     assert (tmp_path / "results.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["results.md", "memory.png", "time.png"])
+@pytest.mark.parametrize("name", ["results.md", "memory.png", "time.png", "gradients/replay-depth4-spp4.npz"])
 def test_files_of_others_are_not_overwritten(tmp_path, name):
+    (tmp_path / "gradients").mkdir()
     (tmp_path / name).write_text("mine")
     with pytest.raises(prb.PrbError, match=f"{name}: not made by this run.* choose another -o"):
         run_benchmark(SMALL, tmp_path, run=Fake())
-    assert (tmp_path / name).read_text() == "mine" and not list(tmp_path.rglob("*.npz"))
+    assert (tmp_path / name).read_text() == "mine"
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / name]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1, "points": [1]}', '{"format": 99}', "\udcff"])
@@ -376,7 +378,7 @@ def test_code_in_the_current_folder_is_left_alone(tmp_path):
     assert [p["status"] for p in read(tmp_path / "out")["points"]] == ["ok"]
 
 
-def test_film_is_whole_again_after_compiling():
+def test_compiling_leaves_the_film_as_it_is():
     from prb.bench.measure import _compile
 
     scene = prb.load_file("cornell-box")

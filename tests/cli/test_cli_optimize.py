@@ -348,6 +348,15 @@ def test_includes_of_a_scene_are_read_too(run, folder):
     refused(run("room.xml", *tiny, "-o", "my", "--overwrite"), "my/scene.json: is a file that this run reads")
 
 
+def test_a_manifest_of_somebody_else_is_kept(run, folder):
+    (folder / "a/frames").mkdir(parents=True)
+    (folder / "a/frames/run.json").write_text('{"mine": 1}')
+    refused(
+        run(*box("--reference", 2, "--iterations", 1, "-o", "a")), "a/frames/run.json: not made by this run"
+    )
+    assert (folder / "a/frames/run.json").read_text() == '{"mine": 1}'
+
+
 def test_files_that_the_run_did_not_make_are_kept(run, folder):
     (folder / "a/frames").mkdir(parents=True)
     for name in ("loss.csv", "notes.txt", ".prb-abcd1234.png", "frames/000001.png", "frames/.prb-mine"):

@@ -6,7 +6,8 @@ import pytest
 import prb
 from prb.device import dependents, lights
 from prb.device.camera import Camera, camera_buffer
-from prb.device.parameters import NUMBER, SMALL, ParameterBuilder
+from prb.device.dependents import LightDirection
+from prb.device.parameters import NUMBER, SMALL_SIZE, ParameterBuilder
 
 PLY = """ply
 format ascii 1.0
@@ -99,7 +100,7 @@ def test_the_buffer_has_a_place_for_every_number(scene):
         ends.append(record.offset + record.size)
     assert ends[-1] == values.traced.size + values.of_cameras.size
     sizes = [r.size for r in sorted(records, key=lambda r: r.offset) if r.traced]
-    assert [size > SMALL for size in sizes] == sorted(size > SMALL for size in sizes)
+    assert [size > SMALL_SIZE for size in sizes] == sorted(size > SMALL_SIZE for size in sizes)
     assert sum(sizes) == values.traced.size and scene.values is values.traced
     gradient = prb.api.backward(scene, np.ones(scene.image_shape), spp=1).gradient
     assert gradient.shape == scene.values.shape
@@ -118,10 +119,14 @@ def test_values_keep_their_precision(scene):
 
 def test_builder():
     builder = ParameterBuilder()
-    for name, size in (("large", SMALL + 1), ("small", SMALL), ("one", 1)):
+    for name, size in (("large", SMALL_SIZE + 1), ("small", SMALL_SIZE), ("one", 1)):
         builder.add(name, NUMBER, np.full(size, size))
     records, values = builder.place()
-    assert [(r.name, r.offset) for r in records] == [("large", SMALL + 1), ("small", 0), ("one", SMALL)]
+    assert [(r.name, r.offset) for r in records] == [
+        ("large", SMALL_SIZE + 1),
+        ("small", 0),
+        ("one", SMALL_SIZE),
+    ]
     for record in records:
         assert (values[record] == record.size).all()
     copy = values.copy()
@@ -187,7 +192,7 @@ def test_an_update_changes_what_follows_and_nothing_else(scene, computed, name, 
         on_device = state.arrays[key].to_numpy()
         np.testing.assert_array_equal(on_device.reshape(layout.arrays[key].shape), layout.arrays[key])
     for number, camera in enumerate(layout.cameras):
-        on_device = state.sensors[number]["camera"].to_numpy()
+        on_device = state.sensors[number, camera.sensor.film.crop_size]["camera"].to_numpy()
         np.testing.assert_array_equal(on_device.ravel(), camera_buffer(camera.sensor))
     np.testing.assert_array_equal(state.arrays["params"].to_numpy(), scene.values)
 
@@ -256,3 +261,35 @@ def test_ranges_are_projected_onto_whatever_can_be(scene):
     assert (params["mesh.vertex_color"] == 1).all() and params["lens.aperture_radius"] == 0
     with pytest.raises(prb.ParameterError, match="7 is outside"):
         params.update({"mesh.vertex_color": np.full((3, 3), 7.0)})
+
+
+def test_an_interrupt_while_dependents_are_computed_is_made_good(monkeypatch):
+    """The next render has the scene's own values, on the host and on the device."""
+    scene = prb.load_file("blinn-phong-sphere")
+    scene.resize(6, 6)
+    name = next(n for n in prb.traverse(scene) if n.endswith("direction"))
+    params = prb.traverse(scene)
+    expected = prb.render(scene, spp=2)
+    values = scene.values.copy()
+    scene.layout.parameters[name].of(values)[...] = [0.2, -1, 0.3]
+
+    def interrupted(self, inputs, arrays):
+        compute(self, inputs, arrays)
+        if calls and calls.pop(0):
+            raise KeyboardInterrupt
+
+    compute = LightDirection.compute
+    for when in ([True], [False, True]):  # on the way there, on the way back
+        calls = list(when)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(LightDirection, "compute", interrupted)
+            prb.ReplayAdjoint().backward(scene, np.ones(scene.image_shape), spp=1, values=values)
+        np.testing.assert_array_equal(prb.render(scene, spp=2), expected)
+    calls = [True]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LightDirection, "compute", interrupted)
+        params.update({name: [0.2, -1, 0.3]})
+    other = prb.load_file("blinn-phong-sphere")
+    other.resize(6, 6)
+    prb.traverse(other).update({name: [0.2, -1, 0.3]})
+    np.testing.assert_array_equal(prb.render(scene, spp=2), prb.render(other, spp=2))

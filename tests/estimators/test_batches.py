@@ -45,7 +45,7 @@ def test_what_cannot_be_merged():
 def test_merged_pictures_of_other_seeds_are_less_noisy():
     scene = box()
     exact = integrate(scene, modes.PRIMAL, spp=2048, seed=99).image
-    draws = of_seeds(spp=4, seeds=range(16))
+    draws = seed_draws(spp=4, seeds=range(16))
     errors = [
         np.square(total.image - exact).mean()
         for total in running_results(batch_results(functools.partial(integrate, scene, modes.PRIMAL), draws))

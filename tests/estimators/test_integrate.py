@@ -86,6 +86,17 @@ def test_a_crop_window_is_a_part_of_the_picture():
     np.testing.assert_allclose(prb.render(crop, spp=4), whole[5:9, 3:10], rtol=1e-6)
 
 
+def test_a_cropped_view_is_a_part_of_the_picture():
+    scene = box(rfilter="box", crop_offset=(3, 5), crop_size=(7, 4))
+    whole, view = prb.render(scene, spp=4), scene.cropped(4, 9)
+    assert view.image_shape == (4, 4, 3)  # no higher than the window of the film
+    np.testing.assert_allclose(prb.render(view, spp=4), whole[:, :4], rtol=1e-6)
+    assert scene.image_shape == whole.shape
+    np.testing.assert_array_equal(prb.render(scene, spp=4), whole)
+    view.resize(6, 5)
+    assert scene.image_shape == (5, 6, 3) and view.image_shape == (5, 4, 3)
+
+
 def test_spp_are_a_prefix():
     """Samples 0 .. 3 are the same in a render of 4 and of 8."""
     scene = box()

@@ -6,17 +6,14 @@ a significance of 1 %, Sidak-corrected for the number of pixels; and if the mean
 within 0.5 % + 5 standard errors of the reference's.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.mitsuba_data import SCENES
 from scipy import stats
 
 import prb
 from prb.io.images import read_image
 
-ROOT = Path(__file__).resolve().parents[3] / "shared" / "data" / "mitsuba" / "tests" / "scenes"
-SCENES = sorted(ROOT.glob("*/*.xml"))
 SAMPLES = 2_000_000
 SIGNIFICANCE, SHARE = 0.01, 0.9975
 RGB_TO_XYZ = np.array(  # sRGB's primaries and white point, IEC 61966-2-1

@@ -144,3 +144,74 @@ def test_a_first_render_in_four_threads():
     run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "4 1\n"
+
+
+@pytest.mark.parametrize("initialised_in", ["main", "worker"])
+def test_init_in_one_thread_and_a_render_in_another(initialised_in):
+    script = (
+        "import sys, prb\n"
+        "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+        "scene = prb.load_file('furnace'); scene.resize(4, 4)\n"
+        "pool = Pool(1)\n"
+        "def run(place, f, *a, **o):\n"
+        "    return f(*a, **o) if place == 'main' else pool.submit(f, *a, **o).result()\n"
+        "first = sys.argv[1]; other = {'main': 'worker', 'worker': 'main'}[first]\n"
+        "run(first, prb.init, 'cpu')\n"
+        "a = run(other, prb.render, scene, spp=1); b = run(first, prb.render, scene, spp=1)\n"
+        "run(first, prb.init, 'cpu')\n"
+        "c = run(other, prb.render, scene, spp=1)\n"
+        "assert (a == b).all() and (a == c).all()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, initialised_in], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("hit_budget", [0, 2**28])
+def test_a_loss_may_wait_for_another_thread_that_renders(hit_budget):
+    scene, other = small("furnace", 6), small("cornell-box", 6)
+    expected = picture(other, 1)
+    seen = []
+
+    def loss(image):
+        with ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(picture, other, 1).result(timeout=60))
+        return image.mean(), np.full(image.shape, 1 / image.size)
+
+    prb.value_and_grad(scene, None, loss, spp=4, hit_budget=hit_budget)
+    assert len(seen) == 3 and all((image == expected).all() for image in seen)
+
+
+def test_the_gradient_is_that_of_its_picture_whatever_the_loss_changes():
+    scene = small("furnace", 6)
+    params, name = prb.traverse(scene), "wall.reflectance.value"
+    own = params[name].copy()
+    plain = prb.value_and_grad(scene, None, lambda image: (0.0, image), spp=4).grads[name]
+
+    def loss(image):
+        params.update({name: 0.1 * own})
+        return 0.0, image
+
+    found = prb.value_and_grad(scene, None, loss, spp=4).grads[name]
+    np.testing.assert_array_equal(found, plain)
+
+
+def test_a_film_of_another_size_between_the_sweeps_is_refused():
+    scene = small("furnace", 6)
+
+    def loss(image):
+        scene.resize(9, 9)
+        return 0.0, image
+
+    with pytest.raises(prb.ParameterError, match="film's size was changed"):
+        prb.value_and_grad(scene, None, loss, spp=4)
+
+
+def test_renders_while_another_thread_resizes_the_film():
+    scene = small("cornell-box", 8)
+    sizes = [(6, 4), (8, 8), (5, 7)]
+    shapes = {(h, w, 3) for w, h in sizes}
+    with ThreadPoolExecutor(2) as pool:
+        resizing = pool.submit(lambda: [scene.resize(*sizes[i % 3]) for i in range(300)])
+        while not resizing.done():
+            assert prb.render(scene, spp=1, max_depth=2).shape in shapes
+        resizing.result()

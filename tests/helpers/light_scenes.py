@@ -11,7 +11,7 @@ from prb.kernels.arrays import SCENE, SceneArrays, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.emitter import REGISTRY
 from prb.kernels.shape import interact
-from prb.kernels.texture import Surface, at_uv
+from prb.kernels.texture import LookupPoint, at_uv
 from prb.kernels.view import Execution, SceneView, new_stack
 from prb.scene.model import Bsdf, Emitter, Integrator, SceneModel, Shape, Texture
 
@@ -48,7 +48,7 @@ def _sample(
             if entry >= 0:
                 found = light.hit_pdf(scene, slot, ref, si.p, si.ng)
                 emitter = si.emitter
-                at = Surface(uv=si.uv, slot=slot, u=si.u, v=si.v)
+                at = LookupPoint(uv=si.uv, slot=slot, u=si.u, v=si.v)
         if environment >= 0:
             pdf, uv = light.environment(scene, environment, s.d, True)
             surroundings = pdf

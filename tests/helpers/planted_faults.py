@@ -19,7 +19,7 @@ FAULTS = {
         "sign-of-next-event-estimation", "= grad_light", "= -grad_light", "red"),
     "zero factor dropped": ("zero-factor", "sums.Z", "0.0", "black"),
     "dropped cosine": (
-        "dropped-cosine", "grad_f_light * (s_light * w)", "grad_f_light / ti.max(vertex.wo_light.z, 0.1)",
+        "dropped-cosine", "grad_f_light * (scale_light * w)", "grad_f_light / ti.max(vertex.wo_light.z, 0.1)",
         "red"),
     "MIS weight left out": ("mis-weight-left-out", " * vertex.emission_weight", "", "light"),
     "MIS weight differentiated": (
@@ -32,14 +32,13 @@ FAULTS = {
         "last-vertex-forgotten", "is_usable(sums.Z)", "is_usable(sums.Z) & (sample % 16 != 0)", "red"),
     "random number used twice": ("number-used-twice", "(u[0], u[1])", "(u[0], u[0])", "red"),
     "same random numbers at every vertex": (
-        "same-numbers", "event, LIGHT), draw(sampler, event,",
-        "1, LIGHT), draw(sampler, 1,", "red"),
+        "same-numbers", "draw_vertex(sampler, event)", "draw_vertex(sampler, 1)", "red"),
     "density not divided by": ("density-not-divided-by", "/ vertex.pdf", "/ (vertex.pdf + 0.01)", "red"),
     "texel weights left out": ("texel-weights", "weights[i]", "0.25", "texels"),
     "wrong sign of a blend's first weight": (
         "sign-of-a-weight", "ti.select((code & 1) == 1, -1.0, 1.0)", "1.0", "blend"),
     "only one of two directions reaches a weight": (
-        "weight-by-light-only", " + s * grad_f.dot(f_b)", "", "blend"),
+        "weight-by-light-only", "scale * grad_f.dot(value)", "0.0", "blend"),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prb.device.arrays import upload, uploaded
-from prb.device.camera import TABLE, camera_buffer, filter_tables
+from prb.device.camera import TABLE_INTERVALS, camera_buffer, filter_tables
 from prb.kernels.arrays import SENSOR, SensorArrays, vec2f, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.camera import sample_ray
@@ -282,7 +282,7 @@ def test_the_filter_is_cut_off_at_the_border(chi_squared, name, pixel):
     _, d, _ = rays(s, [pixel], u)
     position = film_positions(s, d) - corner
     outside = np.maximum(-position, position - size).max(axis=1)
-    assert np.mean(outside > 1e-3) < 1 / TABLE  # one interval of the table, in a Gaussian's tail,
+    assert np.mean(outside > 1e-3) < 1 / TABLE_INTERVALS  # one interval of the table, in a Gaussian's tail,
     assert outside.max() < 0.2  # where it is not accurate
     for axis in range(2):
         centre = pixel[axis] + 0.5
@@ -298,9 +298,9 @@ def test_tables_invert_the_distribution(name):
     inverse, quantiles = filter_tables(sensor(width=9, height=7, crop_size=(9, 7), **options).film)
     grid = np.linspace(-radius, radius, 10001)
     distribution = np.append(0, np.cumsum(_shares(function, grid)))
-    steps = np.arange(TABLE + 1) / TABLE
+    steps = np.arange(TABLE_INTERVALS + 1) / TABLE_INTERVALS
     np.testing.assert_allclose(np.interp(inverse, grid, distribution), steps, atol=1e-5)
-    assert inverse.shape == (TABLE + 1,) and quantiles.shape == (9 + 7, 2)
+    assert inverse.shape == (TABLE_INTERVALS + 1,) and quantiles.shape == (9 + 7, 2)
     assert np.all(np.diff(inverse) >= 0)
     np.testing.assert_allclose(inverse, -inverse[::-1], atol=1e-5)
     np.testing.assert_allclose(inverse[[0, -1]], [-radius, radius], atol=1e-5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.light_scenes import Lights, emitter, mesh, shape
 
-from prb.device.lights import EVEN, alias_table
+from prb.device.lights import EVEN_PART, alias_table
 from prb.scene.model import Emitter, Texture
 
 P_MIN = 1e-4
@@ -205,7 +205,7 @@ def test_probability_follows_area_within_a_light_and_power_between_lights():
     np.testing.assert_allclose(fan[:, 1] / fan[:, 1].sum(), area / area.sum(), rtol=1e-6)
     assert rectangle[2] == pytest.approx(8)
     power = np.array([area.sum(), 3 * 8])
-    expected = 0.5 * EVEN + (1 - EVEN) * power / power.sum()
+    expected = 0.5 * EVEN_PART + (1 - EVEN_PART) * power / power.sum()
     np.testing.assert_allclose([fan[:, 1].sum(), rectangle[1]], expected, rtol=1e-5)
 
 
@@ -218,7 +218,7 @@ def test_a_light_of_zero_radiance_is_sampled(kind, others):
         shapes.append(shape("sphere", light=dark, shift=(0, 0, -5)))
     lights = Lights(shapes, [] if kind == "area" else [dark])
     chance = lights.pdf[-1, 1]
-    assert 1 >= chance >= EVEN / (others + 1) * (1 - 1e-6)
+    assert 1 >= chance >= EVEN_PART / (others + 1) * (1 - 1e-6)
     s = lights.sample((0.1, 0.2, -2.0), 2**14)
     chosen = s.emitter == lights.layout.arrays["lights"][-1, 1]
     assert np.mean(chosen & (s.pdf > 0)) == pytest.approx(chance, abs=4 * np.sqrt(0.25 / 2**14))

@@ -70,19 +70,19 @@ def wrong(rows: ti.template(), row: ti.template(), i, backwards: ti.template()):
 def walk(rows: ti.types.ndarray(ti.f32, 2), out: ti.types.ndarray(ti.i32, 1)):
     """out: wrong columns forwards and backwards; where the row begins and where each walk ends."""
     for _ in range(1):
-        row = kept.Row(worker=1, first=5, at=5, length=0)
+        row = kept.Row(worker=1, first=5, end=5, length=0)
         for i in range(COUNT):
             vertex, shading = made(i)
             kept.store(rows, row, vertex, shading)
-        out[2], out[3] = row.first, row.at
+        out[2], out[3] = row.first, row.end
         if row.first >= 0:
-            last = kept.Row(worker=1, first=5, at=row.at, length=row.length)
-            row.at = 5
+            last = kept.Row(worker=1, first=5, end=row.end, length=row.length)
+            row.end = 5
             for i in range(COUNT):
                 out[0] += wrong(rows, row, i, False)
             for i in range(COUNT):
                 out[1] += wrong(rows, last, COUNT - 1 - i, True)
-            out[4], out[5], out[6] = row.at, last.at, last.length
+            out[4], out[5], out[6] = row.end, last.end, last.length
 
 
 def run(size):

@@ -47,14 +47,14 @@ def _values(distribution: ti.template(), w: Rows, m: Rows, alpha: Rows, out: Row
     for i in range(w.shape[0]):
         wi, normal = _vector(w, i), _vector(m, i)
         au, av = alpha[i, 0], alpha[i, 1]
-        out[i, 0] = traced.value(microfacet.of(microfacet.ndf, distribution), normal, au, av)
-        out[i, 1] = traced.value(microfacet.of(microfacet.smith_g1, distribution), wi, normal, au, av)
-        out[i, 2] = traced.value(microfacet.of(microfacet.visible, distribution), wi, normal, au, av)
+        out[i, 0] = traced.value(microfacet.bind(microfacet.ndf, distribution), normal, au, av)
+        out[i, 1] = traced.value(microfacet.bind(microfacet.smith_g1, distribution), wi, normal, au, av)
+        out[i, 2] = traced.value(microfacet.bind(microfacet.visible_ndf, distribution), wi, normal, au, av)
 
 
 @traced.traced
 def sampler(distribution):
-    return microfacet.of(microfacet.sample_visible, distribution)
+    return microfacet.bind(microfacet.sample_visible, distribution)
 
 
 @ti.kernel
@@ -234,7 +234,7 @@ def _jacobian(distribution: ti.template(), w: Rows64, alpha: Rows64, u: Rows64, 
         x = (wi, au, av, u[i, 0], u[i, 1])
         m, a = traced.jvp(sampler(distribution), x, (None, None, None, 1.0, None))
         _m, b = traced.jvp(sampler(distribution), x, (None, None, None, None, 1.0))
-        density = traced.value(microfacet.of(microfacet.visible, distribution), wi, m, au, av)
+        density = traced.value(microfacet.bind(microfacet.visible_ndf, distribution), wi, m, au, av)
         out[i, 0] = density * a.cross(b).norm()
 
 

@@ -515,7 +515,7 @@ def test_a_leaf_says_what_its_packet_holds():
     used[:] = np.any(arrays["prims"].reshape(-1, WIDTH, 12) != 0, axis=2)
     some_round = np.any(used[packet] & (marks < 0), axis=1)
     some_planar = np.any(used[packet] & (marks > 0), axis=1)
-    np.testing.assert_array_equal(holds, bvh.HAS_ROUND * some_round + bvh.HAS_PLANAR * some_planar)
+    np.testing.assert_array_equal(holds, bvh.ROUND_BIT * some_round + bvh.PLANAR_BIT * some_planar)
     assert set(holds.tolist()) == {1, 2, 3}
 
 

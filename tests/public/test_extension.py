@@ -50,7 +50,7 @@ def power(light, radius):
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
     row = scene.emitters[scene.lights[entry][1]][3]
-    s = point.towards(scene, row, ref)
+    s = point.sample_position(scene, row, ref)
     s.scale *= scene.emitter_data[row][3]
     return s
 '''

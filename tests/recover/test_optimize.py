@@ -71,7 +71,7 @@ def test_recovers_a_colour_from_three_views(targets):
     {"loss": lambda target: losses.multiscale("l2", target, 2)},
     {"optimizer": lambda: prb.SGD(1.0, momentum=0.8)},
     {"optimizer": lambda: prb.Adam({WALL: schedules.Cosine(0.08, 60)}, amsgrad=True)},
-], ids=str)  # fmt: skip
+], ids=", ".join)  # fmt: skip
 def test_recovers_a_colour_in_other_ways(targets, options):
     options = {**options}
     if "optimizer" in options:

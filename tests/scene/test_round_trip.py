@@ -1,15 +1,12 @@
 """XML to JSON to a picture is the same picture, bit for bit, and the same parameters."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.mitsuba_data import SCENES
 
 import prb
 from prb.cli.main import main
 
-ROOT = Path(__file__).resolve().parents[3] / "shared" / "data" / "mitsuba" / "tests" / "scenes"
-SCENES = sorted(ROOT.glob("*/*.xml"))
 LARGE = ("test_constant_path", "test_pointlight_path")  # many meshes, which take their time to load
 
 # As many plugins, elements and attributes as one file can hold.

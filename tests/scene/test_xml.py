@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.mitsuba_data import ROOT, SCENES
 
 import prb
 from prb.cli.main import main
@@ -15,8 +16,6 @@ from prb.scene.reading.xml import read_xml
 
 pytestmark = pytest.mark.quick
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "mitsuba" / "tests" / "scenes"
-SUITE = sorted(SHARED.glob("*/*.xml"))
 SENSOR = '<sensor type="perspective"><film type="hdrfilm"><integer name="width" value="8"/></film></sensor>'
 REST = f'<integrator type="path"/>{SENSOR}<emitter type="constant"/>'
 
@@ -304,7 +303,7 @@ def _as_mitsuba(mi, d):
     return made
 
 
-@pytest.mark.parametrize("path", SUITE, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", SCENES, ids=lambda p: p.stem)
 def test_mitsuba_makes_the_same_scene_of_our_dictionary(mi, path):
     ours = mi.load_dict(_as_mitsuba(mi, read_xml(path).data), optimize=False)
     theirs = mi.load_file(str(path), optimize=False)
@@ -313,9 +312,9 @@ def test_mitsuba_makes_the_same_scene_of_our_dictionary(mi, path):
 
 
 def test_there_are_scenes_to_compare():
-    if not SHARED.is_dir():
+    if not ROOT.is_dir():
         pytest.skip("the scenes of Mitsuba's tests are not here")
-    assert len(SUITE) >= 9
+    assert len(SCENES) >= 9
 
 
 ROOM = f"""<default name="grey" value="0.3"/><path value="data"/>{REST.replace("path", "direct")}
@@ -375,6 +374,14 @@ def test_convert_refuses(write, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["convert", str(path), "b.json", "-D", "x"])
     assert "write it as in spp=64" in capsys.readouterr().err
+
+
+def test_convert_keeps_what_it_reads(write, tmp_path):
+    path = write(REST)
+    text = path.read_text()
+    with pytest.raises(prb.ImageError, match="is a file that this run reads"):
+        prb.convert_file(path, path)
+    assert path.read_text() == text
 
 
 def test_a_rotation_by_an_axis_of_any_length(read):

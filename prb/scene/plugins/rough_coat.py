@@ -41,7 +41,7 @@ def _masking(distribution, c, alpha):
 
 def _alphas(count):
     """Chebyshev nodes of roughplastic.alpha_coordinate."""
-    low, high = np.sqrt(roughplastic.ALPHA)
+    low, high = np.sqrt(roughplastic.ALPHA_RANGE)
     return (low + (high - low) * np.sin(0.25 * np.pi * (2 * np.arange(count) + 1) / count) ** 2) ** 2
 
 
