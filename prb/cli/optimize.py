@@ -7,7 +7,7 @@ import numpy as np
 import prb
 from prb.cli.inputs import load_scene, scene_inputs
 from prb.cli.options import SCENE
-from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
+from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.cli.targets import by_sensor, read_targets, with_masks
 from prb.device.params import numbers, records, select
 from prb.errors import ParameterError
@@ -96,10 +96,10 @@ def _recovered(scene, args):
             view.resize(*args.size)
     if (args.target is None) == (args.reference is None):
         raise ParameterError("targets: give --target, once for each sensor, or --reference and a number")
-    paths, masks, weights = [], [], [None] * len(views)
+    paths, masks, weights, lines = [], [], [None] * len(views), []
     if args.target is not None:
         paths = by_sensor("--target", args.target, views)
-        targets, weights = read_targets(paths, views, clip=args.target_clip == "on")
+        targets, weights, lines = read_targets(paths, views, clip=args.target_clip == "on")
     if args.mask is not None:
         masks = by_sensor("--mask", args.mask, views, one_for_all=True)
         weights = with_masks(weights, masks, views)
@@ -112,6 +112,8 @@ def _recovered(scene, args):
         args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
         overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks],
     )  # fmt: skip
+    for line in lines:  # only now, as the line of a mistake is the only one
+        say(line)
 
     options = dict(max_depth=args.max_depth)
     if args.reference is not None:
