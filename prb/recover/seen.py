@@ -5,11 +5,14 @@ start, or what a prior or its neighbours made of it. A small sum means a value t
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from prb.io.images import write_texels
 from prb.recover.grids import Array
+from prb.report.derivative_images import save_figure
 
 _KEY = "seen:"  # of the arrays in a checkpoint
 
@@ -55,6 +58,21 @@ def lines(shares: Mapping[str, float]) -> Iterable[str]:
         if share > 0:
             shown = f"{share:.1%}" if share >= 1e-3 else "less than 0.1%"
             yield f"{name}: {shown} of its texels were never seen"
+
+
+def seen_maps(folder: Path, bases: Mapping[str, str], sums: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    """Write the sums of textures as BASE.seen.exr and, in colours, BASE.seen.png.
+
+    bases: name -> the file of its texels without the format. Returns name -> the files' names and the share
+    of texels that were never seen. Raises ImageError.
+    """
+    shares, found = never_seen(sums), {}
+    for name, base in bases.items():
+        if name in sums:
+            found[name] = {"exr": f"{base}.seen.exr", "png": f"{base}.seen.png", "never_seen": shares[name]}
+            write_texels(folder / found[name]["exr"], sums[name][..., None])
+            save_figure(folder / found[name]["png"], figure(sums[name], name))
+    return found
 
 
 def figure(total: Array, label: str) -> Any:
