@@ -4,8 +4,13 @@ A loss is a function image -> (value, derivative): a number, and its derivative 
 shape. `l1`, `l2`, `relative_l2` and `log` make one from a target; values are means over pixels and channels.
 `masked` and `multiscale` make one from those. For squared errors, `l2` and `relative_l2`, the gradients of
 `prb.value_and_grad` have no bias; for the others it shrinks as the samples grow.
+
+weights: how much each pixel counts, (height, width), or each of its channels, in the target's shape; not
+negative. The value is then the weighted mean: divided by the sum of the weights and not by the number of
+pixels, so that a constant factor changes nothing and what is left out does not make a loss small.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from numbers import Real
@@ -18,40 +23,43 @@ from prb.errors import ImageError, NotFiniteError, ParameterError
 
 Array: TypeAlias = NDArray[np.float64]
 Loss: TypeAlias = Callable[[Any], tuple[float, Array]]  # image -> (value, derivative by the image)
-LossOfTarget: TypeAlias = Callable[[Any], Loss]
+LossOfTarget: TypeAlias = Callable[..., Loss]  # target -> loss
 
 
-def l1(target: ArrayLike) -> Loss:
+def l1(target: ArrayLike, weights: ArrayLike | None = None) -> Loss:
     """The mean absolute difference."""
     wanted = _checked(target)
+    parts = _parts(weights, wanted)
 
     def loss(image: ArrayLike) -> tuple[float, Array]:
         difference = _same_shape(image, wanted) - wanted
-        return float(np.abs(difference).mean()), np.sign(difference) / difference.size
+        return _mean(np.abs(difference), parts), _scaled(np.sign(difference), parts)
 
     return loss
 
 
-def l2(target: ArrayLike) -> Loss:
+def l2(target: ArrayLike, weights: ArrayLike | None = None) -> Loss:
     """The mean squared difference."""
-    return _squared(_checked(target), 1.0)
+    wanted = _checked(target)
+    return _squared(wanted, 1.0, _parts(weights, wanted))
 
 
-def relative_l2(target: ArrayLike, epsilon: float = 1e-2) -> Loss:
+def relative_l2(target: ArrayLike, epsilon: float = 1e-2, weights: ArrayLike | None = None) -> Loss:
     """The mean of squared differences over target^2 + epsilon, so that what is dark counts as well."""
     wanted = _checked(target)
-    return _squared(wanted, 1 / (wanted**2 + epsilon))
+    return _squared(wanted, 1 / (wanted**2 + epsilon), _parts(weights, wanted))
 
 
-def log(target: ArrayLike) -> Loss:
+def log(target: ArrayLike, weights: ArrayLike | None = None) -> Loss:
     """The mean squared difference of log(1 + x), where x below zero counts as zero."""
     wanted = np.log1p(np.maximum(_checked(target), 0))
+    parts = _parts(weights, wanted)
 
     def loss(image: ArrayLike) -> tuple[float, Array]:
         positive = np.maximum(_same_shape(image, wanted), 0)
         difference = np.log1p(positive) - wanted
         slope = np.where(np.asarray(image) > 0, 1 / (1 + positive), 0.0)
-        return float((difference**2).mean()), 2 * difference * slope / difference.size
+        return _mean(difference**2, parts), _scaled(2 * difference * slope, parts)
 
     return loss
 
@@ -105,13 +113,52 @@ def multiscale(loss: str | LossOfTarget, target: ArrayLike, levels: int = 4) -> 
     return multiscale_loss
 
 
-def _squared(target: Array, weight: float | Array) -> Loss:
+def _squared(target: Array, weight: float | Array, parts: Array | None) -> Loss:
     def loss(image: ArrayLike) -> tuple[float, Array]:
         difference = _same_shape(image, target) - target
         weighted = weight * difference
-        return float((weighted * difference).mean()), 2 * weighted / difference.size
+        return _mean(weighted * difference, parts), _scaled(2 * weighted, parts)
 
     return loss
+
+
+def _mean(values: Array, parts: Array | None) -> float:
+    return float(values.mean() if parts is None else (parts * values).sum())
+
+
+def _scaled(derivatives: Array, parts: Array | None) -> Array:
+    """Derivatives of the single numbers as those of their mean."""
+    return derivatives / derivatives.size if parts is None else parts * derivatives
+
+
+def _parts(weights: ArrayLike | None, target: Array) -> Array | None:
+    """The weights in the target's shape, with sum 1; None: all numbers count alike."""
+    if weights is None:
+        return None
+    checked = checked_weights(weights, target.shape)
+    spread = np.broadcast_to(checked if checked.ndim == target.ndim else checked[..., None], target.shape)
+    largest = spread / spread.max()  # the sum of large numbers does not overflow then
+    return np.asarray(largest / largest.sum())
+
+
+def checked_weights(weights: ArrayLike, shape: tuple[int, ...], place: str = "weights") -> Array:
+    """Weights of a picture of the given shape, as float64. place: what messages call them.
+
+    Raises ImageError unless they are (height, width) or of that shape, finite, not negative, and not all 0.
+    """
+    try:
+        found = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise ImageError(f"{place}: expected an array of numbers, got {type(weights).__name__}") from None
+    if found.shape not in (shape[:2], shape):
+        raise ImageError(f"{place}: expected shape {shape[:2]} or {shape}, got {found.shape}; resize them")
+    if not np.isfinite(found).all():
+        raise ImageError(f"{place}: has numbers that are not finite; replace them")
+    if (found < 0).any():
+        raise ImageError(f"{place}: has the negative number {found.min():g}; weights go from 0 on")
+    if not found.any():
+        raise ImageError(f"{place}: is 0 everywhere, so nothing is left to compare; let something count")
+    return found
 
 
 def made(loss: str | LossOfTarget) -> LossOfTarget:
@@ -121,6 +168,22 @@ def made(loss: str | LossOfTarget) -> LossOfTarget:
     if not isinstance(loss, str) or loss not in LOSSES:
         raise ParameterError(f"loss: {loss!r} is unknown; the losses are {', '.join(LOSSES)}")
     return LOSSES[loss]
+
+
+def of_weighted(loss: str | LossOfTarget, target: ArrayLike, weights: ArrayLike | None) -> Loss:
+    """The loss of a target with weights, or without: None. loss: as for `made`; a function has to take
+    weights as a keyword then. Raises ParameterError where it does not."""
+    make = made(loss)
+    if weights is None:
+        return make(target)
+    try:
+        inspect.signature(make).bind(target, weights=weights)
+    except ValueError:  # it has no signature
+        pass
+    except TypeError:
+        what = "the function takes no weights"
+        raise ParameterError(f"loss: {what}; let it be a function (target, weights=None)") from None
+    return make(target, weights=weights)
 
 
 def value_of(loss: Loss, image: Array) -> float:
