@@ -61,8 +61,8 @@ def add_parser(commands, shared):
                         help="cosine: the rate falls to 0 over the iterations")  # fmt: skip
     parser.add_argument("--iterations", type=int, default=100, metavar="N", help="default: 100")
     parser.add_argument("--spp-grad", type=int, metavar="N",
-                        help="samples of the gradient, apart from those of the picture (default: both halves "
-                             "of --spp serve both)")  # fmt: skip
+                        help="samples of the gradient, apart from those of the picture (default: those of "
+                             "--spp serve both)")  # fmt: skip
     parser.add_argument("--hit-budget", type=float, metavar="MiB",
                         help="memory for the vertices that are kept from the picture for the gradient; where "
                              "it is too little, rays are traced again (default: 256)")  # fmt: skip

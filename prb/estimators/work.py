@@ -264,8 +264,8 @@ def new_film(scene, settings, folds):
     record, film = _new(film_kernel.Film), scene.film
     width, height = film.crop_size
     _set(
-        record, width=width, height=height, margin=margin(film), reach=reach(film),
-        width_of_filter=filter_width(film), first=-reach(film), shifts=int(shifts(film)), columns=columns(film),
+        record, width=width, height=height, margin=margin(film), reach=reach(film), first=-reach(film),
+        width_of_filter=filter_width(film), shifts=int(shifts(film)), columns=columns(film),
         sampled_height=sampled_size(film)[1], spp=settings.spp, folds=folds,
     )  # fmt: skip
     return record

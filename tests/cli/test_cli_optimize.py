@@ -210,7 +210,7 @@ def test_mistakes_are_one_line(run, folder):
         ((*good, "--lr", "fast"), ("'fast' is no rate",)),
         ((*good, "--lr", "-1"), ("lr: -1.0 is out of range",)),
         ((*good, "--iterations", "-1"), ("iterations: -1 is out of range",)),
-        ((*good, "--spp", "1"), ("spp: 1 sample cannot be halved",)),
+        ((*good, "--spp", "1"), ("spp: 1 sample cannot be split",)),
         ((*good, "--hit-budget", "-1"), ("hit_budget: -1048576.0 is not a number of bytes",)),
         ((*good, "--loss", "l3"), ("invalid choice: 'l3'",)),
         ((*good, "-o", "file"), ("file",)),

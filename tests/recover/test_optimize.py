@@ -253,7 +253,7 @@ def test_mistakes_are_one_line(targets):
         (WALL, targets, {"every": 0}, "every: 0 is out of range"),
         (WALL, targets, {"views_per_iteration": 4}, "views_per_iteration: 4 is out of range"),
         (WALL, targets, {"loss": "l7"}, "loss: 'l7' is unknown"),
-        (WALL, targets, {"spp": 1}, "spp: 1 sample cannot be halved"),
+        (WALL, targets, {"spp": 1}, "spp: 1 sample cannot be split"),
         (WALL, targets, {"spp_grad": 0}, "spp: 0 is out of range"),
         (WALL, targets, {"sensors": [9]}, "sensor: there is no 9"),
     ):  # fmt: skip
