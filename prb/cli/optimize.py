@@ -13,7 +13,7 @@ from prb.device.params import numbers, records, select
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
-from prb.losses import LOSSES
+from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
 from prb.recover.files import RecoveryFiles, frame_step
 
@@ -44,7 +44,10 @@ def add_parser(commands, shared):
                              "values found again?")  # fmt: skip
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|random",
                         help="the start, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
-    parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
+    parser.add_argument("--loss", type=_loss, default="l2", metavar="LOSS",
+                        help=f"{', '.join(LOSSES)}, or a sum, with filters of the pictures in front of "
+                             f"one ({', '.join(FILTERS)}): 'l2 + 0.1*multiscale:l1' "
+                             "(default: l2)")  # fmt: skip
     parser.add_argument("--method", choices=METHODS, default="replay",
                         help="how gradients are found (default: replay)")  # fmt: skip
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
@@ -182,6 +185,15 @@ def _limits_of(report, name):
     size = np.size(report["parameters"][name])
     parts = [(low, "low"), (high, "high")]
     return ", ".join(end if size == 1 else f"{n} of {size} {end}" for n, end in parts if n)
+
+
+def _loss(text):
+    """The text of a loss, which a run is compared by when it is resumed."""
+    try:
+        made(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("loss: ")) from None
+    return text
 
 
 def _bounds(text):
