@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from prb.errors import ImageError, ParameterError
 from prb.losses import filters
 from prb.losses.filters import Curve, Filter
-from prb.losses.parts import Loss, LossOfTarget, Part, PartOfTarget, built, of_target, takes_weights
+from prb.losses.parts import Loss, LossOfTarget, Part, PartOfTarget, built, name_of, of_target, takes_weights
 from prb.losses.pointwise import LOSSES
 from prb.losses.text import Term, parsed
 from prb.losses.weights import Array, product, same_shape, summary
@@ -176,7 +176,7 @@ def encoded(
     def views(shape: tuple[int, ...], counts: ArrayLike | None) -> list[Filter]:
         return [filters.curved(function, shape, counts)]
 
-    name = curve if isinstance(curve, str) else getattr(curve, "__name__", type(curve).__name__)
+    name = curve if isinstance(curve, str) else name_of(curve)
     return _through(f"encoded={name}", views, loss, target, weights)
 
 
@@ -212,7 +212,7 @@ def _through(
 def _inner(loss: _Inner) -> str:
     """A loss's description inside that of another."""
     make = made(loss)
-    text = repr(make) if isinstance(make, PartOfTarget) else getattr(make, "__name__", type(make).__name__)
+    text = repr(make) if isinstance(make, PartOfTarget) else name_of(make)
     return f"({text})" if " + " in text or "*" in text else text
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prb.errors import ImageError, NotFiniteError, ParameterError
-from prb.losses.weights import Array, checked_target
+from prb.losses.weights import Array, checked_target, checked_weights
 
 Loss: TypeAlias = Callable[[Any], tuple[float, Array]]  # image -> (value, derivative by the image)
 LossOfTarget: TypeAlias = Callable[..., Loss]  # target -> loss
@@ -27,7 +27,7 @@ class _Sum(Generic[_Function]):
     def __init__(self, function: _Function, name: str | None = None) -> None:
         if not callable(function):
             raise ParameterError(f"loss: expected a function, got {type(function).__name__}")
-        known = name or str(getattr(function, "__name__", type(function).__name__))
+        known = name or name_of(function)
         self._terms: tuple[tuple[float, _Function, str], ...] = ((1.0, function, known),)
 
     @classmethod
@@ -119,10 +119,35 @@ def built(
     return PartOfTarget(of_one, name) if target is None else of_one(target)
 
 
-def takes_weights(make: LossOfTarget) -> bool:
-    """False for a function target -> loss that does not take weights as a keyword."""
+def of_two_pictures(
+    function: Callable[..., Any], loss: Callable[[Callable[[Any], Any]], Part], array: Callable[[Any], Any]
+) -> PartOfTarget:
+    """A function (picture, target) of another library, or (picture, target, weights=None), as a loss of any
+    target. loss: makes a loss of a function of the picture alone. array: makes the library's array."""
+
+    def unweighted(target: ArrayLike) -> Part:
+        wanted = array(checked_target(target))
+        return loss(lambda picture: function(picture, wanted))
+
+    def weighted(target: ArrayLike, weights: ArrayLike | None = None) -> Part:
+        if weights is None:
+            return unweighted(target)
+        checked = checked_target(target)
+        wanted, counts = array(checked), array(checked_weights(weights, checked.shape))
+        return loss(lambda picture: function(picture, wanted, weights=counts))
+
+    make = weighted if takes_weights(function, pictures=2) else unweighted
+    return PartOfTarget(make, name_of(function))
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def takes_weights(make: Callable[..., Any], pictures: int = 1) -> bool:
+    """False for a function of so many pictures that does not take weights as a keyword."""
     try:
-        inspect.signature(make).bind(None, weights=None)
+        inspect.signature(make).bind(*[None] * pictures, weights=None)
     except ValueError:  # it has no signature
         return True
     except TypeError:
