@@ -224,7 +224,7 @@ def value_and_grad(
         with float64 (height, width, 3), three times: with the picture of each half of the samples, as each
         half carries the derivative that the other one gives, and with that of all samples. It may
         render, and wait for other threads that do.
-        `prb.torch.loss` makes such a function of one of PyTorch's.
+        `prb.torch.loss` and `prb.jax.loss` make such a function of one of PyTorch's or JAX's.
     spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
         each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.

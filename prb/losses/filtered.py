@@ -9,7 +9,17 @@ from numpy.typing import ArrayLike
 from prb.errors import ImageError, ParameterError
 from prb.losses import filters
 from prb.losses.filters import Curve, Filter
-from prb.losses.parts import Loss, LossOfTarget, Part, PartOfTarget, built, name_of, of_target, takes_weights
+from prb.losses.parts import (
+    Loss,
+    LossOfTarget,
+    Part,
+    PartOfTarget,
+    built,
+    evaluated,
+    name_of,
+    of_target,
+    takes_weights,
+)
 from prb.losses.pointwise import LOSSES
 from prb.losses.text import Term, parsed
 from prb.losses.weights import Array, product, same_shape, summary
@@ -39,7 +49,7 @@ def masked(
     have no bias where those of the loss have none."""
     if mask is None:
         raise ParameterError("mask: is missing; give an image (height, width), true where a pixel counts")
-    make, counts = made(loss), np.asarray(mask, bool)
+    make, inner, counts = made(loss), _inner(loss), np.asarray(mask, bool)
 
     def build(wanted: Array, more: ArrayLike | None) -> Loss:
         if counts.shape != wanted.shape[:2]:
@@ -54,12 +64,12 @@ def masked(
         def masked_loss(image: ArrayLike) -> tuple[float, Array]:
             image = same_shape(image, wanted)
             derivative = np.zeros(image.shape)
-            value, derivative[counts] = of_pixels(image[counts])
+            value, derivative[counts] = evaluated(of_pixels, image[counts], inner)
             return value, derivative
 
         return masked_loss
 
-    return built(f"{summary('masked', counts)}:{_inner(loss)}", build, target)
+    return built(f"{summary('masked', counts)}:{inner}", build, target)
 
 
 # fmt: off
@@ -188,7 +198,7 @@ def _through(
     weights: ArrayLike | None,
 ) -> Part | PartOfTarget:
     """The mean of a loss over several filters of the pictures. views: (shape, weights) -> the filters."""
-    make = made(loss)
+    make, inner = made(loss), _inner(loss)
 
     def build(wanted: Array, more: ArrayLike | None) -> Loss:
         found = views(wanted.shape, product(weights, more, wanted.shape))
@@ -199,14 +209,14 @@ def _through(
             value, derivative = 0.0, np.zeros(image.shape)
             for view, of_view in zip(found, losses, strict=True):
                 picture, pull_back = view.apply(image)
-                own, by_picture = of_view(picture)
-                value, derivative = value + own, derivative + pull_back(np.asarray(by_picture, np.float64))
+                own, by_picture = evaluated(of_view, picture, inner)
+                value, derivative = value + own, derivative + pull_back(by_picture)
             return value / len(found), derivative / len(found)
 
         return loss_of_views
 
     described = name if weights is None else f"{name}({summary('weights', weights)})"
-    return built(f"{described}:{_inner(loss)}", build, target)
+    return built(f"{described}:{inner}", build, target)
 
 
 def _inner(loss: _Inner) -> str:

@@ -88,9 +88,8 @@ class Part(_Sum[Loss]):
         value, derivative = 0.0, np.zeros(image.shape)
         for factor, function, name in self._terms:
             if factor:  # else it need not even be finite
-                found = _called(function, image, name)
-                value += factor * _finite_value(found[0], name)
-                derivative += factor * _finite_derivative(found[1], image, name)
+                own, by_image = evaluated(function, image, name)
+                value, derivative = value + factor * own, derivative + factor * by_image
         return value, derivative
 
 
@@ -174,6 +173,12 @@ def value_of(loss: Loss, image: Array) -> float:
 def derivative_of(loss: Loss, image: Array) -> Array:
     """The derivative of the loss by an image, checked. Raises ImageError and ParameterError."""
     return _finite_derivative(_called(loss, image)[1], image)
+
+
+def evaluated(loss: Loss, image: Array, name: str) -> tuple[float, Array]:
+    """Value and derivative of a part of a loss, checked as those of the whole are."""
+    value, derivative = _called(loss, image, name)
+    return _finite_value(value, name), _finite_derivative(derivative, image, name)
 
 
 def _finite_value(value: float, name: str = "") -> float:

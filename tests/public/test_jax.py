@@ -1,5 +1,6 @@
 """JAX's face: gradients through jax.grad and jax.jvp, jitted and not, a scene that stays as it is, losses."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -78,7 +79,8 @@ for function in (jax.grad(objective), jax.jit(jax.grad(objective))):
 value, derivative = prb.jax.loss(lambda picture: picture.mean())(jax.numpy.ones((2, 2, 3)) * 0.1)
 assert derivative.dtype == "float64" and abs(value - 0.1) < 1e-15
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 

@@ -316,6 +316,9 @@ def test_mistakes_are_one_line(pictures):
         (lambda: (losses.l2(target) + (lambda x: (np.inf, x)))(image), prb.NotFiniteError, "<lambda> is inf"),
         (lambda: (losses.l2(target) + (lambda x: (0, 0)))(image), prb.ImageError,
          "loss: the derivative of <lambda> has shape ()"),
+        (lambda: losses.blurred(lambda t: lambda x: (0, 0), target)(image), prb.ImageError,
+         "loss: the derivative of <lambda> has shape ()"),
+        (lambda: losses.masked(lambda t: infinity, target, MASK)(image), prb.NotFiniteError, "is not finite"),
         (lambda: (losses.l2(target) + (lambda x: 0))(image), prb.ParameterError, "of <lambda> (value, deriv"),
     ):  # fmt: skip
         with pytest.raises(error) as caught:
