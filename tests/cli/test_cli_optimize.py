@@ -75,7 +75,8 @@ def test_writes_what_it_found(run, folder):
 
 
 def test_json_is_one_object_and_default_folder_is_the_scene_s(run, folder):
-    status, out, err = run(*box("--reference", 4, "--iterations", 2, "--json"))
+    loss = ["--loss", "l2 + 0.1*encoded=srgb:l1"]
+    status, out, err = run(*box("--reference", 4, "--iterations", 2, "--json", *loss))
     assert (status, err) == (0, "") and out.count("\n") == 1
     report = json.loads(out)
     assert report["iterations"] == 2 and len(report["parameters"][RED]) == 3

@@ -164,6 +164,8 @@ def test_sums(pictures):
     assert of_any(target, weights=WEIGHTS)(image)[0] == pytest.approx(both)
     twice = losses.l2(weights=WEIGHTS)(target, weights=MASK)(image)[0]
     assert twice == pytest.approx(losses.l2(target, WEIGHTS * MASK[..., None])(image)[0])
+    masked = losses.masked("l2", target, MASK, weights=WEIGHTS)
+    assert masked(image)[0] == pytest.approx(twice)
     nothing = 0 * losses.Part(lambda image: (np.nan, image)) + l2
     assert nothing(image)[0] == l2(image)[0] and (0 * l2)(image)[0] == 0
 
