@@ -47,11 +47,15 @@ __all__ = [
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # without `__getattr__`, so that a type checker finds misspelt names
+    from prb import jax as jax
     from prb import torch as torch
 else:
 
     def __getattr__(name: str) -> ModuleType:
-        """`prb.torch` is imported when it is first used, as PyTorch is optional and slow to import."""
+        """`prb.torch` and `prb.jax` are imported when they are first used: PyTorch and JAX are optional, and
+        slow to import."""
         if name == "torch":
             return importlib.import_module("prb.torch")
+        if name == "jax":
+            return importlib.import_module("prb.jax")
         raise AttributeError(f"module 'prb' has no attribute {name!r}")

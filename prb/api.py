@@ -225,7 +225,7 @@ def value_and_grad(
         with float64 (height, width, 3): for each fold with the picture of all others, as each fold of the
         samples carries the derivative that the others give, and with that of all samples. It may render, and
         wait for other threads that do.
-        `prb.torch.loss` makes such a function of one of PyTorch's.
+        `prb.torch.loss` and `prb.jax.loss` make such a function of one of PyTorch's or JAX's.
     folds: parts of about equal size that the samples are split into, from 2 to spp: the more, the less noise
         a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less; 2
         for methods other than path replay.

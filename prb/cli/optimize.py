@@ -14,7 +14,7 @@ from prb.device.params import numbers
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
-from prb.losses import LOSSES
+from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
 from prb.recover.files import RecoveryFiles, frame_step
 from prb.recover.seen import lines as seen_lines
@@ -46,7 +46,10 @@ def add_parser(commands, shared):
                         help="instead of targets, the scene's own pictures with so many samples: are its "
                              "values found again?")  # fmt: skip
     add_options(parser)
-    parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
+    parser.add_argument("--loss", type=_loss, default="l2", metavar="LOSS",
+                        help=f"{', '.join(LOSSES)}, or a sum, with filters of the pictures in front of "
+                             f"one ({', '.join(FILTERS)}): 'l2 + 0.1*multiscale:l1' "
+                             "(default: l2)")  # fmt: skip
     parser.add_argument("--method", choices=METHODS, default="replay",
                         help="how gradients are found (default: replay)")  # fmt: skip
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
@@ -192,6 +195,15 @@ def _limits_of(report, name):
     size = np.size(report["parameters"][name])
     parts = [(low, "low"), (high, "high")]
     return ", ".join(end if size == 1 else f"{n} of {size} {end}" for n, end in parts if n)
+
+
+def _loss(text):
+    """The text of a loss, which a run is compared by when it is resumed."""
+    try:
+        made(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("loss: ")) from None
+    return text
 
 
 def _bounds(text):

@@ -96,7 +96,8 @@ def optimize(
     weights: how much each pixel counts, (height, width), or each of its channels, (height, width, 3); not
         negative. One such image for all sensors, or a list with one for each, where None lets all count
         alike. The loss of each picture is divided by the sum of its weights (`prb.losses`).
-    loss: a name of `prb.losses`, or a function target -> loss; with weights a function (target, weights=).
+    loss: a function target -> loss, such as ``prb.losses.l2() + 0.1 * prb.losses.multiscale("l1")``, or the
+        same as text, ``"l2 + 0.1*multiscale:l1"``; with weights a function (target, weights=).
     optimizer: by default ``prb.Adam(0.05)``.
     bounds: pattern -> (low, high): ranges that the optimiser takes over, and clips the start to. Roughnesses
         that have none, there or in the optimiser, end where their derivative does, at a `roughness` of 0.035
@@ -331,6 +332,8 @@ def _fingerprint(views, targets, weights, opt, settings):
 
 
 def _name_of(loss):
+    if isinstance(loss, losses.PartOfTarget):
+        return repr(loss)
     return loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__)
 
 

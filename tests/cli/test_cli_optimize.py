@@ -75,7 +75,8 @@ def test_writes_what_it_found(run, folder):
 
 
 def test_json_is_one_object_and_default_folder_is_the_scene_s(run, folder):
-    status, out, err = run(*box("--reference", 4, "--iterations", 2, "--json"))
+    loss = ["--loss", "l2 + 0.1*encoded=srgb:l1"]
+    status, out, err = run(*box("--reference", 4, "--iterations", 2, "--json", *loss))
     assert (status, err) == (0, "") and out.count("\n") == 1
     report = json.loads(out)
     assert report["iterations"] == 2 and len(report["parameters"][RED]) == 3
@@ -212,7 +213,8 @@ def test_mistakes_are_one_line(run, folder):
         ((*good, "--iterations", "-1"), ("iterations: -1 is out of range",)),
         ((*good, "--spp", "1"), ("spp: 1 sample cannot be split",)),
         ((*good, "--hit-budget", "-1"), ("hit_budget: -1048576.0 is not a number of bytes",)),
-        ((*good, "--loss", "l3"), ("invalid choice: 'l3'",)),
+        ((*good, "--loss", "l3"), ("argument --loss: 'l3' is unknown; the losses are l1, l2",)),
+        ((*good, "--loss", "l2+0.1*blurred=0:l1"), ("argument --loss: sigma: 0 is out of range",)),
         ((*good, "-o", "file"), ("file",)),
         ((*good, "-o", "done"), ("done/checkpoint.npz: is there already", "--resume")),
         ((*good, "-o", "done", "--resume"), ("done/checkpoint.npz: is of another run (another targets)",)),
