@@ -1,0 +1,176 @@
+"""What a recovery notes in each iteration, and loss.csv, the file of it.
+
+loss.csv has one row for each iteration k, as that began, before its step:
+
+iteration, loss: k, and what is minimised.
+floor: the noise floor of the loss (prb/recover/evaluation.py), for the views that the iteration took.
+loss:SENSOR: the loss of that view; empty where the iteration did not take it.
+PARAMETER, or PARAMETER.0, PARAMETER.1, ... for more than one number: the value. Of more than MAX_COMPONENTS
+numbers there are PARAMETER:mean and PARAMETER:rms instead, the mean and the root of the mean square.
+
+The rows are appended while the run goes on; what a checkpoint holds is written anew when it is gone on from.
+"""
+
+import csv
+import io
+import math
+
+import numpy as np
+
+from prb.errors import ParameterError
+from prb.io.images import atomic
+
+MAX_COMPONENTS = 16  # numbers of a parameter that are noted one by one
+
+
+class History:
+    """The rows of all iterations so far.
+
+    views: names of the sensors. shapes: parameter -> shape of its array.
+    """
+
+    def __init__(self, views, shapes):
+        self.views, self._shapes = list(views), dict(shapes)
+        self._rows, self._gradients = [], []
+
+    def __len__(self):
+        return len(self._rows)
+
+    def append(self, loss, of_views, floor, values, gradients):
+        """Note an iteration. of_views: number of a view -> its loss, of those that were taken. values,
+        gradients: parameter -> array, as the iteration began."""
+        row = np.full(2 + len(self.views), np.nan)
+        row[0], row[1] = loss, floor
+        for number, value in of_views.items():
+            row[2 + number] = value
+        parts = [_noted(values[name], shape) for name, shape in self._shapes.items()]
+        self._rows.append(np.concatenate([row, *parts]))
+        self._gradients.append(np.concatenate([np.ravel(gradients[n]) for n in self._single()] or [[]]))
+
+    def truncate(self, count):
+        """Forget all but the first iterations."""
+        del self._rows[count:], self._gradients[count:]
+
+    def arrays(self):
+        """All of it as name -> array, for a checkpoint."""
+        return {"history": self._table(), "gradients": self._gradient_table()}
+
+    def take(self, arrays):
+        """Take over what `arrays` returned. Raises KeyError, or ValueError for that of another run."""
+        rows, gradients = (np.array(arrays[name], float) for name in ("history", "gradients"))
+        if rows.shape[1:] != (len(self.columns),) or gradients.shape != (len(rows), self._sizes().sum()):
+            raise ValueError("the history is of other parameters")
+        self._rows, self._gradients = list(rows), list(gradients)
+
+    @property
+    def columns(self):
+        """Names of the columns of loss.csv after the iteration's number."""
+        found = ["loss", "floor", *(f"loss:{view}" for view in self.views)]
+        for name, shape in self._shapes.items():
+            if not _is_single(shape):
+                found += [f"{name}:mean", f"{name}:rms"]
+            elif shape == ():
+                found.append(name)
+            else:
+                found += [".".join([name, *map(str, index)]) for index in np.ndindex(shape)]
+        return found
+
+    @property
+    def floors(self):
+        return self._table()[:, 1]
+
+    @property
+    def view_losses(self):
+        """sensor -> its losses, nan where an iteration did not take it."""
+        return {view: self._table()[:, 2 + k] for k, view in enumerate(self.views)}
+
+    @property
+    def traces(self):
+        """Column of loss.csv -> its numbers, of the columns that are of parameters."""
+        first = 2 + len(self.views)
+        return dict(zip(self.columns[first:], self._table()[:, first:].T, strict=True))
+
+    @property
+    def excess(self):
+        """What each iteration's loss was above its noise floor, means over the views that it took."""
+        return np.array([self._excess_of(row) for row in self._rows])
+
+    def _excess_of(self, row):
+        of_views = row[2 : 2 + len(self.views)]
+        return of_views[np.isfinite(of_views)].mean() - row[1]
+
+    def single_values(self):
+        """(parameter -> values, parameter -> gradients), each (iterations, numbers), of those parameters
+        whose numbers are noted one by one."""
+        values, traces = {}, iter(self.traces.values())
+        for name, shape in self._shapes.items():
+            columns = [next(traces) for _ in range(math.prod(shape) if _is_single(shape) else 2)]
+            if _is_single(shape):
+                values[name] = np.reshape(columns, (len(columns), -1)).T
+        ends = np.cumsum(self._sizes())
+        return values, dict(zip(values, np.split(self._gradient_table(), ends[:-1], axis=1), strict=True))
+
+    def _single(self):
+        return [name for name, shape in self._shapes.items() if _is_single(shape)]
+
+    def _sizes(self):
+        return np.array([math.prod(self._shapes[name]) for name in self._single()], int)
+
+    def _table(self):
+        return np.array(self._rows).reshape(-1, len(self.columns))
+
+    def _gradient_table(self):
+        return np.array(self._gradients).reshape(-1, self._sizes().sum())
+
+    def text(self, first=0):
+        """Rows of loss.csv from an iteration on, with the header before the first."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        if first == 0:
+            rows.writerow(["iteration", *self.columns])
+        for k, row in enumerate(self._rows[first:], first):
+            rows.writerow([k, *("" if math.isnan(x) else repr(float(x)) for x in row)])
+        return text.getvalue()
+
+
+class Log:
+    """loss.csv as it grows. path: of the file; None: there is none."""
+
+    def __init__(self, path, history):
+        self._path, self._history = path, history
+
+    def write(self):
+        """Write all of it. Raises ParameterError."""
+        if self._path is None:
+            return
+        try:
+            with atomic(self._path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+                file.write(self._history.text())
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def append(self):
+        """Write the last iteration's row behind the others."""
+        if self._path is None:
+            return
+        try:
+            with open(self._path, "ab", buffering=0) as file:
+                file.write(self._history.text(len(self._history) - 1).encode())
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error):
+        reason = f"cannot be written: {error.strerror or error}"
+        return ParameterError(f"{self._path}: {reason}; make room or choose another place")
+
+
+def _is_single(shape):
+    return math.prod(shape) <= MAX_COMPONENTS
+
+
+def _noted(value, shape):
+    """What a row has of a parameter."""
+    value = np.asarray(value, float)
+    if _is_single(shape):
+        return value.ravel()
+    return np.array([value.mean(), np.sqrt(np.square(value).mean())])
