@@ -31,6 +31,7 @@ from prb.estimators.methods import Adjoint
 from prb.estimators.replay import ReplayAdjoint
 from prb.estimators.tape import TapeAdjoint
 from prb.io.images import read_image, write_image
+from prb.recover import priors
 from prb.recover.loop import Recovery, optimize
 from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
@@ -39,8 +40,9 @@ __all__ = [
     "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
     "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
     "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
-    "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "read_image",
-    "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad", "write_image",
+    "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors",
+    "read_image", "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
+    "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

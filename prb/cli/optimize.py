@@ -6,16 +6,19 @@ import numpy as np
 
 import prb
 from prb.cli.inputs import load_scene, scene_inputs
+from prb.cli.optimize_options import add_options, initial_values, priors_of
 from prb.cli.options import SCENE
-from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
+from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.cli.targets import by_sensor, read_targets, with_masks
-from prb.device.params import numbers, records, select
+from prb.device.params import numbers
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
 from prb.losses import LOSSES
 from prb.recover.bounds import named
 from prb.recover.files import RecoveryFiles, frame_step
+from prb.recover.seen import lines as seen_lines
+from prb.recover.seen import never_seen
 
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
@@ -42,8 +45,7 @@ def add_parser(commands, shared):
     parser.add_argument("--reference", type=int, metavar="SPP",
                         help="instead of targets, the scene's own pictures with so many samples: are its "
                              "values found again?")  # fmt: skip
-    parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|random",
-                        help="the start, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
+    add_options(parser)
     parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
     parser.add_argument("--method", choices=METHODS, default="replay",
                         help="how gradients are found (default: replay)")  # fmt: skip
@@ -96,22 +98,24 @@ def _recovered(scene, args):
             view.resize(*args.size)
     if (args.target is None) == (args.reference is None):
         raise ParameterError("targets: give --target, once for each sensor, or --reference and a number")
-    paths, masks, weights = [], [], [None] * len(views)
+    paths, masks, weights, lines = [], [], [None] * len(views), []
     if args.target is not None:
         paths = by_sensor("--target", args.target, views)
-        targets, weights = read_targets(paths, views, clip=args.target_clip == "on")
+        targets, weights, lines = read_targets(paths, views, clip=args.target_clip == "on")
     if args.mask is not None:
         masks = by_sensor("--mask", args.mask, views, one_for_all=True)
         weights = with_masks(weights, masks, views)
     optimizer = _optimizer(args, names)
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
-    start = _initial(scene, args, names)
     source = args.scene, dict(args.define)
+    start, pictures = initial_values(scene, args.init, names, args.seed, source)
     files = RecoveryFiles(
         args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
-        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks],
+        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks, *pictures],
     )  # fmt: skip
+    for line in lines:  # only now, as the line of a mistake is the only one
+        say(line)
 
     options = dict(max_depth=args.max_depth)
     if args.reference is not None:
@@ -130,7 +134,7 @@ def _recovered(scene, args):
 
     recovery = prb.optimize(
         scene, names, targets, sensors=sensors, weights=weights, loss=args.loss, optimizer=optimizer,
-        bounds=dict(args.bounds),
+        bounds=dict(args.bounds), priors=priors_of(args.prior), coarse_to_fine=dict(args.coarse_to_fine),
         adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
@@ -150,6 +154,9 @@ def _recovered(scene, args):
         "parameters": {name: value.tolist() for name, value in recovery.params.items()},
         "files": [str(file) for file in written],
     }  # fmt: skip
+    if recovery.prior is not None:
+        report["prior"] = recovery.prior
+    report["never_seen"] = never_seen(recovery.seen)
     report["at_limit"] = {name: list(counts) for name, counts in recovery.at_limit.items()}
     if args.reference is not None:
         errors = {name: float(((recovery.params[name] - true[name]) ** 2).mean()) for name in names}
@@ -170,10 +177,13 @@ def _as_text(report):
         for row in rows:
             row.append(_limits_of(report, row[0]))
     loss = "" if report["loss"] is None else f", loss {report['loss']:.4g}"
+    if "prior" in report:
+        loss += f", priors {report['prior']:.4g}"
     head = one_line(f"{report['scene']}: {report['iterations']} iterations{loss}")
     files = report["files"]
     end = f"{len(files)} files written, the last {escaped(files[-1])}"
-    return f"{head}\n\n{as_table(rows, columns)}\n\n{end}"
+    unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"]))
+    return f"{head}\n\n{as_table(rows, columns)}\n\n{unseen}{end}"
 
 
 def _limits_of(report, name):
@@ -212,32 +222,3 @@ def _optimizer(args, names):
     if args.schedule == "cosine":
         rates = {name: prb.schedules.Cosine(rate, max(args.iterations, 1)) for name, rate in rates.items()}
     return (prb.SGD if args.optimizer == "sgd" else prb.Adam)(rates, **OPTIMIZERS[args.optimizer])
-
-
-def _initial(scene, args, names):
-    """The values that --init asks for: name -> array. Later ones go before."""
-    found = {}
-    for text in args.init:
-        pattern, _, value = text.rpartition("=")
-        chosen = select(scene, pattern) if pattern else names
-        for name in chosen:
-            if name not in names:
-                raise ParameterError(f"--init: {name} is not optimised; name it with --param too")
-            slot = records(scene)[name]
-            found[name] = _random(name, slot, args.seed) if value == "random" else _given(name, slot, value)
-    return found
-
-
-def _random(name, slot, seed):
-    """Numbers in the valid range, or in its first unit where it has no end."""
-    low = slot.low if np.isfinite(slot.low) else -1.0
-    high = min(slot.high, low + 1 if np.isfinite(slot.low) else 1.0)
-    return seeds.initial_values(seed, name).uniform(low, high, slot.shape)
-
-
-def _given(name, slot, text):
-    try:
-        return np.broadcast_to([float(x) for x in text.split(",")], slot.shape or (1,)).reshape(slot.shape)
-    except ValueError:
-        shape = slot.shape
-        raise ParameterError(f"--init: {text!r} is no value of {name} with shape {shape}") from None

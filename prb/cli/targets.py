@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 
-from prb.cli.output import say
 from prb.errors import ImageError, ParameterError
 from prb.estimators.checked import checked_image
 from prb.io.images import read_picture, read_texels
@@ -37,10 +36,10 @@ def by_sensor(option, texts, views, *, one_for_all=False):
 
 
 def read_targets(paths, views, *, clip):
-    """The pictures of the files, and the weights of each: an array (height, width, 3), or None where all
-    counts alike. clip: numbers that a file of 8 or 16 bits has clipped count 0, which is said with their
-    share. Raises ImageError."""
-    targets, weights = [], []
+    """The pictures of the files; the weights of each: an array (height, width, 3), or None where all counts
+    alike; and lines to say. clip: numbers that a file of 8 or 16 bits has clipped count 0, and a line has
+    their share. Raises ImageError."""
+    targets, weights, lines = [], [], []
     for path, view in zip(paths, views, strict=True):
         picture = read_picture(path)
         _check_size(path, picture.linear.shape, view.image_shape)
@@ -52,14 +51,13 @@ def read_targets(paths, views, *, clip):
             pixels = picture.saturated.any(axis=2).mean()
             if picture.saturated.all():
                 raise ImageError(f"{path}: all of it is saturated; take another, or --target-clip off")
-            say(
-                f"{path}: {pixels:.2%} of the pixels are saturated and left out; --target-clip off keeps them"
-            )
+            what = f"{pixels:.2%} of the pixels are saturated and left out"
+            lines.append(f"{path}: {what}; --target-clip off keeps them")
             counts = _product(counts, ~picture.saturated)
             if not counts.any():
                 raise ImageError(f"{path}: nothing is left that is seen and not saturated; take another")
         weights.append(counts)
-    return targets, weights
+    return targets, weights, lines
 
 
 def with_masks(weights, paths, views):

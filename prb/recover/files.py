@@ -14,6 +14,7 @@ from prb.estimators.integrate import integrate
 from prb.io.images import atomic, reduced, to_srgb, write_image, write_texels
 from prb.kernels.estimators import modes
 from prb.recover.folder import CHECKPOINT, RunFolder
+from prb.recover.seen import seen_maps
 from prb.report.derivative_images import COLOURS, check_folder, file_name, limit, save_figure
 from prb.scene.files import scene_dict, write_scene
 from prb.scene.parameter_values import with_values
@@ -23,6 +24,7 @@ FRAME = 256  # pixels of the longer side of a frame, at most
 PANEL = 512  # the same of a picture in the comparison
 ROWS = 4  # sensors in the comparison, at most
 FRAME_MS = 100
+TEXTURE = ("exr", "png", "seen.exr", "seen.png")  # of a bitmap: its texels, and how much they were seen
 FILES = ("parameters.json", "scene.json", "loss.csv", "loss.png", "comparison.png", "animation.gif")
 
 
@@ -38,7 +40,7 @@ class RecoveryFiles:
         self._scene, self._names, self._source = scene, list(names), source
         self.folder = Path(folder)
         bitmaps = []
-        self._with_values(lambda name, texels: bitmaps.extend((f"{name}.exr", f"{name}.png")))
+        self._with_values(lambda name, texels: bitmaps.extend(f"{name}.{end}" for end in TEXTURE))
         self._files = RunFolder(folder, [*FILES, *bitmaps], **options)
 
     @property
@@ -109,6 +111,14 @@ class RecoveryFiles:
             },
             "not_in_scene": left_out,
         }
+        if recovery.prior is not None:
+            report["prior"] = recovery.prior
+        seen = seen_maps(
+            self.folder, {name: named["exr"][:-4] for name, named in bitmaps.items()}, recovery.seen
+        )
+        if seen:
+            report["seen"] = seen
+            files.extend(self.folder / named[end] for named in seen.values() for end in ("exr", "png"))
         text = json.dumps(report, indent=1, allow_nan=False) + "\n"
         return [self._write_text("parameters.json", text), self.folder / "scene.json", *files]
 

@@ -29,7 +29,10 @@ from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
 from prb.losses import derivative_of, value_of
 from prb.recover.bounds import at_limit, bounds_with_derivative, given_bounds, ranges
+from prb.recover.coarse_to_fine import Schedules
 from prb.recover.optimizers import Adam, Optimizer, read_arrays, write_arrays
+from prb.recover.priors import Priors
+from prb.recover.texels import Texels
 
 HASHED_KEYS = ("scene", "sensors", "targets", "initial values", "weights")
 REMEDY = "the values before that are kept; take a smaller learning rate"
@@ -43,7 +46,10 @@ class Recovery:
     losses: of each iteration, before its step. stopped: None, or the reason for an early end: a
     KeyboardInterrupt, or the NotFiniteError that names iteration and parameter; the values are then the last
     good ones. ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its
-    numbers ended at the low end, how many at the high end), of those parameters that have any.
+    numbers ended at the low end, how many at the high end), of those parameters that have any. seen: name ->
+    (height, width) of the textures, the sum over the iterations of each texel's squared derivatives of the
+    loss; 0: never seen. prior: the sum of the priors' terms at the end, which `losses` leave out; None
+    without.
     """
 
     params: dict[str, NDArray[np.float64]]
@@ -52,6 +58,8 @@ class Recovery:
     stopped: BaseException | None = None
     ranges: dict = field(default_factory=dict)
     at_limit: dict = field(default_factory=dict)
+    seen: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    prior: float | None = None
 
 
 def optimize(
@@ -64,6 +72,8 @@ def optimize(
     loss: str | losses.LossOfTarget = "l2",
     optimizer: Optimizer | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    priors: Priors | None = None,
+    coarse_to_fine: Schedules | None = None,
     iterations: int = 100,
     spp: int | None = None,
     spp_grad: int | None = None,
@@ -91,6 +101,11 @@ def optimize(
     bounds: pattern -> (low, high): ranges that the optimiser takes over, and clips the start to. Roughnesses
         that have none, there or in the optimiser, end where their derivative does, at a `roughness` of 0.035
         or an `alpha` of 0.002: a step below that would never be taken back.
+    priors: pattern -> one of `prb.priors`, or a list of them: terms that are added to the loss. All that
+        patterns give a parameter are added.
+    coarse_to_fine: pattern -> resolutions of a texture, texels along its longer side: [16, 64, 128] shares
+        the iterations out evenly, [(0, 16), (50, 64)] says at which iteration each begins. The scene's
+        texture keeps its size, and is interpolated from a grid that the optimiser has.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
@@ -133,12 +148,17 @@ def optimize(
     limits = given_bounds(bounds, names, records(scene))
     opt.set_bounds({**bounds_with_derivative(names), **opt.bounds, **limits})
     opt.project(opt.bounds)
-    values.update(opt)
-    initial = {name: opt[name] for name in names}
-    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, pictures, weight_images, opt, settings))
+    texels = Texels(
+        scene, names, opt, priors=priors, coarse_to_fine=coarse_to_fine, iterations=iterations
+    )  # fmt: skip
+    settings |= texels.settings()
+    values.update(texels.full)
+    initial = {name: texels.full[name] for name in names}
+    identity = checkpoint and _fingerprint(views, pictures, weight_images, opt, settings)
+    run = _Run(opt, texels.seen, checkpoint, identity)
     if checkpoint is not None and resume:
         run.load()
-        values.update(opt)
+        values.update(texels.full)
 
     options = dict(max_depth=max_depth, adjoint=method)
 
@@ -168,6 +188,8 @@ def optimize(
         try:
             while len(run.losses) < iterations:
                 k = len(run.losses)
+                if texels.refine(k):
+                    values.update(texels.full)
                 before, good = good, run.state()
                 try:
                     with warnings.catch_warnings(record=True) as caught:
@@ -180,8 +202,8 @@ def optimize(
                     good = before
                     raise NotFiniteError(f"iteration {k}: {what}, {where}; {REMEDY}") from None
                 try:
-                    opt.step(gradients)
-                    values.update(opt)
+                    opt.step(texels.gradients(gradients))
+                    values.update(texels.full)
                 except NotFiniteError as error:
                     raise NotFiniteError(f"iteration {k}: {str(error).partition(';')[0]}; {REMEDY}") from None
                 run.losses.append(value)
@@ -195,11 +217,12 @@ def optimize(
         except (NotFiniteError, KeyboardInterrupt) as error:
             stopped = error
             run.restore(good)
-            values.update(opt)
+            values.update(texels.full)
     run.save()
-    found = {name: opt[name] for name in names}
+    found = {name: texels.full[name] for name in names}
     limits = ranges(names, records(scene), opt.bounds)
-    return Recovery(found, initial, run.losses, stopped, limits, at_limit(found, limits))
+    counts, seen = at_limit(found, limits), dict(texels.seen.sums)
+    return Recovery(found, initial, run.losses, stopped, limits, counts, seen, texels.prior())
 
 
 def checked_targets(targets, views):
@@ -241,25 +264,27 @@ def check_number_of_targets(number, views):
 
 
 class _Run:
-    """The state of a run: the optimiser's, and the losses so far. fingerprint: what identifies the run."""
+    """The state of a run: the optimiser's, how much texels were seen, and the losses so far. fingerprint:
+    what identifies the run."""
 
-    def __init__(self, opt, path, fingerprint):
-        self.opt, self.losses = opt, []
+    def __init__(self, opt, seen, path, fingerprint):
+        self.opt, self.seen, self.losses = opt, seen, []
         self._path, self._fingerprint = path, fingerprint
 
     def state(self):
-        return len(self.losses), self.opt.state_dict()
+        return len(self.losses), self.opt.state_dict(), self.seen.state()
 
     def restore(self, state):
-        count, of_optimizer = state
+        count, of_optimizer, seen = state
         del self.losses[count:]
+        self.seen.restore(seen)
         self.opt.load_state_dict(of_optimizer)
 
     def save(self):
         """Write the checkpoint, if one is wanted."""
         if self._path is not None:
             more = {"losses": np.array(self.losses), "fingerprint": np.array(json.dumps(self._fingerprint))}
-            write_arrays(self._path, {**self.opt.state_dict(), **more})
+            write_arrays(self._path, {**self.opt.state_dict(), **self.seen.arrays(), **more})
 
     def load(self):
         """Resume from the checkpoint, if there is one. Raises ParameterError for that of another run."""
@@ -278,6 +303,7 @@ class _Run:
             values = f"{key} {of_file.get(key)}, now {now.get(key)}"
             what = f"another {key}" if key in HASHED_KEYS else values
             raise ParameterError(f"{self._path}: is of another run ({what}); start anew or resume that one")
+        self.seen.take(arrays)
         self.opt.load_state_dict(arrays)
         self.losses[:] = kept
 
@@ -310,10 +336,12 @@ def _name_of(loss):
 
 def _moved(before, after, names):
     """The parameter with the largest relative change in the last step, and its value, for a message."""
-    (_, before), (_, after) = before, after
+    (_, before, _), (_, after, _) = before, after
 
     def change(name):
         old, new = before[f"value:{name}"], after[f"value:{name}"]
+        if old.shape != new.shape:  # the texture has just been refined
+            return 0
         return np.max(np.abs(new - old) / (np.abs(old) + 1e-9), initial=0)
 
     name = max(names, key=change)

@@ -523,7 +523,9 @@ def test_targets_by_the_names_of_sensors(run, folder):
 def test_bounds_are_marked_in_table_and_file(run, folder):
     limits = ["--bounds", "*=0.19,0.21", "--bounds", f"{RED}=0.2,0.25", "--iterations", "40"]
     limits += ["--loss", "relative_l2", "--spp", "16"]
-    status, out, _ = run(*box("--reference", 16, *limits, "-o", "a"))
+    # The true red is 0.570 0.043 0.044. A target with much noise pulls this loss, which divides by its
+    # squares, towards the dark: with 16 samples its minimum may lie within the bounds.
+    status, out, _ = run(*box("--reference", 128, *limits, "-o", "a"))
     assert status == 0 and "at its limit" in out and "2 of 3 low, 1 of 3 high" in out
     report = json.loads((folder / "a/parameters.json").read_text())
     assert report["at_limit"] == {RED: {"range": [0.2, 0.25], "at_low": 2, "at_high": 1}}
