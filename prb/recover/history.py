@@ -19,6 +19,7 @@ import numpy as np
 
 from prb.errors import ParameterError
 from prb.io.images import atomic
+from prb.recover.floor import Excess
 
 MAX_COMPONENTS = 16  # numbers of a parameter that are noted one by one
 
@@ -29,38 +30,53 @@ class History:
     views: names of the sensors. shapes: parameter -> shape of its array.
     """
 
+    KEYS = ("history", "gradients")  # of the arrays in a checkpoint
+
     def __init__(self, views, shapes):
         self.views, self._shapes = list(views), dict(shapes)
         self._rows, self._gradients = [], []
+        self.excess = Excess()  # of each iteration's loss over the noise floor, means over the views it took
 
     def __len__(self):
         return len(self._rows)
 
+    def values(self, values):
+        """What a row has of the parameters' values. values: parameter -> array."""
+        return np.concatenate([_noted(values[name], shape) for name, shape in self._shapes.items()])
+
     def append(self, loss, of_views, floor, values, gradients):
-        """Note an iteration. of_views: number of a view -> its loss, of those that were taken. values,
-        gradients: parameter -> array, as the iteration began."""
+        """Note an iteration. of_views: number of a view -> its loss, of those that were taken. values: of
+        `values`, as it began. gradients: parameter -> array, along which the optimiser stepped."""
         row = np.full(2 + len(self.views), np.nan)
         row[0], row[1] = loss, floor
         for number, value in of_views.items():
             row[2 + number] = value
-        parts = [_noted(values[name], shape) for name, shape in self._shapes.items()]
-        self._rows.append(np.concatenate([row, *parts]))
-        self._gradients.append(np.concatenate([np.ravel(gradients[n]) for n in self._single()] or [[]]))
+        parts = [np.zeros(0)]
+        for name in self._single():
+            size, gradient = math.prod(self._shapes[name]), np.ravel(gradients[name])
+            parts.append(gradient if gradient.size == size else np.full(size, np.nan))  # of a coarse texture
+        self._note(np.concatenate([row, values]), np.concatenate(parts))
+
+    def _note(self, row, gradients):
+        self._rows.append(row)
+        self._gradients.append(gradients)
+        of_views = row[2 : 2 + len(self.views)]
+        self.excess.append(float(of_views[np.isfinite(of_views)].mean() - row[1]), float(row[1]))
 
     def truncate(self, count):
         """Forget all but the first iterations."""
         del self._rows[count:], self._gradients[count:]
+        self.excess.truncate(count)
 
     def arrays(self):
         """All of it as name -> array, for a checkpoint."""
-        return {"history": self._table(), "gradients": self._gradient_table()}
+        return dict(zip(self.KEYS, (self._table(), self._gradient_table()), strict=True))
 
     def take(self, arrays):
-        """Take over what `arrays` returned. Raises KeyError, or ValueError for that of another run."""
-        rows, gradients = (np.array(arrays[name], float) for name in ("history", "gradients"))
-        if rows.shape[1:] != (len(self.columns),) or gradients.shape != (len(rows), self._sizes().sum()):
-            raise ValueError("the history is of other parameters")
-        self._rows, self._gradients = list(rows), list(gradients)
+        """Take over what `arrays` returned, of the same views and parameters."""
+        self.truncate(0)
+        for row, gradients in zip(*(arrays[key] for key in self.KEYS), strict=True):
+            self._note(row, gradients)
 
     @property
     def columns(self):
@@ -90,25 +106,18 @@ class History:
         first = 2 + len(self.views)
         return dict(zip(self.columns[first:], self._table()[:, first:].T, strict=True))
 
-    @property
-    def excess(self):
-        """What each iteration's loss was above its noise floor, means over the views that it took."""
-        return np.array([self._excess_of(row) for row in self._rows])
-
-    def _excess_of(self, row):
-        of_views = row[2 : 2 + len(self.views)]
-        return of_views[np.isfinite(of_views)].mean() - row[1]
-
-    def single_values(self):
-        """(parameter -> values, parameter -> gradients), each (iterations, numbers), of those parameters
-        whose numbers are noted one by one."""
-        values, traces = {}, iter(self.traces.values())
+    def single(self):
+        """(name, values, gradients) of each parameter whose numbers are noted one by one; the latter two are
+        (iterations, numbers)."""
+        columns, gradients = np.array(list(self.traces.values())), self._gradient_table()
+        first = of_gradient = 0
         for name, shape in self._shapes.items():
-            columns = [next(traces) for _ in range(math.prod(shape) if _is_single(shape) else 2)]
+            size = math.prod(shape)
             if _is_single(shape):
-                values[name] = np.reshape(columns, (len(columns), -1)).T
-        ends = np.cumsum(self._sizes())
-        return values, dict(zip(values, np.split(self._gradient_table(), ends[:-1], axis=1), strict=True))
+                part = slice(of_gradient, of_gradient + size)
+                yield name, columns[first : first + size].T, gradients[:, part]
+                of_gradient += size
+            first += size if _is_single(shape) else 2
 
     def _single(self):
         return [name for name, shape in self._shapes.items() if _is_single(shape)]
@@ -117,10 +126,10 @@ class History:
         return np.array([math.prod(self._shapes[name]) for name in self._single()], int)
 
     def _table(self):
-        return np.array(self._rows).reshape(-1, len(self.columns))
+        return np.array(self._rows).reshape(len(self), len(self.columns))
 
     def _gradient_table(self):
-        return np.array(self._gradients).reshape(-1, self._sizes().sum())
+        return np.array(self._gradients).reshape(len(self), self._sizes().sum())
 
     def text(self, first=0):
         """Rows of loss.csv from an iteration on, with the header before the first."""

@@ -28,6 +28,19 @@ MIN_ITERATIONS = 20
 MIN_T = 4.0  # standard errors of the slope that it has to be above zero
 
 
+def of_history(history, values, ranges, *, target_share=0.0):
+    """name -> the standard errors of the values, for the parameters whose numbers the history has one by one.
+
+    values: name -> array, as recovered. ranges: name -> (low, high). target_share: as for `standard_errors`.
+    """
+    found = {}
+    for name, trace, gradients in history.single():
+        errors = standard_errors(trace, gradients, target_share=target_share).reshape(values[name].shape)
+        low, high = ranges[name]
+        found[name] = np.where((values[name] > low) & (values[name] < high), errors, np.nan)
+    return found
+
+
 def standard_errors(values, gradients, *, target_share=0.0):
     """The standard error of each number, nan where it cannot be estimated.
 
