@@ -3,7 +3,7 @@
 The optimiser has a coarse grid, the scene the texture in its own resolution, interpolated from it: nothing
 is compiled again, and the gradient by the grid is the transpose of the interpolation. Far from the target
 one texel of the grid collects what many of the texture's would have to find alone, and texels that no path
-reaches take part in what their neighbours find.
+reaches follow their neighbours.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,11 +44,8 @@ class CoarseToFine:
                 self.levels[name] = levels
 
     def start(self, optimizer: Optimizer) -> None:
-        """Give the optimiser the coarse grids of iteration 0. Raises ParameterError for bounds that are
-        arrays."""
+        """Give the optimiser the coarse grids of iteration 0, means of its values."""
         for name in self.levels:
-            if any(np.ndim(limit) for limit in optimizer.bounds.get(name, ())):
-                raise ParameterError(f"coarse_to_fine: {name}: its bounds are arrays; give two numbers")
             shape = self._shape(name, 0)
             optimizer.replace(name, coarsened(optimizer[name], shape, self._grids[name].wraps))
 

@@ -64,7 +64,8 @@ def refined(value: Array, shape: tuple[int, ...], wraps: tuple[bool, ...]) -> Ar
             low, high, part = _neighbours(shape[axis], value.shape[axis], wrap)
             rows = np.moveaxis(value, axis, 0)
             part = part.reshape(-1, *[1] * (rows.ndim - 1))
-            value = np.moveaxis((1 - part) * rows[low] + part * rows[high], 0, axis)
+            between = rows[low] + part * (rows[high] - rows[low])
+            value = np.moveaxis(np.clip(between, rows.min(), rows.max()), 0, axis)  # for its rounding
     return np.ascontiguousarray(value)
 
 

@@ -61,26 +61,26 @@ class TotalVariation(Prior):
     based noise removal algorithms", Physica D 60, 1992).
 
     With D the differences to the next texel along each axis, and n texels to the unit of length, it is the
-    mean over the texels of n (sqrt(\|D\|^2 + epsilon^2) - epsilon): Charbonnier's form, which has a
+    mean over the texels of sqrt(n^2 \|D\|^2 + epsilon^2) - epsilon: Charbonnier's form, which has a
     derivative at 0. \|D\|^2 is the sum over axes of the mean over channels: edges of the channels keep
     together (Blomgren and Chan, "Color TV", IEEE Transactions on Image Processing 7, 1998), and a grey
     picture has the value of its one channel.
 
-    epsilon: difference of neighbouring texels below which the term is quadratic.
+    epsilon: slope below which the term is quadratic: change of the value over the side of the texture.
     """
 
-    def __init__(self, weight: float, *, epsilon: float = 1e-3) -> None:
+    def __init__(self, weight: float, *, epsilon: float = 0.05) -> None:
         super().__init__(weight)
         valid = 0 < _number(epsilon) < math.inf
         self.epsilon = _checked("epsilon", epsilon, valid, "a finite number above 0")
 
     def value_and_derivative(self, value: Array, grid: Grid) -> tuple[float, Array]:
-        steps = [_difference(value, axis, grid) for axis in grid.axes]
-        squares = sum((step**2 for step in steps), np.zeros(value.shape)).mean(axis=-1, keepdims=True)
-        length = np.sqrt(squares + self.epsilon**2)
         n = _texels_per_length(grid)
-        parts = [n * step / (length * value.size) for step in steps]
-        return n * float((length - self.epsilon).mean()), _transposed(parts, value.shape)
+        slopes = [n * _difference(value, axis, grid) for axis in grid.axes]
+        squares = sum((slope**2 for slope in slopes), np.zeros(value.shape)).mean(axis=-1, keepdims=True)
+        length = np.sqrt(squares + self.epsilon**2)
+        parts = [n * slope / (length * value.size) for slope in slopes]
+        return float((length - self.epsilon).mean()), _transposed(parts, value.shape)
 
 
 class Smoothness(Prior):

@@ -544,3 +544,114 @@ def test_rates_by_patterns(run, folder):
     steps = {name.partition(".")[0]: np.abs(np.array(value) - 0.5) for name, value in found.items()}
     for name, rate in (("red", 0.01), ("green", 0.02), ("white", 0.03)):
         np.testing.assert_allclose(steps[name], rate, rtol=1e-3)
+
+
+# Textures: priors, resolutions, pictures as a start, and how much was seen.
+
+PAINTING = "painting.reflectance.data"
+PAINTED = ["painted-plane", "--param", "painting.*", *SMALL, "--sensor", "left", "--reference", "8"]
+
+
+def seen_map(folder, report):
+    """The share of texels never seen, once the files of the map are found to be whole and to agree."""
+    named = report["seen"][PAINTING]
+    assert named["exr"] == f"{PAINTING}.seen.exr" and named["png"] == f"{PAINTING}.seen.png"
+    total = read_texels(folder / named["exr"])
+    assert total.shape == (64, 64, 1) and (total == 0).mean() == named["never_seen"]
+    with Image.open(folder / named["png"]) as image:
+        image.load()
+    return named["never_seen"], total
+
+
+def test_priors_and_coarse_grids_and_how_much_was_seen(run, folder):
+    options = [*PAINTED, "--init", "0.5", "--prior", "painting.*=tv:1e-3", "--prior", "painting.*=l2:0.5",
+               "--coarse-to-fine", "painting.*=8:16@3:64@5", "--every", 1]  # fmt: skip
+    status, out, err = run(*options, "--iterations", 8, "-o", "whole")
+    assert (status, err) == (0, "") and ", priors " in out
+    report = json.loads((folder / "whole/parameters.json").read_text())
+    share, total = seen_map(folder / "whole", report)
+    assert 0 < share < 1 and total.max() > 0 and report["prior"] > 0
+    assert f"{PAINTING}: {share:.1%} of its texels were never seen\n" in out
+    for iterations in (4, 6, 8):
+        assert run(*options, "--iterations", iterations, "-o", "parts", "--resume")[0] == 0
+    for name in ("loss.csv", "parameters.json", f"{PAINTING}.exr", f"{PAINTING}.seen.exr"):
+        assert (folder / "whole" / name).read_bytes() == (folder / "parts" / name).read_bytes()
+    refused(run(*options, "--iterations", 8, "-o", "whole", "--resume", "--prior", "*=l2:1"),
+            "checkpoint.npz: is of another run (priors ")  # fmt: skip
+    status, out, _ = run(*PAINTED, "--iterations", 1, "-o", "plain", "--json")
+    assert status == 0 and "prior" not in json.loads(out) and json.loads(out)["never_seen"][PAINTING] > share
+
+
+def test_control_c_writes_how_much_was_seen(folder):
+    process = started(*map(str, PAINTED), "--iterations", "100000", "-o", "cut")
+    wait_for(folder / "cut" / "checkpoint.npz", process)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    share, _ = seen_map(folder / "cut", json.loads((folder / "cut/parameters.json").read_text()))
+    assert process.returncode == 130 and share < 1
+
+
+def start_of(run, folder, scene, *options):
+    result = run(scene, *SMALL, "--reference", 2, "--iterations", 0, "--overwrite", "-o", "a", *options)
+    assert result[0] == 0, result
+    return prb.traverse(prb.load_file(folder / "a/scene.json"))
+
+
+def test_a_picture_as_the_start(run, folder):
+    """It is resized to the texture, and decoded as the scene's own image is."""
+    codes = np.zeros((4, 4, 3), np.uint8)
+    codes[:2], codes[2:, 2:] = (255, 128, 0), 64
+    Image.fromarray(codes).save("photo=1.png")
+    linear = read_texels("photo=1.png")
+    for pattern in ("painting.*=", ""):
+        options = ["--param", "painting.*", "--init", f"{pattern}photo=1.png"]
+        found = start_of(run, folder, "painted-plane", *options)[PAINTING]
+        assert found.shape == (64, 64, 3)
+        np.testing.assert_allclose(found[:8, :8], linear[:1, :1] + np.zeros((8, 8, 3)), atol=1e-6)
+        np.testing.assert_allclose(found[8::16, 8::16], linear, atol=0.04)  # almost at the centres
+        assert linear[2, 0, 1] < found[31, 0, 1] < linear[1, 0, 1]  # between two texels of the picture
+    write_image("large.exr", np.repeat(np.repeat(linear, 32, axis=0), 32, axis=1))
+    found = start_of(run, folder, "painted-plane", "--param", "painting.*", "--init", "large.exr")[PAINTING]
+    np.testing.assert_allclose(found[8::16, 8::16], linear, atol=1e-6)
+    refused(
+        run("painted-plane", *SMALL, "--reference", 2, "-o", "b", "--param", "lamp*", "--init", "large.exr"),
+        "--init: large.exr is a picture and lamp.intensity.value, with shape (3,), no bitmap",
+    )
+    os.mkdir("c")
+    os.rename("large.exr", f"c/{PAINTING}.exr")
+    refused(
+        run(*PAINTED, "--init", f"c/{PAINTING}.exr", "-o", "c", "--overwrite"), "a file that this run reads"
+    )
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_picture_is_decoded_as_the_scene_says(run, folder, raw):
+    scene = {
+        "type": "scene", "sensor": {"type": "perspective"}, "sky": {"type": "constant"},
+        "ball": {"type": "sphere", "center": [0, 0, 4], "bsdf": {
+            "type": "principled", "base_color": 0.5,
+            "roughness": {"type": "bitmap", "raw": raw, "data": [[[0.3], [0.4]], [[0.5], [0.6]]]}}},
+    }  # fmt: skip
+    (folder / "ball.json").write_text(json.dumps(scene))
+    Image.fromarray(np.full((2, 2, 3), 128, np.uint8)).save("photo.png")
+    name = "ball.bsdf.roughness.data"
+    found = start_of(run, folder, "ball.json", "--param", "*roughness*", "--init", "photo.png")[name]
+    np.testing.assert_allclose(found, np.full((2, 2, 1), 128 / 255 if raw else 0.2158605), rtol=1e-4)
+
+
+def test_mistakes_about_textures_are_one_line(run, folder):
+    for arguments, message in (
+        (("--prior", "painting.*=tv"), "'painting.*=tv' is no prior; write it as in 'floor.*=tv:1e-4'"),
+        (("--prior", "painting.*=hue:1"), "'painting.*=hue:1' is no prior"),
+        (("--prior", "tv:1"), "'tv:1' is no prior"),
+        (("--prior", "*=tv:-1"), "the weight -1 is no finite number from 0 on"),
+        (("--prior", "floor*=tv:1"), "priors: floor* is not optimised; those are painting"),
+        (("--coarse-to-fine", "*=16:8"), "the resolutions are 16, 8"),
+        (("--coarse-to-fine", "*=4:8@3:16"), "'*=4:8@3:16' is no list of resolutions; write it as in"),
+        (("--coarse-to-fine", "*=a"), "'*=a' is no list of resolutions"),
+        (("--coarse-to-fine", "16:32"), "'16:32' is no list of resolutions"),
+        (("--init", "none.png"), "none.png: no such file"),
+        (("--init", "few"), "--init: 'few' is no value of painting.reflectance.data"),
+    ):
+        status, out, err = run(*PAINTED, "--iterations", 1, "-o", "new", "--overwrite", *arguments)
+        assert status == 2 and out == "" and err.count("\n") == 1 and message in err, (arguments, err)
