@@ -57,11 +57,11 @@ class Excess:
         return Level(float(floors.mean()), float(last.mean()), float(_variance(last) ** 0.5))
 
     def stops(self, stop):
-        """Why a run ends here, as a sentence's part; None: it does not. stop: one of STOPS, or None."""
+        """Which of STOPS ends a run here, that asked for `stop`; None: none does."""
         if stop is not None and self._is_at_floor():
-            return "the loss is at its noise floor"
+            return "floor"
         if stop == "plateau" and self._has_levelled_off():
-            return "the loss does not fall any more"
+            return "plateau"
         return None
 
     def _window(self):

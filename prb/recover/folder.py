@@ -15,7 +15,7 @@ from prb.io.protect import check_not_read
 
 MANIFEST = "frames/run.json"
 CHECKPOINT = "checkpoint.npz"
-_FRAME = re.compile(r"\d{6,}\.png")
+_FRAME = re.compile(r"\d{6,}(-.+)?\.png")
 _LEFTOVER = re.compile(r"\.prb-[a-z0-9_]{8}(\.\w+)?")  # what `atomic` leaves where it is killed
 _MAX_SHOWN = 3  # names in a message, at most
 
@@ -58,9 +58,9 @@ class RunFolder:
             reason = f"cannot be written: {error.strerror}"
             raise ImageError(f"{self.path}: {reason}; choose another -o") from None
 
-    def frame(self, k):
-        """The file of the picture before iteration k."""
-        return self.path / "frames" / f"{k:06}.png"
+    def frame(self, k, end=""):
+        """The file of the picture before iteration k. end: of the file's name, for one of several views."""
+        return self.path / "frames" / f"{k:06}{end}.png"
 
     def _check_kept(self, own, there, resume):
         """Raise ParameterError for files that would be overwritten and are to be kept."""

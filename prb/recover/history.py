@@ -131,15 +131,13 @@ class History:
     def _gradient_table(self):
         return np.array(self._gradients).reshape(len(self), self._sizes().sum())
 
-    def text(self, first=0):
-        """Rows of loss.csv from an iteration on, with the header before the first."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        if first == 0:
-            rows.writerow(["iteration", *self.columns])
-        for k, row in enumerate(self._rows[first:], first):
-            rows.writerow([k, *("" if math.isnan(x) else repr(float(x)) for x in row)])
-        return text.getvalue()
+    def header(self):
+        """The first line of loss.csv."""
+        return _line(["iteration", *self.columns])
+
+    def text(self, k):
+        """The line of an iteration."""
+        return _line([k, *("" if math.isnan(x) else repr(float(x)) for x in self._rows[k])])
 
 
 class Log:
@@ -154,7 +152,8 @@ class Log:
             return
         try:
             with atomic(self._path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-                file.write(self._history.text())
+                file.write(self._history.header())
+                file.writelines(map(self._history.text, range(len(self._history))))
         except OSError as error:
             raise self._failure(error) from None
 
@@ -171,6 +170,12 @@ class Log:
     def _failure(self, error):
         reason = f"cannot be written: {error.strerror or error}"
         return ParameterError(f"{self._path}: {reason}; make room or choose another place")
+
+
+def _line(cells):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 def _is_single(shape):

@@ -55,8 +55,8 @@ class Recovery:
     floor of each iteration's loss, what the Monte Carlo noise of the pictures alone would leave of it
     (prb/recover/evaluation.py); nan where it is unknown. level: the floor, the loss above it and the standard
     error of that, means over the last iterations (prb/recover/floor.py); None where unknown. at_floor: after
-    how many iterations the loss could first not be told from its noise floor; None: never. ended: why `stop`
-    ended the run, None where it did not.
+    how many iterations the loss could first not be told from its noise floor; None: never. ended: "floor" or
+    "plateau", where `stop` ended the run; else None.
     stderr: name -> standard errors of the values, for parameters of up to 16 numbers, nan where they cannot
     be estimated: Monte Carlo noise alone, not errors of the model, and each number for itself
     (prb/recover/uncertainty.py). traces: the columns of the parameters in loss.csv (prb/recover/history.py).
