@@ -43,7 +43,7 @@ class RecoveryFiles:
         self._ends = [f"-{file_name(v.sensor.name, taken)}" if several else "" for v in self._views]
         self._with_values(lambda name, texels: bitmaps.extend(f"{name}.{end}" for end in TEXTURE))
         animations = [f"animation{end}.gif" for end in self._ends]
-        self._files = RunFolder(folder, [*FILES, *animations, *bitmaps], **options)
+        self._files = RunFolder(folder, [*FILES, *animations, *bitmaps], early=[LOG], **options)
 
     @property
     def checkpoint(self):
@@ -68,7 +68,9 @@ class RecoveryFiles:
         save_figure(files[-1], loss_curve(recovery))
         files.append(self.folder / "comparison.png")
         save_figure(files[-1], comparison(recovery, self._views, targets, weights, options), dpi=72)
-        return [*files, *(self._write_animation(frames, end) for end in self._ends)]
+        files += [self._write_animation(frames, end) for end in self._ends]
+        self._files.remove_earlier([self._files.frame(k, end) for k in frames for end in self._ends])
+        return files
 
     def _with_values(self, write_bitmap):
         """(the scene's dictionary with its present values, the names that have no place there, name -> its
