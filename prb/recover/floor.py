@@ -27,10 +27,11 @@ class Excess:
     """The excess of each iteration of a run so far, and what the tests say of it.
 
     at_floor: after how many iterations the loss was at its noise floor for the first time; None: never.
+    first: iterations before that are not tested, such as those of textures that are refined later.
     """
 
-    def __init__(self):
-        self._excess, self._floors = [], []
+    def __init__(self, first=0):
+        self._excess, self._floors, self._first = [], [], first
         self.at_floor = None
 
     def __len__(self):
@@ -65,12 +66,12 @@ class Excess:
         return None
 
     def _window(self):
-        return min(len(self), max(WINDOW, len(self) // 4))
+        return min(len(self), max(WINDOW, (len(self) - self._first) // 4))
 
     def _has_levelled_off(self):
         """Whether the excess does not fall any more: its mean over the window is not significantly (5 %)
         below that over the window before. Never before 2 WINDOW iterations."""
-        if len(self) < 2 * WINDOW:
+        if len(self) - self._first < 2 * WINDOW:
             return False
         before, last = np.split(np.array(self._excess[-2 * self._window() :]), 2)
         return bool(before.mean() - last.mean() <= T * (_variance(last) + _variance(before)) ** 0.5)

@@ -27,15 +27,18 @@ MAX_COMPONENTS = 16  # numbers of a parameter that are noted one by one
 class History:
     """The rows of all iterations so far.
 
-    views: names of the sensors. shapes: parameter -> shape of its array.
+    views: names of the sensors. shapes: parameter -> shape of its array. first: of the iterations in which
+    textures have all their texels, before which the loss is not tested for its noise floor.
     """
 
     KEYS = ("history", "gradients")  # of the arrays in a checkpoint
 
-    def __init__(self, views, shapes):
+    def __init__(self, views, shapes, first=0):
         self.views, self._shapes = list(views), dict(shapes)
         self._rows, self._gradients = [], []
-        self.excess = Excess()  # of each iteration's loss over the noise floor, means over the views it took
+        self.excess = Excess(
+            first
+        )  # of each iteration's loss over the noise floor, means over the views it took
 
     def __len__(self):
         return len(self._rows)

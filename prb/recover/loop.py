@@ -140,7 +140,7 @@ def optimize(
         noise. It needs two samples per pixel at least.
     stop: "floor" ends the run before `iterations` once the loss cannot be told from its noise floor,
         "plateau" also once it does not fall any more; means over the last quarter of the iterations, 20 at
-        least, at a significance of 5 %.
+        least, at a significance of 5 %, and not before the finest grids of coarse_to_fine.
     on_iteration: a function that is called with k before iteration k, when the scene has its values.
     progress: a bar on standard error, if that is a terminal, with the loss and the rate.
 
@@ -185,7 +185,8 @@ def optimize(
     values.update(texels.full)
     initial = {name: texels.full[name] for name in names}
     identity = checkpoint and fingerprint(views, pictures, weight_images, opt, settings)
-    history = History([view.sensor.name for view in views], {name: x.shape for name, x in initial.items()})
+    shapes = {name: value.shape for name, value in initial.items()}
+    history = History([view.sensor.name for view in views], shapes, texels.first_full)
     run, log_file = Run(opt, texels.seen, history, checkpoint, identity), Log(log, history)
     if checkpoint is not None and resume:
         run.load()

@@ -170,6 +170,16 @@ def test_a_target_that_cannot_be_met_is_no_floor_but_a_plateau():
     assert 2 * WINDOW <= len(found.losses) < 150 and found.ended == "plateau" and found.at_floor is None
 
 
+def test_does_not_end_before_the_finest_grid():
+    """A grey wall is met by its coarse grid at once."""
+    scene = lit_wall(texels=True)
+    options = dict(iterations=200, stop="plateau", optimizer=prb.SGD(0.0))
+    found = optimize(scene, TEXELS, pictures(scene), coarse_to_fine={TEXELS: [(0, 2), (60, 5)]}, **options)
+    assert 60 + 2 * WINDOW <= len(found.losses) < 200
+    found = optimize(scene, TEXELS, pictures(scene), **options)
+    assert 2 * WINDOW <= len(found.losses) < 60 + 2 * WINDOW
+
+
 def test_how_often_the_tests_of_the_floor_are_wrong():
     """Noise about zero is the floor, a tenth of the floor above it is not, and what falls goes on."""
     rng = np.random.default_rng(5)
