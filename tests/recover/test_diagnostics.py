@@ -10,6 +10,7 @@ import prb
 from prb import losses, schedules
 from prb.recover.evaluation import noise_of_mean
 from prb.recover.floor import WINDOW, Excess
+from prb.recover.history import Log
 from prb.recover.loop import optimize
 from prb.recover.uncertainty import standard_errors
 
@@ -173,7 +174,7 @@ def test_a_target_that_cannot_be_met_is_no_floor_but_a_plateau():
 def test_does_not_end_before_the_finest_grid():
     """A grey wall is met by its coarse grid at once."""
     scene = lit_wall(texels=True)
-    options = dict(iterations=200, stop="plateau", optimizer=prb.SGD(0.0))
+    options = dict(iterations=200, spp=2, stop="plateau", optimizer=prb.SGD(0.0))
     found = optimize(scene, TEXELS, pictures(scene), coarse_to_fine={TEXELS: [(0, 2), (60, 5)]}, **options)
     assert 60 + 2 * WINDOW <= len(found.losses) < 200
     found = optimize(scene, TEXELS, pictures(scene), **options)
@@ -237,7 +238,7 @@ def test_where_there_is_no_standard_error():
     assert np.isnan(found.stderr[WALL]).tolist() == [True, False, False]  # the first ends at its limit
 
 
-@pytest.mark.parametrize("target_spp, seeds", [(None, 40), (8, 20)])
+@pytest.mark.parametrize("target_spp, seeds", [(None, 40), (1, 20)])
 def test_standard_errors_are_the_scatter_over_seeds(target_spp, seeds):
     """The root mean squares of error and statement agree within a factor of 1.5. With a noisy target, each
     recovery has one of its own."""
@@ -299,6 +300,23 @@ def test_log_of_a_texture_has_its_mean_and_its_rms(tmp_path):
     assert header[4:] == [f"{TEXELS}:mean", f"{TEXELS}:rms"] and found.stderr == {}
     np.testing.assert_allclose(rows[0, 4:], 0.5)
     assert rows[2, 4] < rows[2, 5] < 0.5
+
+
+def test_log_of_an_interrupted_run_has_whole_iterations(tmp_path, monkeypatch):
+    """The interrupt comes when the third row is written, and the step is taken back."""
+    append = Log.append
+
+    def cut(self):
+        append(self)
+        if len(rows_of(tmp_path / "a.csv")[1]) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Log, "append", cut)
+    scene, goal = forgotten()
+    found = optimize(scene, WALL, goal, iterations=9, log=tmp_path / "a.csv")
+    assert isinstance(found.stopped, KeyboardInterrupt) and len(found.losses) == 2
+    assert rows_of(tmp_path / "a.csv")[1][:, 1].tolist() == found.losses
+    assert len(found.floors) == len(found.view_losses["view-0"]) == 2
 
 
 def test_log_of_a_run_that_goes_on_is_that_of_the_whole(tmp_path):
