@@ -16,10 +16,12 @@ from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
 from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
-from prb.recover.files import RecoveryFiles, frame_step
+from prb.recover.files import RecoveryFiles, diagnostics, frame_step
+from prb.recover.floor import STOPS
 from prb.recover.seen import lines as seen_lines
 from prb.recover.seen import never_seen
 
+FRAME_SPP = 16  # samples per pixel of an animation's frame, at most
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
 }  # fmt: skip
@@ -63,6 +65,9 @@ def add_parser(commands, shared):
     parser.add_argument("--schedule", choices=("constant", "cosine"), default="constant",
                         help="cosine: the rate falls to 0 over the iterations")  # fmt: skip
     parser.add_argument("--iterations", type=int, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--stop", choices=STOPS,
+                        help="floor: end before that, once the loss cannot be told from its noise floor; "
+                             "plateau: also once it does not fall any more")  # fmt: skip
     parser.add_argument("--spp-grad", type=int, metavar="N",
                         help="samples of the gradient, apart from those of the picture (default: those of "
                              "--spp serve both)")  # fmt: skip
@@ -114,7 +119,7 @@ def _recovered(scene, args):
     source = args.scene, dict(args.define)
     start, pictures = initial_values(scene, args.init, names, args.seed, source)
     files = RecoveryFiles(
-        args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
+        args.output or f"optimize-{scene.name}", scene, names, views, source, resume=args.resume,
         overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks, *pictures],
     )  # fmt: skip
     for line in lines:  # only now, as the line of a mistake is the only one
@@ -129,23 +134,25 @@ def _recovered(scene, args):
     if args.hit_budget is not None:
         options["hit_budget"] = args.hit_budget * 2**20
     step = frame_step(args.iterations)
-    frame = dict(spp=min(args.spp or views[0].sensor.sample_count, 16), **shown)
+    frame = dict(spp=min(args.spp or views[0].sensor.sample_count, FRAME_SPP), **shown)
 
     def on_iteration(k):
         if k % step == 0:
-            files.frame(views[0], k, **frame)
+            files.frames(k, **frame)
 
     recovery = prb.optimize(
         scene, names, targets, sensors=sensors, weights=weights, loss=args.loss, optimizer=optimizer,
-        bounds=dict(args.bounds), priors=priors_of(args.prior), coarse_to_fine=dict(args.coarse_to_fine),
+        target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
+        coarse_to_fine=dict(args.coarse_to_fine),
         adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
-        resume=args.resume, on_iteration=on_iteration, progress=progress, **options,
+        resume=args.resume, log=files.log, stop=args.stop, on_iteration=on_iteration,
+        progress=progress, **options,
     )  # fmt: skip
     done = len(recovery.losses)
-    files.frame(views[0], done, **frame)
-    written = files.write(recovery, views, targets, [*range(0, done, step), done], **shown)
+    files.frames(done, **frame)
+    written = files.write(recovery, targets, weights, [*range(0, done, step), done], **shown)
     if recovery.stopped is not None:
         kept = f"{files.folder} has what there is"
         if isinstance(recovery.stopped, KeyboardInterrupt):
@@ -153,7 +160,7 @@ def _recovered(scene, args):
         raise ParameterError(f"{recovery.stopped}; {kept}")
     report = {
         "scene": args.scene, "iterations": done, "seed": args.seed,
-        "loss": recovery.losses[-1] if recovery.losses else None,
+        "loss": recovery.losses[-1] if recovery.losses else None, **diagnostics(recovery),
         "parameters": {name: value.tolist() for name, value in recovery.params.items()},
         "files": [str(file) for file in written],
     }  # fmt: skip
@@ -171,6 +178,11 @@ def _as_text(report):
     """The report as text."""
     rows = [[name, numbers(np.array(value))] for name, value in report["parameters"].items()]
     columns = ["parameter", "recovered value"]
+    if any(_known(errors) for errors in report["stderr"].values()):
+        columns.append("standard error")
+        for row in rows:
+            errors = _known(report["stderr"].get(row[0]))
+            row.append(" ".join("-" if x is None else f"{x:.2g}" for x in errors))
     if "squared_error" in report:
         columns.append("mean squared error")
         for row in rows:
@@ -182,11 +194,36 @@ def _as_text(report):
     loss = "" if report["loss"] is None else f", loss {report['loss']:.4g}"
     if "prior" in report:
         loss += f", priors {report['prior']:.4g}"
+    if report["noise_floor"] is not None:
+        loss += f", noise floor {report['noise_floor']:.4g}"
     head = one_line(f"{report['scene']}: {report['iterations']} iterations{loss}")
     files = report["files"]
     end = f"{len(files)} files written, the last {escaped(files[-1])}"
+    floor = _floor_line(report)
+    floor = f"{floor}\n" if floor else ""
     unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"]))
-    return f"{head}\n\n{as_table(rows, columns)}\n\n{unseen}{end}"
+    return f"{head}\n{floor}\n{as_table(rows, columns)}\n\n{unseen}{end}"
+
+
+def _floor_line(report):
+    """What to say of the loss beside its noise floor; nothing where that is unknown."""
+    if report["at_floor"] is not None:
+        end = ", where the run ended" if report["ended"] == "floor" else ""
+        return f"loss: at its noise floor after {report['at_floor']} iterations{end}"
+    if not report["noise_floor"]:
+        return ""
+    end = "; the run ended as it did not fall any more" if report["ended"] else ""
+    above, error = (report[key] / report["noise_floor"] for key in ("excess", "excess_stderr"))
+    if above > 1:
+        return f"loss: {1 + above:.3g} times its noise floor, +- {error:.2g}{end}"
+    side = "above" if above >= 0 else "below"
+    return f"loss: {abs(above):.1%} {side} its noise floor, +- {error:.1%}{end}"
+
+
+def _known(errors):
+    """The numbers of a list of any depth, if one of them at least is known; else none."""
+    flat = np.array([] if errors is None else errors, object).ravel().tolist()
+    return flat if any(x is not None for x in flat) else []
 
 
 def _limits_of(report, name):

@@ -34,6 +34,11 @@ class Texels:
         found = {"priors": self._priors, "coarse_to_fine": self._levels.levels}
         return {key: repr(value) for key, value in found.items() if value}
 
+    @property
+    def first_full(self) -> int:
+        """The iteration with which the last of the finest grids begins."""
+        return max((levels[-1][0] for levels in self._levels.levels.values()), default=0)
+
     def refine(self, iteration: int) -> bool:
         """Give the optimiser the grids of an iteration. True if they are others than before."""
         return self._levels.refine(iteration, self._optimizer)
