@@ -227,8 +227,7 @@ def value_and_grad(
         wait for other threads that do.
         `prb.torch.loss` and `prb.jax.loss` make such a function of one of PyTorch's or JAX's.
     folds: parts of about equal size that the samples are split into, from 2 to spp: the more, the less noise
-        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less; 2
-        for methods other than path replay.
+        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less.
     spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
         each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.

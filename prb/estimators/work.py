@@ -28,15 +28,16 @@ from prb.kernels.view import Execution
 class Plan:
     """How launches are cut on one kind of device.
 
-    paths: of one launch, about. workers: concurrent threads' worth of state; min_workers: the fewest that
-    occupy the device. items: the least number of work items, so that a small image occupies it, too. block:
-    workers of a thread block. stride: see `kernels.view.Execution`. kept_vertices: vertices of a path that
-    reverse mode keeps for its second sweep, a constant so that memory does not grow with depth.
-    gradient_numbers: floats in all gradient copies, about; gradient_copies: the most copies where not every
-    worker has its own, as adding them up takes time.
+    paths: of one launch, about; samples: the same, where each sample's radiance is kept. workers: concurrent
+    threads' worth of state; min_workers: the fewest that occupy the device. items: the least number of work
+    items, so that a small image occupies it, too. block: workers of a thread block. stride: see
+    `kernels.view.Execution`. kept_vertices: vertices of a path that reverse mode keeps for its second sweep,
+    a constant so that memory does not grow with depth. gradient_numbers: floats in all gradient copies,
+    about; gradient_copies: the most copies where not every worker has its own, as adding them up takes time.
     """
 
     paths: int
+    samples: int
     workers: int
     min_workers: int
     items: int
@@ -48,12 +49,12 @@ class Plan:
 
 
 CPU = Plan(
-    paths=2**19, workers=512, min_workers=64, items=64, block=1, stride=512, kept_vertices=256,
-    gradient_numbers=2**20, gradient_copies=4,
+    paths=2**19, samples=2**17, workers=512, min_workers=64, items=64, block=1, stride=512,
+    kept_vertices=256, gradient_numbers=2**20, gradient_copies=4,
 )  # fmt: skip
 GPU = Plan(
-    paths=2**22, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1, kept_vertices=16,
-    gradient_numbers=2**22, gradient_copies=2**18,
+    paths=2**22, samples=2**21, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1,
+    kept_vertices=16, gradient_numbers=2**22, gradient_copies=2**18,
 )  # fmt: skip
 
 
@@ -114,17 +115,20 @@ def takes_samples(scene, mode, folds=None):
 
 def cut_samples(plan, pixels, spp):
     """As `cut`, where each sample is a work item, of launches without gradient."""
-    chunk = min(pixels, plan.paths)
-    samples = min(spp, max(1, plan.paths // chunk))
+    limit = min(plan.paths, plan.samples)
+    chunk = min(pixels, limit)
+    samples = min(spp, max(1, limit // chunk))
     return Cut(chunk, samples, 1, whole_blocks(min(plan.workers, chunk * samples), plan.block), 1)
 
 
 def cut(plan, scene, mode, spp, size, folds=None):
     """How a render of spp samples is cut. size: numbers of the gradient. Returns a `Cut`."""
-    pixels, samples, _, _, _ = cut_samples(plan, sampled_pixels(scene), spp)
     if takes_samples(scene, mode, folds):
+        pixels, samples, _, _, _ = cut_samples(plan, sampled_pixels(scene), spp)
         items_per_pixel = samples
     else:
+        pixels = min(sampled_pixels(scene), plan.paths)
+        samples = min(spp, max(1, plan.paths // pixels))
         items_per_pixel = min(samples, math.ceil(plan.items / pixels))
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size

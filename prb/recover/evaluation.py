@@ -23,7 +23,6 @@ from prb.api import render, render_backward, value_and_grad
 from prb.estimators.checked import check_memory, report_rejected
 from prb.estimators.integrate import integrate
 from prb.estimators.settings import resolved
-from prb.estimators.sums import first_half
 from prb.kernels.estimators import modes
 from prb.losses import derivative_of, value_of
 
@@ -107,7 +106,7 @@ class _Recorded:
 def _halves(view, spp, seed, max_depth):
     """The pictures of two halves of the samples, and that of all."""
     check_memory(view, modes.PRIMAL)
-    first = first_half(spp)
+    first = spp - spp // 2
     common = dict(seed=seed, max_depth=max_depth)
     one = integrate(view, modes.PRIMAL, spp=first, **common)
     other = integrate(view, modes.PRIMAL, spp=spp - first, first_sample=first, **common)
