@@ -88,6 +88,7 @@ def by_replay(
 def by_any_method(
     backward, scene, derivative_of, *, names, spp, seed, max_depth, folds=None, **options
 ) -> Result:
+    # `backward` divides by the weights of its own samples, not by those of all.
     """As `by_replay`, but each fold is traced for its picture and again by `backward` of an adjoint method."""
     settings, folds = _checked(scene, spp, seed, max_depth, folds)
     spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
