@@ -88,17 +88,16 @@ def by_replay(
 def by_any_method(
     backward, scene, derivative_of, *, names, spp, seed, max_depth, folds=None, **options
 ) -> Result:
-    # `backward` divides by the weights of its own samples, not by those of all.
     """As `by_replay`, but each fold is traced for its picture and again by `backward` of an adjoint method."""
     settings, folds = _checked(scene, spp, seed, max_depth, folds)
     spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
     picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
     total, gradient = picture.folds.sum(axis=0), 0.0
-    weights = np.where(total[..., 3] == 0, np.inf, total[..., 3])  # `backward` divides by those of a fold
+    weights = np.where(total[..., 3] == 0, np.inf, total[..., 3])
     for j, own in enumerate(picture.folds):
         first, end = j * spp // folds, (j + 1) * spp // folds
         adjoint = _derivative(derivative_of, normalised(total - own), j)
-        adjoint = adjoint * (own[..., 3] / weights)[..., None]
+        adjoint = adjoint * (own[..., 3] / weights)[..., None]  # `backward` divides by own weights
         with device_lock:
             more = {"first_sample": first} if first else {}
             found = backward(scene, adjoint, names=names, spp=end - first, **common, **more)
