@@ -88,7 +88,7 @@ def by_replay(
 def by_any_method(
     backward, scene, derivative_of, *, names, spp, seed, max_depth, folds=None, **options
 ) -> Result:
-    """As `by_replay`, but each fold is traced for its picture and again by `backward` of an adjoint method."""
+    """As `by_replay`; each fold is traced for its picture and again by `backward` of an adjoint method."""
     settings, folds = _checked(scene, spp, seed, max_depth, folds)
     spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
     picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
