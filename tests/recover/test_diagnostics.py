@@ -88,7 +88,7 @@ def test_loss_over_the_floor_is_the_product_of_the_halves_residuals():
 @pytest.mark.parametrize("options", [
     {}, {"loss": "relative_l2"}, {"loss": "log"}, {"spp_grad": 2}, {"spp": 7},
     {"loss": lambda target: losses.multiscale("l2", target, 2)}, {"adjoint": prb.TapeAdjoint()},
-], ids=str)  # fmt: skip
+], ids=["l2", "relative_l2", "log", "spp_grad", "spp", "multiscale", "tape"])  # fmt: skip
 def test_at_the_true_values_the_loss_is_its_floor(options):
     """Within 4 standard errors, which are less than a tenth of the floor."""
     found = resting(120, **options)
