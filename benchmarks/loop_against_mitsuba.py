@@ -1,25 +1,25 @@
-"""The loop that people run, prb against Mitsuba 3 (`llvm_ad_rgb`): the error of a loss gradient at equal time.
+"""The loop that people run, prb against Mitsuba 3 (`llvm_ad_rgb`): the error of gradients at equal time.
 
     python benchmarks/loop_against_mitsuba.py gradient [--scene NAME ...] [--filter NAME ...] [--seeds 40]
     python benchmarks/loop_against_mitsuba.py picture [--filter NAME ...] [--seeds 48]
     python benchmarks/loop_against_mitsuba.py recovery [--runs 5] [--seconds 0]
 
 Each writes FOLDER/loop_NAME.json and .md (-o FOLDER), anew after each part that is complete, so that an
-interrupted run leaves what it has measured; `recovery` also a picture, loop_recovery.png. Both programs run in one
-process and take turns, sample by sample; both rest 0.05 s before each, as the other's threads spin on for a while.
-The calls that compile come first and are not counted.
+interrupted run leaves what it has measured; `recovery` also a picture, loop_recovery.png. Both programs run
+in one process and take turns, sample by sample, with a rest of 0.05 s before each, as the other's threads
+spin on for a while. The calls that compile come first and are not counted.
 
 gradient: of a weighted squared error, `prb.losses.relative_l2`, to a target that both have in common: prb's
 picture of the true parameters with many samples and the same filter. At a start, all parameters far off, and
 near the optimum. prb's `value_and_grad` takes --spp samples for picture and gradient together; Mitsuba
-takes as many for each, its standard way. The efficiency is Mitsuba's variance x time over prb's. A colour or a
-texture counts as one parameter, whose variance is the sum over its numbers. Intervals are bootstrapped over the
-seeds. That both compute the same quantity is tested on the means (of textures: sums over 4 x 4 blocks).
+takes as many for each, its standard way. The efficiency is Mitsuba's variance x time over prb's. A colour or
+a texture counts as one parameter, whose variance is the sum over its numbers. Intervals are bootstrapped over
+the seeds. That both compute the same quantity is tested on the means (of textures: sums over 4 x 4 blocks).
 
 picture: the sum of the variances of a picture's numbers at equal samples, prb's over Mitsuba's.
 
-recovery: the eight objects from three views, by Adam with the same loss, rate and samples, over wall-clock time;
-medians of the runs' errors.
+recovery: the eight objects from three views, by Adam with the same loss, rate and samples, over wall-clock
+time; medians of the runs' errors.
 
 --option NAME=VALUE hands a keyword argument to prb's `value_and_grad` and `optimize` (VALUE is JSON).
 """
@@ -34,23 +34,22 @@ from pathlib import Path
 import loop_scenes as problems
 import numpy as np
 import workers
+from loop_reports import draw, gradient_report, overall, picture_report, recovery_report
 from loop_sides import SIDES
 from loop_statistics import (
     Efficiency,
     Samples,
     geometric_mean,
     interval,
-    largest_z,
     medians_at,
     z_values,
 )
-from matplotlib.figure import Figure
-from tabulate import tabulate
 
 import prb
 
 REST = 0.05  # seconds before a call: threads of the side that ran last spin on for some milliseconds
 WARM_UP = 3  # calls: Mitsuba compiles other kernels for the first two of them
+WARM_UP_S = {"prb": 10.0, "mitsuba": 3.0}  # of a recovery; prb's also says how long an iteration takes
 PLACES = ("start", "optimum")
 FILTERS = ("gaussian", "box")
 PICTURE_FILTERS = ("gaussian", "tent", "box", "mitchell", "catmullrom", "lanczos")
@@ -102,7 +101,7 @@ def summary(calls):
         for side, found in calls.items()
     }
     efficiency = Efficiency(samples, seconds)
-    z = {key: np.abs(z_values(samples["prb"][key], samples["mitsuba"][key])) for key in samples["prb"]}
+    z = {key: z_values(samples["prb"][key], samples["mitsuba"][key]) for key in samples["prb"]}
     mean, resampled = efficiency.geometric_mean()
     parameters = {
         key: {
@@ -125,76 +124,6 @@ def summary(calls):
         "interval": interval(resampled),
         "resampled": resampled.tolist(),
     }
-
-
-def overall(cases):
-    """The geometric mean over all parameters of all cases, its interval, and the least efficiency."""
-    weights = [len(case["parameters"]) for case in cases]
-    logs = np.average([np.log(case["resampled"]) for case in cases], axis=0, weights=weights)
-    found = [(p["efficiency"], name, case) for case in cases for name, p in case["parameters"].items()]
-    worst, name, case = min(found, key=lambda item: item[0])
-    z = [p["largest_z"] for case in cases for p in case["parameters"].values()]
-    count = sum(p["z_values"] for case in cases for p in case["parameters"].values())
-    return {
-        "parameters": len({(case["scene"], name) for _, name, case in found}),
-        "cases": len(cases),
-        "geometric_mean": float(geometric_mean(np.array([e for e, _, _ in found]))),
-        "interval": interval(np.exp(logs)),
-        "least": worst,
-        "least_of": f"{name} of {case['scene']}, {case['filter']}, {case['place']}",
-        "below_0.9": sum(e < 0.9 for e, _, _ in found),
-        "largest_z": max(z),
-        "limit_of_z": largest_z(count),
-        "z_values": count,
-    }
-
-
-def gradient_report(cases):
-    """The cases as Markdown."""
-    total = overall(cases)
-    low, high = total["interval"]
-    agree = "they agree" if total["largest_z"] < total["limit_of_z"] else "THEY DO NOT AGREE"
-    lines = [
-        f"Efficiency, Mitsuba's variance x time over prb's: geometric mean **{total['geometric_mean']:.2f}** "
-        f"({low:.2f} to {high:.2f}) over {total['parameters']} parameters in {total['cases']} cases; the least "
-        f"{total['least']:.2f} ({total['least_of']}); {total['below_0.9']} below 0.9.",
-        "",
-        f"Means of the gradients: of {total['z_values']} differences the largest is {total['largest_z']:.1f} "
-        f"standard errors, and {total['limit_of_z']:.1f} would be exceeded in 1 of 100 runs: {agree}.",
-        "",
-    ]
-    rows = [
-        [
-            c["scene"], c["filter"], c["place"], c["prb_median_s"], c["mitsuba_median_s"], c["time_ratio"],
-            c["geometric_mean"], _range(c["interval"]),
-            min(p["efficiency"] for p in c["parameters"].values()),
-            max(p["largest_z"] for p in c["parameters"].values()),
-        ]
-        for c in cases
-    ]  # fmt: skip
-    heads = [
-        "scene",
-        "filter",
-        "place",
-        "prb, s",
-        "mitsuba, s",
-        "time ratio",
-        "efficiency",
-        "95 %",
-        "least",
-        "z",
-    ]
-    lines += [_table(rows, heads), ""]
-    rows = [
-        [
-            c["scene"], c["filter"], c["place"], name, p["variance_ratio"], p["efficiency"],
-            _range(p["interval"]), p["largest_z"],
-        ]
-        for c in cases
-        for name, p in c["parameters"].items()
-    ]  # fmt: skip
-    heads = ["scene", "filter", "place", "parameter", "variance ratio", "efficiency", "95 %", "z"]
-    return "\n".join([*lines, _table(rows, heads)])
 
 
 def run_gradient(args):
@@ -237,24 +166,10 @@ def measure_picture(rfilter, args):
         found[region] = {
             "variance_ratio": float(1 / efficiency.variance[region]),
             "interval": interval(1 / efficiency.resampled[region]),
-            "largest_z": float(np.abs(z_values(samples["prb"], samples["mitsuba"])).max()),
+            "largest_z": float(z_values(samples["prb"], samples["mitsuba"]).max()),
         }
     median = {name: float(np.median([s for s, _ in of])) for name, of in calls.items()}
     return found | {"prb_median_s": median["prb"], "mitsuba_median_s": median["mitsuba"]}
-
-
-def picture_report(found):
-    """The filters as Markdown."""
-    rows = [
-        [
-            f["filter"], f["interior"]["variance_ratio"], _range(f["interior"]["interval"]),
-            f["all"]["variance_ratio"], _range(f["all"]["interval"]), f["prb_median_s"], f["mitsuba_median_s"],
-            f["all"]["largest_z"],
-        ]
-        for f in found
-    ]  # fmt: skip
-    heads = ["filter", "interior", "95 %", "all pixels", "95 %", "prb, s", "mitsuba, s", "z of means"]
-    return "Variance of a picture at equal samples, prb's over Mitsuba's.\n\n" + _table(rows, heads)
 
 
 def run_picture(args):
@@ -284,9 +199,7 @@ def run_recovery(args):
     options = dict(rate=args.rate, spp=args.spp)
     seconds = args.seconds
     for name, side in sides.items():  # compiles
-        curve = side.recover(
-            targets, initial[name], seed=10**4, seconds=10.0 if name == "prb" else 2.0, **options
-        )
+        curve = side.recover(targets, initial[name], seed=10**4, seconds=WARM_UP_S[name], **options)
         if name == "prb" and not seconds:
             tail = [after[0] - before[0] for before, after in zip(curve[2:], curve[3:], strict=False)]
             seconds = args.iterations * float(np.median(tail))
@@ -320,78 +233,28 @@ def recovery_result(curves, seconds):
     }
 
 
-def recovery_report(result):
-    """The errors as Markdown."""
-    counts = {name: int(np.median(of)) for name, of in result["iterations"].items()}
-    lines = [
-        f"Root mean squared errors of recovered parameters at equal wall-clock time, medians of {result['runs']} "
-        f"runs of {result['seconds']:.0f} s ({counts['prb']} iterations of prb, {counts['mitsuba']} of Mitsuba). "
-        f"prb's error over Mitsuba's at the end, geometric mean: **{result['geometric_mean'][-1]:.2f}**; the "
-        f"largest {max(ratio[-1] for ratio in result['error_ratios'].values()):.2f}.",
-        "",
-    ]
-    heads = ["parameter", "prb", "mitsuba", *(f"ratio at {time:.0f} s" for time in result["times"])]
-    rows = [
-        [name, result["errors"]["prb"][name][-1], result["errors"]["mitsuba"][name][-1], *ratios]
-        for name, ratios in result["error_ratios"].items()
-    ]
-    rows.append(["geometric mean", None, None, *result["geometric_mean"]])
-    return "\n".join([*lines, _table(rows, heads, ".3g")])
-
-
-def draw(curves, seconds):
-    """Error over time, a panel for each parameter: the median of the runs, and all that they span."""
-    names = list(curves["prb"][0][0][1])
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.0 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(names) :]:
-        axes.set_axis_off()
-    for axes, name in zip(grid.flat, names, strict=False):
-        for side, of in curves.items():
-            times = np.linspace(0, seconds, 200)
-            errors = np.array([medians_at([curve], times)[name] for curve in of])
-            line = axes.semilogy(times, np.median(errors, axis=0), label=side, linewidth=1.4)[0]
-            axes.fill_between(
-                times, errors.min(axis=0), errors.max(axis=0), color=line.get_color(), alpha=0.2
-            )
-        axes.set_title(name, fontsize=9)
-        axes.grid(alpha=0.3, which="both")
-    grid.flat[0].legend()
-    figure.supxlabel("wall-clock time without compiling, s")
-    figure.supylabel("root mean squared error")
-    return figure
-
-
 # ------------------------------------------------------------------- results
 
 
-def _range(limits):
-    return f"{limits[0]:.2f} to {limits[1]:.2f}"
+def versions():
+    """What is compared, and on what."""
+    import mitsuba
 
-
-def _table(rows, heads, form=".3g"):
-    return tabulate(rows, headers=heads, tablefmt="github", floatfmt=form)
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
+    return machine | {"prb": prb.__version__, "mitsuba": mitsuba.__version__, "numpy": np.__version__}
 
 
 def settings(args):
-    """What identifies a run: its options and the machine."""
-    import mitsuba
-
+    """What identifies a run: its options, versions and the machine, and how busy that is."""
     chosen = {k: v for k, v in vars(args).items() if k not in ("output", "run")}
-    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
-    versions = {"prb": prb.__version__, "mitsuba": mitsuba.__version__, "numpy": np.__version__}
-    return {"settings": chosen, "machine": machine | versions, "load": os.getloadavg()[0]}
+    return {"settings": chosen, "versions": versions(), "load": os.getloadavg()[0]}
 
 
 def save(args, result, text):
     """Write results as JSON and Markdown; the old files are there until the new ones are whole."""
     described = settings(args)
     chosen = ", ".join(f"{k} {v}" for k, v in described["settings"].items() if v not in (None, {}))
-    text = (
-        f"# loop_against_mitsuba.py {args.task}\n\n{text}\n\n{chosen}; {described['machine']['cpus']} CPUs\n"
-    )
+    text = f"# loop_against_mitsuba.py {args.task}\n\n{text}\n\n{chosen}\n"
     args.output.mkdir(parents=True, exist_ok=True)
     for suffix, content in ((".json", json.dumps(described | result, indent=1) + "\n"), (".md", text)):
         path = args.output / f"loop_{args.task}{suffix}"

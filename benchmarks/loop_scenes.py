@@ -1,4 +1,4 @@
-"""The scenes of loop_against_mitsuba.py: small, unlike one another, and made without files but the bundled ones.
+"""The scenes of loop_against_mitsuba.py: small, unlike one another, and of bundled files only.
 
 A `Problem` is a scene whose own parameters are the truth, with those that are differentiated. Textures are
 arrays, and transforms lists of steps, which `workers.with_matrices` turns into matrices that Mitsuba takes.
@@ -103,7 +103,7 @@ def painting(size, seed):
 
 
 def sky(height=64):
-    """Radiance (height, 2 height, 3) of an environment: a blue dome, a dim ground, a window and a small sun."""
+    """Radiance (height, 2 height, 3) of an environment: blue sky, dim ground, a window and a small sun."""
     width = 2 * height
     y, x = np.mgrid[0:height, 0:width] + 0.5
     up = np.cos(np.pi * y / height)[..., None]

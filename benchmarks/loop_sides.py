@@ -1,8 +1,8 @@
-"""prb and Mitsuba 3 (`llvm_ad_rgb`) in one process, with the same interface: what loop_against_mitsuba.py measures.
+"""prb and Mitsuba 3 (`llvm_ad_rgb`) in one process, as loop_against_mitsuba.py measures them.
 
 A side is made of a scene dictionary with matrices (`workers.with_matrices`) and the names of its parameters.
-Values, gradients and pictures go in and out as float64 arrays in prb's shapes. Only what a user's loop would do
-is timed: of Mitsuba with `dr.eval` and `dr.sync_thread`, as it evaluates lazily.
+Values, gradients and pictures go in and out as float64 arrays in prb's shapes. Only what a user's loop would
+do is timed: of Mitsuba with `dr.eval` and `dr.sync_thread`, as it evaluates lazily.
 
 Of prb only the public functions are used, so that what is behind them can change.
 """
@@ -66,8 +66,8 @@ class Prb:
 
         found = prb.optimize(
             self.scene, self.names, targets, loss=lambda target: prb.losses.relative_l2(target, EPSILON),
-            optimizer=prb.Adam(rate, bounds=bounds), iterations=10**6, spp=spp, seed=seed, on_iteration=before,
-            **self.options,
+            optimizer=prb.Adam(rate, bounds=bounds), iterations=10**6, spp=spp, seed=seed,
+            on_iteration=before, **self.options,
         )  # fmt: skip
         if not isinstance(found.stopped, Finished):
             raise found.stopped
@@ -75,8 +75,8 @@ class Prb:
 
 
 class Mitsuba:
-    """Mitsuba's side, with its `prb` integrator. The primal picture and the gradient have independent samples, as
-    `mi.render` does by itself, `spp` of each."""
+    """Mitsuba's side, with its `prb` integrator. Picture and gradient have independent samples, `spp` of
+    each, as `mi.render` takes them by itself."""
 
     name = "mitsuba"
 
@@ -168,7 +168,7 @@ class Mitsuba:
     def recover(self, targets, initial, *, rate, spp, seed, seconds):
         """Recover the parameters by Adam from pictures of all sensors, for some seconds.
 
-        targets: a picture for each sensor. initial: name -> array. rate: Adam's. spp: samples of each picture.
+        targets: a picture for each sensor. initial: name -> array. rate: Adam's. spp: samples of a picture.
         Returns [(seconds, name -> root mean squared error)], before each iteration and at the end; what the
         errors take is not in the time.
         """
@@ -219,13 +219,12 @@ class Watch:
         return len(self.curve) - 1
 
     def record(self):
-        """Take the time since the last record, and the errors as they are now. The first one starts the watch."""
+        """Take the time since the last record, and the errors as they are now. The first starts the watch."""
         if self._start is not None:
             self._spent += time.perf_counter() - self._start
         values = self._values()
-        errors = {
-            name: float(np.sqrt(np.mean((values[name] - true) ** 2))) for name, true in self._true.items()
-        }
+        squares = {name: np.mean((values[name] - true) ** 2) for name, true in self._true.items()}
+        errors = {name: float(np.sqrt(square)) for name, square in squares.items()}
         self.curve.append((self._spent, errors))
         self._start = time.perf_counter()
 

@@ -1,13 +1,12 @@
-"""What loop_against_mitsuba.py computes of its samples. NumPy only.
+"""What loop_against_mitsuba.py computes of its samples, with NumPy and SciPy only.
 
-A parameter of several numbers (a colour, texels) counts as one: its variance is the sum of the variances of its
-numbers, the trace of their covariance. Of n samples only their Gram matrix (n, n) is kept, from which the
+A parameter of several numbers (a colour, texels) counts as one: its variance is the sum of the variances of
+its numbers, the trace of their covariance. Of n samples only their Gram matrix (n, n) is kept, from which the
 variance of any resample follows: texels would be too many to resample.
 """
 
-import math
-
 import numpy as np
+from scipy import stats
 
 RESAMPLES = 2000
 LEVEL = 0.95  # of the confidence intervals
@@ -47,19 +46,18 @@ def groups(samples):
 
 
 def z_values(a, b):
-    """(difference of means) / (its standard error) of each group of numbers of two `Samples`."""
-    difference = a.groups.mean(axis=0) - b.groups.mean(axis=0)
-    variance = a.groups.var(axis=0, ddof=1) / a.count + b.groups.var(axis=0, ddof=1) / b.count
-    return np.where(variance > 0, difference / np.sqrt(np.where(variance > 0, variance, 1)), 0.0)
+    """How far the means of two `Samples` are apart, for each group of numbers: the normal deviate, without
+    its sign, that is as unlikely as Welch's t. 0 where none varies."""
+    varies = np.ptp(np.concatenate([a.groups, b.groups]), axis=0) > 0
+    z = np.zeros(varies.shape)
+    p = stats.ttest_ind(a.groups[:, varies], b.groups[:, varies], equal_var=False).pvalue
+    z[varies] = stats.norm.isf(p / 2)
+    return z
 
 
 def largest_z(count, level=0.01):
     """A limit that the largest of `count` normal deviates exceeds with probability `level`."""
-    low, high = 0.0, 40.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if count * math.erfc(middle / math.sqrt(2)) > level else (low, middle)
-    return high
+    return float(stats.norm.isf(level / (2 * count)))
 
 
 def geometric_mean(ratios):
@@ -85,9 +83,9 @@ def resamples(count, generator):
 class Efficiency:
     """Mitsuba's variance x time over prb's, for each parameter of one case: above 1, prb is ahead.
 
-    samples: side -> name -> `Samples`, of the sides `mitsuba` and `prb`. seconds: side -> of each sample. Times
-    are medians: on a machine that does other things as well, a mean is of those. A resample takes the same
-    samples for all parameters and for the time, as they belong together.
+    samples: side -> name -> `Samples`, of the sides `mitsuba` and `prb`. seconds: side -> of each sample.
+    Times are medians, which other work on the machine hardly changes. A resample takes the same samples for
+    all parameters and for the time, as they belong together.
     """
 
     def __init__(self, samples, seconds, *, seed=0):
@@ -116,8 +114,8 @@ class Efficiency:
 def medians_at(curves, times):
     """The medians over runs of errors at given times.
 
-    curves: runs, each [(seconds, name -> error)] in the order of time. The error at a time is that of the last
-    iteration that was complete. Returns name -> array, one number for each time.
+    curves: runs, each [(seconds, name -> error)] in the order of time. The error at a time is that of the
+    last iteration that was complete. Returns name -> array, one number for each time.
     """
     found = {}
     for name in curves[0][0][1]:
