@@ -69,7 +69,9 @@ class Prb:
             optimizer=prb.Adam(rate, bounds=bounds), iterations=10**6, spp=spp, seed=seed,
             on_iteration=before, **self.options,
         )  # fmt: skip
-        if not isinstance(found.stopped, Finished):
+        if found.stopped is None:  # it ended by itself, early: nothing changes after that
+            watch.record()
+        elif not isinstance(found.stopped, Finished):
             raise found.stopped
         return watch.curve
 
