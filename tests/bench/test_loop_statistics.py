@@ -104,12 +104,18 @@ def case(generator, deviation):
 def test_overall_counts_every_parameter_of_every_case():
     generator = np.random.default_rng(6)
     cases = [case(generator, deviation) for deviation in (1.0, 3.0)]
+    calls = {"prb": gradients(generator, 40, 1.0), "mitsuba": gradients(generator, 40, 9.0)}
+    only = {side: [(seconds, {"a": g["a"]}) for seconds, g in of] for side, of in calls.items()}
+    cases.append({"scene": "s", "filter": "box", "place": "optimum"} | loop.summary(only))
     ratios = [p["efficiency"] for c in cases for p in c["parameters"].values()]
     total = loop.overall(cases)
-    assert total["geometric_mean"] == pytest.approx(np.prod(ratios) ** 0.25)
-    assert total["least"] == min(ratios) and total["parameters"] == 2 and total["cases"] == 2
+    assert total["geometric_mean"] == pytest.approx(np.prod(ratios) ** 0.2)
+    assert total["variance_ratio"] == pytest.approx(total["geometric_mean"])  # times are the same here
+    assert total["least"] == min(ratios) and total["parameters"] == 2 and total["cases"] == 3
     low, high = total["interval"]
-    assert low < total["geometric_mean"] < high
+    assert (
+        total["geometric_mean"] / 1.3 < low < total["geometric_mean"] < high < 1.3 * total["geometric_mean"]
+    )
     assert "they agree" in loop.gradient_report(cases)
 
 
