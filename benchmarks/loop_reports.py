@@ -94,7 +94,7 @@ def recovery_report(result):
         f"**{result['geometric_mean'][-1]:.2f}**; the largest {largest:.2f}.",
         "",
     ]
-    heads = ["parameter", "prb", "mitsuba", *(f"ratio at {time:.0f} s" for time in result["times"])]
+    heads = ["parameter", "prb", "mitsuba", *(f"ratio at {time:.3g} s" for time in result["times"])]
     rows = [
         [name, result["errors"]["prb"][name][-1], result["errors"]["mitsuba"][name][-1], *ratios]
         for name, ratios in result["error_ratios"].items()
