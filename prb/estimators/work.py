@@ -23,6 +23,8 @@ from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
 from prb.kernels.view import Execution
 
+BALANCED = 64  # workers of a CPU that share the work evenly enough
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,7 +39,6 @@ class Plan:
     """
 
     paths: int
-    samples: int
     workers: int
     min_workers: int
     items: int
@@ -46,15 +47,16 @@ class Plan:
     kept_vertices: int
     gradient_numbers: int
     gradient_copies: int
+    samples: int = 2**17
 
 
 CPU = Plan(
-    paths=2**19, samples=2**17, workers=512, min_workers=64, items=64, block=1, stride=512,
+    paths=2**19, workers=512, min_workers=16, items=64, block=1, stride=512,
     kept_vertices=256, gradient_numbers=2**20, gradient_copies=4,
 )  # fmt: skip
 GPU = Plan(
-    paths=2**22, samples=2**21, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1,
-    kept_vertices=16, gradient_numbers=2**22, gradient_copies=2**18,
+    paths=2**22, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1,
+    kept_vertices=16, gradient_numbers=2**22, gradient_copies=2**18, samples=2**21,
 )  # fmt: skip
 
 
@@ -132,8 +134,8 @@ def cut(plan, scene, mode, spp, size, folds=None):
         items_per_pixel = min(samples, math.ceil(plan.items / pixels))
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size
-    if mode == modes.REVERSE and plan.min_workers <= copies < workers:
-        workers = min(workers, plan.min_workers)  # fewer, so that each has its own copy, without atomics
+    if mode == modes.REVERSE and plan.min_workers <= copies < workers:  # fewer, each with its own copy
+        workers = min(copies, max(plan.min_workers, BALANCED))  # without atomics
     copies = workers if copies >= workers else max(1, min(copies, plan.gradient_copies))
     copies = copies if mode == modes.REVERSE else 1
     return Cut(pixels, items_per_pixel, samples // items_per_pixel, workers, copies)
