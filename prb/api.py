@@ -134,7 +134,7 @@ def render_backward(
     stderr: also estimate the standard error of each number, without further rays: the values of the result
         are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
-        CPU it always does unless there are thousands of parameters, and otherwise the cost is small.
+        CPU it always does unless there are tens of thousands of numbers, and otherwise the cost is small.
     progress: a bar on standard error, if that is a terminal.
 
     Returns a dict name -> float64 array in the parameter's shape, or `Estimate` of two of them; the unit is
