@@ -18,6 +18,8 @@ GREY, SKY = "ball.bsdf.reflectance.value", "sky.radiance.value"
 SIGNIFICANCE = 1e-3
 IGNORED = "the variance of batches has that of the weights' sums, which the picture is divided by"
 
+STRATA = "differences between the pixels that samples lie in count as noise"
+
 
 def ball(filter_name, size=SIZE, **options):
     """A ball under a sky, which is seen directly, without noise, in half of the picture."""
@@ -46,7 +48,7 @@ def weight_of(kind, shape):
 @pytest.mark.parametrize("kind", ["ones", "smooth", "signs"])
 @pytest.mark.parametrize("filter_name", ["box", "gaussian"])
 def test_standard_errors_of_gradients_are_their_spread(filter_name, kind, spp, request):
-    """Mean claimed variance over that of 64 seeds: within a chi-squared test of each number at 1e-3 in all."""
+    """The mean claimed variance over that of 64 seeds: a chi-squared test of each number, at 1e-3 in all."""
     if filter_name == "gaussian":
         request.applymarker(pytest.mark.xfail(reason=IGNORED, strict=kind == "signs"))
     scene = ball(filter_name)
@@ -64,9 +66,11 @@ def test_standard_errors_of_gradients_are_their_spread(filter_name, kind, spp, r
 @pytest.mark.parametrize("options", [{}, {"sample_border": True}], ids=["", "border"])
 @pytest.mark.parametrize("spp", [2, 8, 32])
 @pytest.mark.parametrize("filter_name", ["box", "tent", "gaussian", "mitchell"])
-def test_standard_errors_of_derivative_images_are_their_spread(filter_name, spp, options):
+def test_standard_errors_of_derivative_images_are_their_spread(filter_name, spp, options, request):
     """The mean variance over pixels: claimed, over that of 64 seeds. The ratio of means has a standard error
     of 1 to 3 %, found from halves of the seeds."""
+    if filter_name == "gaussian":
+        request.applymarker(pytest.mark.xfail(reason=STRATA, strict=spp > 2))
     scene = ball(filter_name, **options)
     for name in (GREY, SKY):
         runs = [prb.render_forward(scene, {name: 1.0}, spp=spp, seed=s, stderr=True) for s in range(SEEDS)]
