@@ -135,9 +135,12 @@ class Samples:
         return y[:, :, None] * x[:, None, :]
 
 
+EVERY_LAYOUT = ("box", "tent-1.7", "gaussian", "lanczos")
+
+
 @pytest.mark.parametrize(
     ("name", "layout"),
-    [(n, k) for n in FILTERS for k in LAYOUTS if n != "tent-12" or k in ("3x2", "border")],
+    [(n, k) for n in FILTERS for k in LAYOUTS if n in EVERY_LAYOUT or k in ("3x2", "border")],
 )
 def test_sums_and_their_transpose_are_those_of_numpy(name, layout, monkeypatch):
     """Launches begin in the middle of a row, films are smaller than the filter, folds differ by a sample."""
