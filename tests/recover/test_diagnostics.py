@@ -123,7 +123,7 @@ def test_what_has_no_floor():
         loss = losses.l2(target)
         return lambda image: calls.append(1) or loss(image)
 
-    for options, expected in (({"noise_floor": False}, 3), ({}, 4)):
+    for options, expected in (({"noise_floor": False}, 9), ({}, 10)):
         calls.clear()
         found = resting(2, loss=counted, **options)
         assert len(calls) == 2 * expected and np.isnan(found.floors).all() == ("noise_floor" in options)
