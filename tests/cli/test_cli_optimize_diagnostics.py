@@ -59,7 +59,7 @@ def test_run_that_stops_at_its_floor(run, folder):
         "--reference",
         4096,
         "--spp",
-        16,
+        64,
         "--iterations",
         500,
         "--init",

@@ -133,7 +133,7 @@ def test_the_readme_lists_every_plugin():
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"`(\w+)`", text.partition("## What it reads")[2].partition("## Formats")[0])
-    said = {"traverse", "mi", "prb", "params"}
+    said = {"traverse", "mi", "prb", "params", "sample_border"}
     assert set(PLUGINS) <= set(listed) and set(listed) <= set(PLUGINS) | said
 
 

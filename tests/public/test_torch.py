@@ -54,7 +54,7 @@ def test_gradient_against_central_differences():
         return prb.torch.render(scene, values, **OPTIONS, seed=5, seed_grad=5).square().double().mean()
 
     objective(inputs).backward()
-    step = 1e-2
+    step = 4e-2  # a smaller one drowns in the rounding of the lamp
     for name, x in inputs.items():
         for i in range(3):
             ends = []
@@ -276,7 +276,7 @@ def test_nothing_of_an_iteration_is_kept():
     prb.torch.render(box(), {}, spp=1, max_depth=3)  # compiles
     tracemalloc.start()
     try:
-        assert _kib_per_iteration(60, lambda: tracemalloc.get_traced_memory()[0]) < 1
+        assert _kib_per_iteration(120, lambda: tracemalloc.get_traced_memory()[0]) < 1
     finally:
         tracemalloc.stop()
 
