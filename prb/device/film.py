@@ -87,8 +87,10 @@ def columns(film):
 
 
 def reach(film):
-    """Pixels on each side of a sample's own that it can count in."""
-    return max(math.ceil(FILTERS[film.rfilter].radius(film) - 0.5 - RADIUS_TOLERANCE), 0)
+    """Pixels on each side of a sample's own that it can count in. Zero says that it counts in its own alone,
+    and fully: a radius of half a pixel makes a box of every filter, as in Mitsuba; a smaller one does not."""
+    radius = FILTERS[film.rfilter].radius(film)
+    return max(math.ceil(radius - 0.5 - RADIUS_TOLERANCE), int(abs(radius - 0.5) > RADIUS_TOLERANCE))
 
 
 def margin(film):

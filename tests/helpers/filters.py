@@ -30,10 +30,12 @@ def lanczos(lobes):
 FILTERS = {  # name -> the plugin, and its value at a distance in pixels
     "box": ({"type": "box"}, lambda x: np.where(np.abs(x) <= 0.5, 1.0, 0.0)),
     "tent": ({"type": "tent"}, tent(1.0)),
+    "tent-0.4": ({"type": "tent", "radius": 0.4}, tent(0.4)),
     "tent-1.7": ({"type": "tent", "radius": 1.7}, tent(1.7)),
     "tent-2.3": ({"type": "tent", "radius": 2.3}, tent(2.3)),
     "tent-12": ({"type": "tent", "radius": 12.0}, tent(12.0)),
     "gaussian": ({"type": "gaussian"}, gaussian(0.5)),
+    "gaussian-0.1": ({"type": "gaussian", "stddev": 0.1}, gaussian(0.1)),
     "gaussian-0.4": ({"type": "gaussian", "stddev": 0.4}, gaussian(0.4)),
     "gaussian-0.7": ({"type": "gaussian", "stddev": 0.7}, gaussian(0.7)),
     "mitchell": ({"type": "mitchell"}, cubic(1 / 3, 1 / 3)),
