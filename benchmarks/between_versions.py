@@ -94,14 +94,14 @@ class Version:
 
 def measure(name, other, spp, runs):
     """{task: (this version's seconds, the other's)} for a scene."""
-    from workers import _with_matrices
+    from workers import with_matrices
 
     import scenes
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         file = folder / "scene.json"
-        file.write_text(json.dumps([_with_matrices(scenes.SCENES[name]()), scenes.PARAMETERS.get(name)]))
+        file.write_text(json.dumps([with_matrices(scenes.SCENES[name]()), scenes.PARAMETERS.get(name)]))
         caches = [folder / "this", folder / "other"]
         for cache in caches:
             cache.mkdir()

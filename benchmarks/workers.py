@@ -245,7 +245,7 @@ class Worker:
         self.side = side
         self.errors = tempfile.TemporaryFile("w+")
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            given = {"scene": _with_matrices(scene), "parameters": parameters, "options": options}
+            given = {"scene": with_matrices(scene), "parameters": parameters, "options": options}
             json.dump(given, file)
             file.flush()
             command = [sys.executable, __file__, side, file.name]
@@ -280,13 +280,13 @@ class Worker:
         self.errors.close()
 
 
-def _with_matrices(d):
+def with_matrices(d):
     """A scene dictionary with matrices for transforms, which both programs take."""
     from prb.scene.reading.transforms import parse_transform
 
     if isinstance(d, dict):
         return {
-            k: np.asarray(parse_transform(v, k)).tolist() if k in TRANSFORMS else _with_matrices(v)
+            k: np.asarray(parse_transform(v, k)).tolist() if k in TRANSFORMS else with_matrices(v)
             for k, v in d.items()
         }
     return d

@@ -30,6 +30,8 @@ from prb.estimators.gradients import Estimate
 from prb.estimators.methods import Adjoint
 from prb.estimators.replay import ReplayAdjoint
 from prb.estimators.tape import TapeAdjoint
+from prb.io.images import read_image, write_image
+from prb.recover import priors
 from prb.recover.loop import Recovery, optimize
 from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
@@ -38,17 +40,22 @@ __all__ = [
     "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
     "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
     "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
-    "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "render",
-    "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
+    "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors",
+    "read_image", "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
+    "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # without `__getattr__`, so that a type checker finds misspelt names
+    from prb import jax as jax
     from prb import torch as torch
 else:
 
     def __getattr__(name: str) -> ModuleType:
-        """`prb.torch` is imported when it is first used, as PyTorch is optional and slow to import."""
+        """`prb.torch` and `prb.jax` are imported when they are first used: PyTorch and JAX are optional, and
+        slow to import."""
         if name == "torch":
             return importlib.import_module("prb.torch")
+        if name == "jax":
+            return importlib.import_module("prb.jax")
         raise AttributeError(f"module 'prb' has no attribute {name!r}")

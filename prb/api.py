@@ -134,7 +134,7 @@ def render_backward(
     stderr: also estimate the standard error of each number, without further rays: the values of the result
         are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
-        CPU it always does unless there are thousands of parameters, and otherwise the cost is small.
+        CPU it always does unless there are tens of thousands of numbers, and otherwise the cost is small.
     progress: a bar on standard error, if that is a terminal.
 
     Returns a dict name -> float64 array in the parameter's shape, or `Estimate` of two of them; the unit is
@@ -225,10 +225,9 @@ def value_and_grad(
         with float64 (height, width, 3): for each fold with the picture of all others, as each fold of the
         samples carries the derivative that the others give, and with that of all samples. It may render, and
         wait for other threads that do.
-        `prb.torch.loss` makes such a function of one of PyTorch's.
+        `prb.torch.loss` and `prb.jax.loss` make such a function of one of PyTorch's or JAX's.
     folds: parts of about equal size that the samples are split into, from 2 to spp: the more, the less noise
-        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less; 2
-        for methods other than path replay.
+        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less.
     spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
         each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.

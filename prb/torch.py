@@ -1,4 +1,5 @@
-"""PyTorch: pictures that autograd differentiates (`render`), and losses that are PyTorch functions (`loss`).
+"""PyTorch: pictures that autograd differentiates (`render`), and losses that are PyTorch functions (`loss`,
+`loss_of_target`).
 
     texels = torch.full((64, 64, 3), 0.5, requires_grad=True)
     picture = prb.torch.render(scene, {"painting.reflectance.data": texels}, spp=8)
@@ -7,22 +8,21 @@
 `import prb` does not import this module, nor PyTorch: the first use of `prb.torch` does.
 """
 
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from prb.api import render as render_picture
-from prb.device.camera import camera_buffer
 from prb.device.lock import device_lock
-from prb.device.params import records, traverse
+from prb.device.params import traverse
+from prb.device.scene import Scene
 from prb.errors import MissingPackageError, ParameterError
 from prb.estimators import seeds
-from prb.estimators.checked import backward, check_name, forward, viewed
-from prb.estimators.gradients import split
-from prb.estimators.registry import method_of
-from prb.estimators.settings import resolved
-from prb.estimators.values import device_tables
+from prb.estimators.calls import Call
+from prb.estimators.methods import Adjoint
+from prb.losses import Part, PartOfTarget
+from prb.losses.parts import name_of, of_two_pictures
 
 try:
     import torch
@@ -31,9 +31,17 @@ except ImportError:
 
 
 def render(
-    scene, params, *, sensor=None, spp=None, seed=0, max_depth=None, spp_grad=None, seed_grad=None,
-    adjoint=None,
-):  # fmt: skip
+    scene: Scene,
+    params: Mapping[str, torch.Tensor],
+    *,
+    sensor: int | str | None = None,
+    spp: int | None = None,
+    seed: int = 0,
+    max_depth: int | None = None,
+    spp_grad: int | None = None,
+    seed_grad: int | None = None,
+    adjoint: Adjoint | None = None,
+) -> torch.Tensor:
     """Render a scene with tensors for parameters: linear RGB radiance, a float32 tensor (height, width, 3).
 
     params: dict name -> tensor of floating-point numbers in the parameter's shape, all on one device, where
@@ -53,29 +61,26 @@ def render(
     picture is returned without a copy; tensors on a GPU go through the host's memory, also where it traces.
     Raises ParameterError, also for values out of a parameter's range, as `Params.update` does.
     """
-    scene = viewed(scene, sensor)
-    if not isinstance(params, Mapping):
-        raise ParameterError(f"params: expected a dict name -> tensor, got {type(params).__name__}")
-    method = method_of(adjoint)
-    own = resolved(scene, spp=spp, seed=seed, max_depth=max_depth)
-    spp_grad = own.spp if spp_grad is None else spp_grad
-    seed_grad = seeds.torch_paths(seed) if seed_grad is None else seed_grad
-    resolved(scene, spp=spp_grad, seed=seed_grad, max_depth=max_depth, suffix="_grad")
-    _check_tensors(scene, params, method)
-    picture = dict(spp=own.spp, seed=seed, max_depth=own.max_depth)
-    paths = dict(spp=spp_grad, seed=seed_grad, max_depth=own.max_depth)
-    return _Render.apply(_Call(scene, list(params), method, picture, paths), *params.values())
+    call = _Call(
+        scene, params, "tensor",
+        sensor=sensor, spp=spp, max_depth=max_depth, spp_grad=spp_grad, adjoint=adjoint,
+    )  # fmt: skip
+    call.check_seed(seed)
+    call.seed, call.seed_grad = seed, seeds.torch_paths(seed) if seed_grad is None else seed_grad
+    call.check_seed(call.seed_grad, "_grad")
+    _check_tensors(call, params)
+    return _Render.apply(call, *params.values())
 
 
-def loss(function, *, device="cpu"):
-    """A PyTorch function as a loss for `prb.value_and_grad`; `prb.optimize` takes a function target -> this.
+def loss(function: Callable[[torch.Tensor], torch.Tensor], *, device: str | torch.device = "cpu") -> Part:
+    """A PyTorch function as a loss for `prb.value_and_grad`, and a part of sums as in `prb.losses`.
 
     function: picture -> a tensor of one number; it gets a float32 tensor (height, width, 3) on `device`.
     Returns a function image -> (value, derivative by the image), both NumPy's. It raises ParameterError where
-    the number does not come from the picture.
+    the number does not come from the picture. Its gradients have no bias if the function is quadratic.
     """
 
-    def of_picture(image):
+    def of_picture(image: ArrayLike) -> tuple[float, NDArray[Any]]:
         picture = torch.tensor(image, dtype=torch.float32, device=device, requires_grad=True)
         with torch.enable_grad():
             value = function(picture)
@@ -89,77 +94,75 @@ def loss(function, *, device="cpu"):
             raise ParameterError("loss: its value does not follow from the picture; use PyTorch throughout")
         return value.item(), gradient.cpu().numpy()
 
-    return of_picture
+    return Part(of_picture, name_of(function))
 
 
-class _Call:
-    """One call of `render`, with what its derivative needs.
+def loss_of_target(
+    function: Callable[..., torch.Tensor], *, device: str | torch.device = "cpu"
+) -> PartOfTarget:
+    """A PyTorch function of picture and target as a loss for `prb.optimize`, and a part of sums.
 
-    picture, paths: options of the picture and of the derivative. values: the scene's whole parameter buffer
-    as the picture was rendered; camera: the numbers of camera and film.
+    function: (picture, target) -> a tensor of one number, as for `loss`; or (picture, target, weights=None),
+        if it is to be used with weights. Target and weights are float32 tensors, too.
     """
 
-    def __init__(self, scene, names, method, picture, paths):
-        self.scene, self.names, self.method = scene, names, method
-        self.picture, self.paths = picture, paths
+    def tensor(image: NDArray[np.float64]) -> torch.Tensor:
+        return torch.tensor(image, dtype=torch.float32, device=device)
 
-    def render(self, tensors):
+    return of_two_pictures(function, lambda of_picture: loss(of_picture, device=device), tensor)
+
+
+class _Call(Call):
+    """One call of `render`, with what its derivative needs.
+
+    seed, seed_grad: of the paths of picture and derivative. values: the scene's whole parameter buffer as the
+    picture was rendered.
+    """
+
+    seed: int
+    seed_grad: int
+    values: NDArray[np.float32]
+
+    def render(self, tensors: Iterable[torch.Tensor]) -> NDArray[np.float32]:
         """The picture at the tensors' values, which the scene takes: float32 (height, width, 3)."""
+        arrays = [_array(tensor) for tensor in tensors]
         with device_lock:
-            traverse(self.scene).update(dict(zip(self.names, map(_array, tensors), strict=True)))
-            self.values, self.camera = self.scene.values.copy(), _camera(self.scene)
-            return render_picture(self.scene, **self.picture)
+            traverse(self.scene).update(dict(zip(self.names, arrays, strict=True)))
+            self.values = self.scene.values.copy()
+            return self.picture(self.values, self.seed)
 
-    def backward(self, grad_picture, wanted):
+    def backward(self, grad_picture: torch.Tensor, wanted: list[str]) -> list[torch.Tensor | None]:
         """The derivatives by the tensors, as one for each name; None for those that are not wanted."""
-        with self._scene_of_picture() as state:
-            weight = _array(grad_picture)
-            result = backward(self.scene, weight, self.method, names=wanted, **state, **self.paths)
-        grads = split(self.scene, result.gradient, wanted)
+        grads = self.derivatives(self.values, self.seed_grad, _array(grad_picture), wanted)
         return [torch.from_numpy(grads[name]) if name in grads else None for name in self.names]
 
-    def forward(self, tangents):
+    def forward(self, tangents: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The derivative of the picture. tangents: name -> tensor."""
         arrays = {name: _array(tangent) for name, tangent in tangents.items()}
-        with self._scene_of_picture() as state:
-            result = forward(self.scene, arrays, self.method, **state, **self.paths)
-        return torch.from_numpy(result.tangent.astype(np.float32))
-
-    @contextlib.contextmanager
-    def _scene_of_picture(self):
-        """While the block runs, the scene is as for the picture; yields the options for that."""
-        with device_lock:
-            if _camera(self.scene) != self.camera:
-                name = self.scene.sensor.name
-                raise ParameterError(
-                    f"{name}: has changed since its picture was rendered; differentiate first"
-                )
-            same = np.array_equal(self.values, self.scene.values)
-            with device_tables(self.scene, self.values):
-                yield {} if same else {"values": self.values}
+        return torch.from_numpy(self.derivative_picture(self.values, self.seed_grad, arrays))
 
 
 class _Render(torch.autograd.Function):
     """(call, tensors in the order of its names) -> picture."""
 
     @staticmethod
-    def forward(call, *tensors):
+    def forward(call: _Call, *tensors: torch.Tensor) -> torch.Tensor:
         picture = torch.from_numpy(call.render(tensors))
         return picture.to(tensors[0].device) if tensors else picture
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         ctx.call, *tensors = inputs
         ctx.kinds = [dict(dtype=t.dtype, device=t.device) for t in tensors]
         ctx.device = output.device
         ctx.save_for_backward(*tensors)
 
     @staticmethod
-    def backward(ctx, grad_picture):
+    def backward(ctx: Any, grad_picture: torch.Tensor) -> Any:
         call, needed = ctx.call, ctx.needs_input_grad[1:]
         wanted = [name for name, need in zip(call.names, needed, strict=True) if need]
 
-        def pulled_back(grad_picture, *_):
+        def pulled_back(grad_picture: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
             grads = zip(call.backward(grad_picture, wanted), ctx.kinds, strict=True)
             return tuple(None if g is None else g.to(**kind) for g, kind in grads)
 
@@ -168,11 +171,11 @@ class _Render(torch.autograd.Function):
         return None, *_Once.apply(pulled_back, grad_picture, *tensors)
 
     @staticmethod
-    def jvp(ctx, _, *tangents):
+    def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> Any:
         call = ctx.call
         given = {n: t for n, t in zip(call.names, tangents, strict=True) if t is not None}
 
-        def pushed_forward(*tangents):
+        def pushed_forward(*tangents: torch.Tensor) -> torch.Tensor:
             return call.forward(dict(zip(given, tangents, strict=True))).to(ctx.device)
 
         return _Once.apply(pushed_forward, *given.values())
@@ -182,39 +185,30 @@ class _Once(torch.autograd.Function):
     """(function, tensors) -> function(tensors), whose derivative is a RuntimeError."""
 
     @staticmethod
-    def forward(function, *tensors):
+    def forward(function: Callable[..., Any], *tensors: torch.Tensor) -> Any:
         return function(*tensors)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         pass
 
     @staticmethod
-    def backward(ctx, *_):
+    def backward(ctx: Any, *_: Any) -> Any:
         raise RuntimeError("prb.torch.render: has no second derivative; differentiate it once")
 
 
-def _array(tensor):
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     """A tensor's numbers as float32, in its own memory where possible."""
     return tensor.detach().to("cpu", torch.float32).numpy()
 
 
-def _camera(scene):
-    return camera_buffer(scene.sensor).tobytes(), *vars(scene.film).values()
-
-
-def _check_tensors(scene, params, method):
-    """Raise ParameterError unless each is a tensor for a parameter that the method can differentiate."""
-    known = records(scene)
+def _check_tensors(call: Call, params: Mapping[str, torch.Tensor]) -> None:
+    """Raise ParameterError unless each is a tensor for its parameter, and all lie on one device."""
     for name, tensor in params.items():
-        check_name(scene, name, method, "tensor")
         if not isinstance(tensor, torch.Tensor):
             got = type(tensor).__name__
             raise ParameterError(f"{name}: expected a tensor, got {got}; torch.as_tensor makes one")
-        if not tensor.is_floating_point():
-            raise ParameterError(f"{name}: expected floating-point numbers, got {tensor.dtype}; use .float()")
-        if tuple(tensor.shape) != known[name].shape:
-            raise ParameterError(f"{name}: expected shape {known[name].shape}, got {tuple(tensor.shape)}")
+        call.check_array(name, tensor, tensor.is_floating_point(), ".float()")
     devices = {str(tensor.device): name for name, tensor in params.items()}
     if len(devices) > 1:
         places = ", ".join(f"{name} on {device}" for device, name in devices.items())

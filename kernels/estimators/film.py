@@ -54,9 +54,9 @@ class Film:
 
 @ti.func
 def first_pixel(film, u):
-    """The first of the `width_of_filter` pixels that a sample counts in, in one dimension, counted from its own.
+    """The first of the `width_of_filter` pixels that a sample counts in, counted from its own, in x or in y.
 
-    u: where it lies in its own pixel. A filter that is not wider reaches one pixel less on one side.
+    u: where it lies in its own pixel. A filter that `shifts` reaches one pixel less on the other side.
     """
     return film.first + ti.select(film.shifts > 0 and u >= 0.5, 1, 0)
 

@@ -41,7 +41,7 @@ def trace_basic(
     image: RGB sum of the samples of each pixel. image_adjoint: grad_L of each pixel. gradient_buffer: one
     copy of the parameters' gradient.
     """
-    for pixel in range(launch.pixels):
+    for pixel in range(launch.items):
         scene = SceneView(features, execution, arrays, launch.min_selection, new_stack(features.stack))
         gradient = GradientBlock(execution, gradient_buffer, 0, launch.gradient_size, 1.0)
         column, row, film_pixel = film_place(launch, pixel)

@@ -5,17 +5,23 @@ import argparse
 import numpy as np
 
 import prb
-from prb.cli.inputs import load_scene, read_target, scene_inputs
+from prb.cli.inputs import load_scene, scene_inputs
+from prb.cli.optimize_options import add_options, initial_values, priors_of
 from prb.cli.options import SCENE
-from prb.cli.output import Output, as_json, as_table, escaped, one_line, watched
-from prb.device.params import numbers, records, select
+from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
+from prb.cli.targets import by_sensor, read_targets, with_masks
+from prb.device.params import numbers
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.estimators.registry import METHODS, selected
-from prb.losses import LOSSES
-from prb.recover.files import RecoveryFiles, frame_step
-from prb.recover.loop import check_number_of_targets
+from prb.losses import FILTERS, LOSSES, made
+from prb.recover.bounds import named
+from prb.recover.files import RecoveryFiles, diagnostics, frame_step
+from prb.recover.floor import STOPS
+from prb.recover.seen import lines as seen_lines
+from prb.recover.seen import never_seen
 
+FRAME_SPP = 16  # samples per pixel of an animation's frame, at most
 OPTIMIZERS = {
     "adam": {}, "adam-uniform": {"uniform": True}, "amsgrad": {"amsgrad": True}, "sgd": {"momentum": 0.9},
 }  # fmt: skip
@@ -29,26 +35,42 @@ def add_parser(commands, shared):
     parser.add_argument("scene", metavar="SCENE", help=SCENE)
     parser.add_argument("--param", action="append", metavar="PATTERN",
                         help="a name, a glob or an alias; may be repeated (default: all)")  # fmt: skip
-    parser.add_argument("--target", action="append", metavar="IMAGE",
-                        help="a picture, one for each sensor of the scene, in their order")  # fmt: skip
+    parser.add_argument("--target", action="append", metavar="[SENSOR=]IMAGE",
+                        help="a picture, one for each sensor of the scene, by its name or in their order; "
+                             "its alpha is a weight of the pixels")  # fmt: skip
+    parser.add_argument("--target-clip", choices=("on", "off"), default="on",
+                        help="on: what is saturated in a target of 8 or 16 bits (0 or the largest code) does "
+                             "not count; off: it does (default: on)")  # fmt: skip
+    parser.add_argument("--mask", action="append", metavar="[SENSOR=]IMAGE",
+                        help="a grey picture, one for each sensor or one for all, that says how much each "
+                             "pixel counts; where it is 0 nothing does")  # fmt: skip
     parser.add_argument("--reference", type=int, metavar="SPP",
                         help="instead of targets, the scene's own pictures with so many samples: are its "
                              "values found again?")  # fmt: skip
-    parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|random",
-                        help="the start, as in 0.5 or 0.5,0.2,0.9 (default: the scene's)")  # fmt: skip
-    parser.add_argument("--loss", choices=LOSSES, default="l2", help="default: l2")
+    add_options(parser)
+    parser.add_argument("--loss", type=_loss, default="l2", metavar="LOSS",
+                        help=f"{', '.join(LOSSES)}, or a sum, with filters of the pictures in front of "
+                             f"one ({', '.join(FILTERS)}): 'l2 + 0.1*multiscale:l1' "
+                             "(default: l2)")  # fmt: skip
     parser.add_argument("--method", choices=METHODS, default="replay",
                         help="how gradients are found (default: replay)")  # fmt: skip
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
                         help="sgd has a momentum of 0.9 (default: adam)")  # fmt: skip
-    parser.add_argument("--lr", action="append", type=_rate, metavar="[NAME=]RATE",
-                        help="learning rate, also for one parameter (default: 0.05)")  # fmt: skip
+    parser.add_argument("--lr", action="append", type=_rate, metavar="[PATTERN=]RATE",
+                        help="learning rate, also for some parameters; names go before patterns (default: "
+                             "0.05)")  # fmt: skip
+    parser.add_argument("--bounds", action="append", type=_bounds, default=[], metavar="PATTERN=LOW,HIGH",
+                        help="where values may go; may be repeated (default: the valid range, of roughnesses "
+                             "the part with a derivative)")  # fmt: skip
     parser.add_argument("--schedule", choices=("constant", "cosine"), default="constant",
                         help="cosine: the rate falls to 0 over the iterations")  # fmt: skip
     parser.add_argument("--iterations", type=int, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--stop", choices=STOPS,
+                        help="floor: end before that, once the loss cannot be told from its noise floor; "
+                             "plateau: also once it does not fall any more")  # fmt: skip
     parser.add_argument("--spp-grad", type=int, metavar="N",
-                        help="samples of the gradient, apart from those of the picture (default: both halves "
-                             "of --spp serve both)")  # fmt: skip
+                        help="samples of the gradient, apart from those of the picture (default: those of "
+                             "--spp serve both)")  # fmt: skip
     parser.add_argument("--hit-budget", type=float, metavar="MiB",
                         help="memory for the vertices that are kept from the picture for the gradient; where "
                              "it is too little, rays are traced again (default: 256)")  # fmt: skip
@@ -84,18 +106,24 @@ def _recovered(scene, args):
             view.resize(*args.size)
     if (args.target is None) == (args.reference is None):
         raise ParameterError("targets: give --target, once for each sensor, or --reference and a number")
+    paths, masks, weights, lines = [], [], [None] * len(views), []
     if args.target is not None:
-        check_number_of_targets(len(args.target), views)
-        targets = [read_target(path, v.image_shape) for path, v in zip(args.target, views, strict=True)]
+        paths = by_sensor("--target", args.target, views)
+        targets, weights, lines = read_targets(paths, views, clip=args.target_clip == "on")
+    if args.mask is not None:
+        masks = by_sensor("--mask", args.mask, views, one_for_all=True)
+        weights = with_masks(weights, masks, views)
     optimizer = _optimizer(args, names)
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
-    start = _initial(scene, args, names)
     source = args.scene, dict(args.define)
+    start, pictures = initial_values(scene, args.init, names, args.seed, source)
     files = RecoveryFiles(
-        args.output or f"optimize-{scene.name}", scene, names, source, resume=args.resume,
-        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *(args.target or ())],
+        args.output or f"optimize-{scene.name}", scene, names, views, source, resume=args.resume,
+        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks, *pictures],
     )  # fmt: skip
+    for line in lines:  # only now, as the line of a mistake is the only one
+        say(line)
 
     options = dict(max_depth=args.max_depth)
     if args.reference is not None:
@@ -106,22 +134,25 @@ def _recovered(scene, args):
     if args.hit_budget is not None:
         options["hit_budget"] = args.hit_budget * 2**20
     step = frame_step(args.iterations)
-    frame = dict(spp=min(args.spp or views[0].sensor.sample_count, 16), **shown)
+    frame = dict(spp=min(args.spp or views[0].sensor.sample_count, FRAME_SPP), **shown)
 
     def on_iteration(k):
         if k % step == 0:
-            files.frame(views[0], k, **frame)
+            files.frames(k, **frame)
 
     recovery = prb.optimize(
-        scene, names, targets, sensors=sensors, loss=args.loss, optimizer=optimizer,
+        scene, names, targets, sensors=sensors, weights=weights, loss=args.loss, optimizer=optimizer,
+        target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
+        coarse_to_fine=dict(args.coarse_to_fine),
         adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
-        resume=args.resume, on_iteration=on_iteration, progress=progress, **options,
+        resume=args.resume, log=files.log, stop=args.stop, on_iteration=on_iteration,
+        progress=progress, **options,
     )  # fmt: skip
     done = len(recovery.losses)
-    files.frame(views[0], done, **frame)
-    written = files.write(recovery, views, targets, [*range(0, done, step), done], **shown)
+    files.frames(done, **frame)
+    written = files.write(recovery, targets, weights, [*range(0, done, step), done], **shown)
     if recovery.stopped is not None:
         kept = f"{files.folder} has what there is"
         if isinstance(recovery.stopped, KeyboardInterrupt):
@@ -129,10 +160,14 @@ def _recovered(scene, args):
         raise ParameterError(f"{recovery.stopped}; {kept}")
     report = {
         "scene": args.scene, "iterations": done, "seed": args.seed,
-        "loss": recovery.losses[-1] if recovery.losses else None,
+        "loss": recovery.losses[-1] if recovery.losses else None, **diagnostics(recovery),
         "parameters": {name: value.tolist() for name, value in recovery.params.items()},
         "files": [str(file) for file in written],
     }  # fmt: skip
+    if recovery.prior is not None:
+        report["prior"] = recovery.prior
+    report["never_seen"] = never_seen(recovery.seen)
+    report["at_limit"] = {name: list(counts) for name, counts in recovery.at_limit.items()}
     if args.reference is not None:
         errors = {name: float(((recovery.params[name] - true[name]) ** 2).mean()) for name in names}
         report["squared_error"] = errors
@@ -143,15 +178,80 @@ def _as_text(report):
     """The report as text."""
     rows = [[name, numbers(np.array(value))] for name, value in report["parameters"].items()]
     columns = ["parameter", "recovered value"]
+    if any(_known(errors) for errors in report["stderr"].values()):
+        columns.append("standard error")
+        for row in rows:
+            errors = _known(report["stderr"].get(row[0]))
+            row.append(" ".join("-" if x is None else f"{x:.2g}" for x in errors))
     if "squared_error" in report:
         columns.append("mean squared error")
         for row in rows:
             row.append(f"{report['squared_error'][row[0]]:.2g}")
+    if report["at_limit"]:
+        columns.append("at its limit")
+        for row in rows:
+            row.append(_limits_of(report, row[0]))
     loss = "" if report["loss"] is None else f", loss {report['loss']:.4g}"
+    if "prior" in report:
+        loss += f", priors {report['prior']:.4g}"
+    if report["noise_floor"] is not None:
+        loss += f", noise floor {report['noise_floor']:.4g}"
     head = one_line(f"{report['scene']}: {report['iterations']} iterations{loss}")
     files = report["files"]
     end = f"{len(files)} files written, the last {escaped(files[-1])}"
-    return f"{head}\n\n{as_table(rows, columns)}\n\n{end}"
+    floor = _floor_line(report)
+    floor = f"{floor}\n" if floor else ""
+    unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"]))
+    return f"{head}\n{floor}\n{as_table(rows, columns)}\n\n{unseen}{end}"
+
+
+def _floor_line(report):
+    """What to say of the loss beside its noise floor; nothing where that is unknown."""
+    if report["at_floor"] is not None:
+        end = ", where the run ended" if report["ended"] == "floor" else ""
+        return f"loss: at its noise floor after {report['at_floor']} iterations{end}"
+    if not report["noise_floor"]:
+        return ""
+    end = "; the run ended as it did not fall any more" if report["ended"] else ""
+    above, error = (report[key] / report["noise_floor"] for key in ("excess", "excess_stderr"))
+    if above > 1:
+        return f"loss: {1 + above:.3g} times its noise floor, +- {error:.2g}{end}"
+    side = "above" if above >= 0 else "below"
+    return f"loss: {abs(above):.1%} {side} its noise floor, +- {error:.1%}{end}"
+
+
+def _known(errors):
+    """The numbers of a list of any depth, if one of them at least is known; else none."""
+    flat = np.array([] if errors is None else errors, object).ravel().tolist()
+    return flat if any(x is not None for x in flat) else []
+
+
+def _limits_of(report, name):
+    """Which of a parameter's numbers ended at the end of their range, as text; empty where none did."""
+    low, high = report["at_limit"].get(name, (0, 0))
+    size = np.size(report["parameters"][name])
+    parts = [(low, "low"), (high, "high")]
+    return ", ".join(end if size == 1 else f"{n} of {size} {end}" for n, end in parts if n)
+
+
+def _loss(text):
+    """The text of a loss, which a run is compared by when it is resumed."""
+    try:
+        made(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("loss: ")) from None
+    return text
+
+
+def _bounds(text):
+    pattern, _, limits = text.rpartition("=")
+    try:
+        low, high = map(float, limits.split(","))
+        if pattern and low <= high:
+            return pattern, (low, high)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no range; write it as in '*.alpha=0.01,0.5'")
 
 
 def _rate(text):
@@ -159,44 +259,15 @@ def _rate(text):
     try:
         return name, float(rate)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate; write it as in 0.05 or NAME=0.05") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no rate; write it as in 0.05 or PATTERN=0.05"
+        ) from None
 
 
 def _optimizer(args, names):
-    given = dict(args.lr or [])
-    unknown = next((name for name in given if name and name not in names), None)
-    if unknown is not None:
-        raise ParameterError(f"--lr: {unknown} is not optimised; those are {', '.join(names)}")
-    rates = {name: given.get(name, given.get("", 0.05)) for name in names}
+    rates = dict.fromkeys(names, 0.05)
+    for pattern, rate in sorted(args.lr or [], key=lambda given: (given[0] != "", given[0] in names)):
+        rates |= dict.fromkeys(named("--lr", pattern, names) if pattern else names, rate)
     if args.schedule == "cosine":
         rates = {name: prb.schedules.Cosine(rate, max(args.iterations, 1)) for name, rate in rates.items()}
     return (prb.SGD if args.optimizer == "sgd" else prb.Adam)(rates, **OPTIMIZERS[args.optimizer])
-
-
-def _initial(scene, args, names):
-    """The values that --init asks for: name -> array. Later ones go before."""
-    found = {}
-    for text in args.init:
-        pattern, _, value = text.rpartition("=")
-        chosen = select(scene, pattern) if pattern else names
-        for name in chosen:
-            if name not in names:
-                raise ParameterError(f"--init: {name} is not optimised; name it with --param too")
-            slot = records(scene)[name]
-            found[name] = _random(name, slot, args.seed) if value == "random" else _given(name, slot, value)
-    return found
-
-
-def _random(name, slot, seed):
-    """Numbers in the valid range, or in its first unit where it has no end."""
-    low = slot.low if np.isfinite(slot.low) else -1.0
-    high = min(slot.high, low + 1 if np.isfinite(slot.low) else 1.0)
-    return seeds.initial_values(seed, name).uniform(low, high, slot.shape)
-
-
-def _given(name, slot, text):
-    try:
-        return np.broadcast_to([float(x) for x in text.split(",")], slot.shape or (1,)).reshape(slot.shape)
-    except ValueError:
-        shape = slot.shape
-        raise ParameterError(f"--init: {text!r} is no value of {name} with shape {shape}") from None

@@ -1,8 +1,6 @@
 """Reconstruction filters as tables, and the window of the film that is sampled."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -10,14 +8,6 @@ from prb.kernels.estimators.film import LINE, STEPS
 
 BLOCK = 8  # pixels, at most
 RADIUS_TOLERANCE = 2e-4  # pixels, as Mitsuba rounds
-
-
-class Filter(NamedTuple):
-    """A reconstruction filter: its radius in pixels, and its value at distances within that, which need not
-    be normalised. Both are functions of the film."""
-
-    radius: Callable
-    value: Callable
 
 
 def _gaussian(film, x):
@@ -35,40 +25,40 @@ def _cubic(film, x):
 
 
 def _lanczos(film, x):
-    return np.sinc(x) * np.sinc(x / film.filter_radius)
+    return np.sinc(x) * np.sinc(x / film.radius)
 
 
+# Values at distances (an array, in pixels, up to the radius) of a film's filter; they need not be normalised.
 FILTERS = {
-    "box": Filter(lambda film: 0.5, lambda film, x: np.ones_like(x)),
-    "tent": Filter(lambda film: film.filter_radius, lambda film, x: 1 - x / film.filter_radius),
-    "gaussian": Filter(lambda film: 4 * film.filter_stddev, _gaussian),
-    "mitchell": Filter(lambda film: 2.0, _cubic),
-    "catmullrom": Filter(lambda film: 2.0, _cubic),
-    "lanczos": Filter(lambda film: film.filter_radius, _lanczos),
+    "box": lambda film, x: np.ones_like(x),
+    "tent": lambda film, x: 1 - x / film.radius,
+    "gaussian": _gaussian,
+    "mitchell": _cubic,
+    "catmullrom": _cubic,
+    "lanczos": _lanczos,
 }
 
 
 def filter_table(film):
     """The film's filter as kernels/estimators/film.py reads it: float32 (STEPS, 2 columns).
 
-    Row i is for samples that lie between i/STEPS and (i + 1)/STEPS in their pixel: the filter at the centres of
-    the pixels that they count in, for the interval's lower end and then for its upper end.
+    Row i is for samples that lie between i/STEPS and (i + 1)/STEPS in their pixel: the filter at the centres
+    of the pixels that they count in, for the interval's lower end and then for its upper end.
     """
-    kind = FILTERS[film.rfilter]
-    radius, interval = kind.radius(film), np.arange(STEPS)[:, None]
+    value, radius, interval = FILTERS[film.rfilter], film.radius, np.arange(STEPS)[:, None]
     pixels = np.arange(filter_width(film)) - reach(film) + (shifts(film) & (interval >= STEPS // 2))
     halves = []
     for end in (0, 1):
         distance = np.abs(pixels + 0.5 - (interval + end) / STEPS)
-        values = np.where(distance <= radius, kind.value(film, np.minimum(distance, radius)), 0.0)
+        values = np.where(distance <= radius, value(film, np.minimum(distance, radius)), 0.0)
         halves.append(np.pad(values, ((0, 0), (0, columns(film) - filter_width(film)))))
     return np.concatenate(halves, axis=1).astype(np.float32)
 
 
 def shifts(film):
-    """True if a sample counts in an even number of pixels, which begin one later if it lies in the second half
-    of its own."""
-    return reach(film) > 0 and FILTERS[film.rfilter].radius(film) <= reach(film) + RADIUS_TOLERANCE
+    """True if a sample counts in an even number of pixels, which begin one later if it lies in the second
+    half of its own."""
+    return reach(film) > 0 and film.radius <= reach(film) + RADIUS_TOLERANCE
 
 
 def filter_width(film):
@@ -89,8 +79,8 @@ def columns(film):
 def reach(film):
     """Pixels on each side of a sample's own that it can count in. Zero says that it counts in its own alone,
     and fully: a radius of half a pixel makes a box of every filter, as in Mitsuba; a smaller one does not."""
-    radius = FILTERS[film.rfilter].radius(film)
-    return max(math.ceil(radius - 0.5 - RADIUS_TOLERANCE), int(abs(radius - 0.5) > RADIUS_TOLERANCE))
+    narrow = abs(film.radius - 0.5) > RADIUS_TOLERANCE
+    return max(math.ceil(film.radius - 0.5 - RADIUS_TOLERANCE), int(narrow))
 
 
 def margin(film):

@@ -144,13 +144,17 @@ class Params(MutableMapping[str, np.ndarray]):
         project = getattr(values, "project", None)
         if project is not None:
             project({name: (record.low, record.high) for name, record in self._records.items()})
-        assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
-        pending = {**self._pending, **assigned}
-        self._check_order(pending)
-        for name, array in pending.items():
+        for name, array in self.checked(values).items():
             self._scene.parameter_values[self._records[name]] = array
         self._pending.clear()
         self._scene.update()
+
+    def checked(self, values):
+        """What `update` would assign, name -> array, after its checks; nothing changes."""
+        assigned = {name: self._checked(name, value) for name, value in dict(values).items()}
+        pending = {**self._pending, **assigned}
+        self._check_order(pending)
+        return pending
 
     def _check_order(self, pending):
         """Raise ParameterError unless parameters that must be smaller than others are so."""

@@ -101,7 +101,8 @@ def check_name(scene, name, method, what):
     what: the thing that is given for the parameter, for the message."""
     select(scene, [name])
     if name not in records(scene):
-        raise ParameterError(f"{name}: a {what} needs one parameter's exact name, not a pattern")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise ParameterError(f"{name}: {article} {what} needs one parameter's exact name, not a pattern")
     reason = method.reason(scene, name)
     if reason is not None:
         raise ParameterError(f"{name}: {method.name} cannot differentiate it: {reason}")

@@ -23,9 +23,8 @@ from prb.device.lock import device_lock
 from prb.errors import NotFiniteError, ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
-from prb.estimators.reconstruction import normalised
 from prb.estimators.settings import resolved
-from prb.estimators.sums import Result
+from prb.estimators.sums import Result, normalised
 from prb.kernels.estimators import modes
 
 KEPT_BUDGET = 256 * 2**20  # bytes
@@ -89,19 +88,20 @@ def by_replay(
 def by_any_method(
     backward, scene, derivative_of, *, names, spp, seed, max_depth, folds=None, **options
 ) -> Result:
-    """As `by_replay`, but each fold is traced for its picture and again by `backward` of an adjoint method.
-    Each of its calls has a cost of its own, so the default is two folds."""
-    settings, folds = _checked(scene, spp, seed, max_depth, 2 if folds is None else folds)
+    """As `by_replay`; each fold is traced for its picture and again by `backward` of an adjoint method."""
+    settings, folds = _checked(scene, spp, seed, max_depth, folds)
     spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
     picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
     total, gradient = picture.folds.sum(axis=0), 0.0
+    weights = np.where(total[..., 3] == 0, np.inf, total[..., 3])
     for j, own in enumerate(picture.folds):
         first, end = j * spp // folds, (j + 1) * spp // folds
         adjoint = _derivative(derivative_of, normalised(total - own), j)
+        adjoint = adjoint * (own[..., 3] / weights)[..., None]  # `backward` divides by own weights
         with device_lock:
             more = {"first_sample": first} if first else {}
             found = backward(scene, adjoint, names=names, spp=end - first, **common, **more)
-        gradient = gradient + (end - first) / spp * found.gradient
+        gradient = gradient + found.gradient
     return Result(picture.image, gradient, rejected=picture.rejected, spp=spp)
 
 

@@ -8,6 +8,7 @@ from prb.device import runtime
 from prb.device.arrays import fetch, output, passed, scratch, unused
 from prb.device.film import block, margin, pitch, reach, sampled_size
 from prb.estimators import work
+from prb.estimators.sums import normalised
 from prb.kernels.arrays import vec2f, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import film as kernel
@@ -107,12 +108,6 @@ class Reconstruction:
         out = output(pictures * rows * self._width, vec4f)
         gather(self._launch, self._record, self._sensor, self._positions, samples, out)
         return fetch(out).reshape(pictures, rows, self._width, 4)
-
-
-def normalised(sums):
-    """The picture of sums (..., 4): RGB over weights; zero where there is no weight."""
-    weights = sums[..., 3:]
-    return sums[..., :3] / np.where(weights == 0, np.inf, weights)
 
 
 def sample_weights(scene, settings):

@@ -43,7 +43,7 @@ def views(seed, iteration):
 
 
 def torch_paths(seed):
-    """Of the paths that carry the derivative of a picture of `prb.torch.render`."""
+    """Of the paths that carry the derivative of a picture of `prb.torch.render` or `prb.jax.render`."""
     return hashed(seed, Word.PATHS)
 
 

@@ -16,8 +16,8 @@ class Result:
     parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
     variance: of each number of gradient or tangent, where it was asked for.
     rejected: paths left out because a contribution was not finite. spp: samples of each pixel.
-    folds: where samples are split, (folds, height, width, 4): for each fold and pixel the sum of the samples'
-    weighted radiances (RGB) and that of their weights.
+    folds: (folds, height, width, 4), for each part of the samples and each pixel the sum of the samples'
+    weighted radiances (RGB) and that of their weights; None where the filter weighs all samples alike.
     """
 
     image: np.ndarray
@@ -30,8 +30,11 @@ class Result:
 
     def merge(self, other):
         """The mean of this estimate and an independent one of the same quantities, weighted by their samples.
-        Returns a new `Result`, without folds. Raises ParameterError where one has no number of samples, or
-        only one has a gradient, tangent or variance."""
+
+        Returns a new `Result`. Its image is that of all samples; gradients and tangents differ from those of
+        all samples by how they are normalised, except under a box filter. Raises ParameterError where one has
+        no number of samples, or only one has a gradient, tangent or variance.
+        """
         spp = self.spp + other.spp
         if not (self.spp > 0 and other.spp > 0):
             raise ParameterError("merge: both results have to say their number of samples, spp")
@@ -44,10 +47,21 @@ class Result:
                 raise ParameterError(f"merge: only one of the two results has a {name}")
             return None if own is None else a * own + b * others
 
+        folds = None
+        image = mean("image")
+        if self.folds is not None and other.folds is not None:
+            folds = (self.folds.sum(axis=0) + other.folds.sum(axis=0))[None]
+            image = normalised(folds[0])
         return Result(
-            mean("image"), mean("gradient"), mean("tangent"), mean("variance", a**2, b**2),
-            self.rejected + other.rejected, spp,
+            image, mean("gradient"), mean("tangent"), mean("variance", a**2, b**2),
+            self.rejected + other.rejected, spp, folds,
         )  # fmt: skip
+
+
+def normalised(sums):
+    """The picture of sums (..., 4): RGB over weights; zero where there is no weight."""
+    weights = sums[..., 3:]
+    return sums[..., :3] / np.where(weights == 0, np.inf, weights)
 
 
 class Sums:

@@ -131,7 +131,7 @@ class TapeAdjoint(Adjoint):
                     shade(tape.shade_bounce.grad, k)
                     bar.update()
                 result.gradient += params.grad.to_numpy().reshape(copies, size).sum(axis=0, dtype=np.float64)
-        result.image = picture.image()
+        result.image, result.folds = picture.image(), picture.sums
         result.gradient = result.gradient[: values.size]
         return result
 

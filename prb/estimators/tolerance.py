@@ -72,9 +72,10 @@ def sample_to_tolerance(
     grad_image, params, seed, sensor, max_depth, deterministic: as for `prb.render_backward`.
     progress: a bar on standard error, if that is a terminal, with the error so far.
 
-    Returns a `ToleranceResult`. Its gradients equal those of one call with as many samples, up to rounding;
-    memory depends neither on the tolerance nor on the samples. A standard error is itself an estimate: where
-    rare paths carry much of the gradient, one from few samples is too small.
+    Returns a `ToleranceResult`. Its gradients equal those of one call with as many samples, up to rounding
+    and, unless the filter is a box, up to how samples are normalised; memory depends neither on the tolerance
+    nor on the samples. A standard error is itself an estimate: where rare paths carry much of the gradient,
+    one from few samples is too small.
     Raises ParameterError and ImageError.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)

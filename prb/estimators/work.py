@@ -23,17 +23,19 @@ from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
 from prb.kernels.view import Execution
 
+BALANCED = 64  # workers of a CPU that share the work evenly enough
+
 
 @dataclass(frozen=True)
 class Plan:
     """How launches are cut on one kind of device.
 
-    paths: of one launch, about. workers: concurrent threads' worth of state; min_workers: the fewest that
-    occupy the device. items: the least number of work items, so that a small image occupies it, too. block:
-    workers of a thread block. stride: see `kernels.view.Execution`. kept_vertices: vertices of a path that
-    reverse mode keeps for its second sweep, a constant so that memory does not grow with depth.
-    gradient_numbers: floats in all gradient copies, about; gradient_copies: the most copies where not every
-    worker has its own, as adding them up takes time.
+    paths: of one launch, about; samples: the same, where each sample's radiance is kept. workers: concurrent
+    threads' worth of state; min_workers: the fewest that occupy the device. items: the least number of work
+    items, so that a small image occupies it, too. block: workers of a thread block. stride: see
+    `kernels.view.Execution`. kept_vertices: vertices of a path that reverse mode keeps for its second sweep,
+    a constant so that memory does not grow with depth. gradient_numbers: floats in all gradient copies,
+    about; gradient_copies: the most copies where not every worker has its own, as adding them up takes time.
     """
 
     paths: int
@@ -45,15 +47,16 @@ class Plan:
     kept_vertices: int
     gradient_numbers: int
     gradient_copies: int
+    samples: int = 2**17
 
 
 CPU = Plan(
-    paths=2**19, workers=512, min_workers=64, items=64, block=1, stride=512, kept_vertices=256,
-    gradient_numbers=2**20, gradient_copies=4,
+    paths=2**19, workers=512, min_workers=16, items=64, block=1, stride=512,
+    kept_vertices=256, gradient_numbers=2**20, gradient_copies=4,
 )  # fmt: skip
 GPU = Plan(
-    paths=2**22, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1, kept_vertices=16,
-    gradient_numbers=2**22, gradient_copies=2**18,
+    paths=2**22, workers=2**18, min_workers=2**18, items=2**18, block=128, stride=1,
+    kept_vertices=16, gradient_numbers=2**22, gradient_copies=2**18, samples=2**21,
 )  # fmt: skip
 
 
@@ -114,22 +117,25 @@ def takes_samples(scene, mode, folds=None):
 
 def cut_samples(plan, pixels, spp):
     """As `cut`, where each sample is a work item, of launches without gradient."""
-    chunk = min(pixels, plan.paths)
-    samples = min(spp, max(1, plan.paths // chunk))
+    limit = min(plan.paths, plan.samples)
+    chunk = min(pixels, limit)
+    samples = min(spp, max(1, limit // chunk))
     return Cut(chunk, samples, 1, whole_blocks(min(plan.workers, chunk * samples), plan.block), 1)
 
 
 def cut(plan, scene, mode, spp, size, folds=None):
     """How a render of spp samples is cut. size: numbers of the gradient. Returns a `Cut`."""
-    pixels, samples, _, _, _ = cut_samples(plan, sampled_pixels(scene), spp)
     if takes_samples(scene, mode, folds):
+        pixels, samples, _, _, _ = cut_samples(plan, sampled_pixels(scene), spp)
         items_per_pixel = samples
     else:
+        pixels = min(sampled_pixels(scene), plan.paths)
+        samples = min(spp, max(1, plan.paths // pixels))
         items_per_pixel = min(samples, math.ceil(plan.items / pixels))
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size
-    if mode == modes.REVERSE and plan.min_workers <= copies < workers:
-        workers = min(workers, plan.min_workers)  # fewer, so that each has its own copy, without atomics
+    if mode == modes.REVERSE and plan.min_workers <= copies < workers:  # fewer, each with its own copy
+        workers = min(copies, max(plan.min_workers, BALANCED))  # without atomics
     copies = workers if copies >= workers else max(1, min(copies, plan.gradient_copies))
     copies = copies if mode == modes.REVERSE else 1
     return Cut(pixels, items_per_pixel, samples // items_per_pixel, workers, copies)
@@ -264,8 +270,8 @@ def new_film(scene, settings, folds):
     record, film = _new(film_kernel.Film), scene.film
     width, height = film.crop_size
     _set(
-        record, width=width, height=height, margin=margin(film), reach=reach(film),
-        width_of_filter=filter_width(film), first=-reach(film), shifts=int(shifts(film)), columns=columns(film),
+        record, width=width, height=height, margin=margin(film), reach=reach(film), first=-reach(film),
+        width_of_filter=filter_width(film), shifts=int(shifts(film)), columns=columns(film),
         sampled_height=sampled_size(film)[1], spp=settings.spp, folds=folds,
     )  # fmt: skip
     return record

@@ -8,6 +8,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,8 +85,11 @@ def atomic(path):
 def write_image(path, image):
     """Write linear RGB (height, width, 3) in the format of the suffix. Raises ImageError.
 
-    png and jpg are sRGB with 8 bits, exr is linear in float32, hdr linear with 8 bits and a common exponent,
-    npy is the array itself.
+    path: its suffix is the format. png and jpg are sRGB with 8 bits, where values below 0 and above 1 are
+        clipped; exr is linear in float32, hdr linear with 8 bits and a common exponent, npy the array itself.
+    image: an array of numbers, as `prb.render` returns it.
+
+    The file is whole at any moment: one that was there is replaced only when the new one is complete.
     """
     path = check_output(path)
     suffix = path.suffix.lower()
@@ -132,12 +136,42 @@ def reduced(image, most):
 
 
 def read_image(path):
-    """Read a picture as linear RGB, float32 (height, width, 3); 8- and 16-bit files are taken as sRGB.
+    """Read a picture as linear RGB, float32 (height, width, 3), such as the target of a loss.
 
-    Alpha is dropped, grey is repeated. Raises ImageError.
+    path: .exr, .hdr and .npy are linear already; png, jpg, bmp, tga and ppm, of 8 and 16 bits, are taken as
+        sRGB and hold nothing brighter than 1.
+
+    Alpha is dropped, grey is repeated. Raises ImageError for what is no picture.
     """
     pixels = read_texels(path)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+class Picture(NamedTuple):
+    """A picture and what its file says of it.
+
+    linear: float32 (height, width, 3). saturated: (height, width, 3), true where a file of integers holds 0
+    or its largest code, so that the radiance may lie beyond; None for files of floats and .npy. alpha:
+    float32 (height, width), None without.
+    """
+
+    linear: np.ndarray
+    saturated: np.ndarray | None
+    alpha: np.ndarray | None
+
+
+def read_picture(path):
+    """Read a picture as `read_image` does, with its alpha and what is saturated. Raises ImageError."""
+    pixels = _read_pixels(Path(path))
+    colours, alpha = pixels[..., :3], None
+    if pixels.shape[2] in (2, 4):
+        alpha = _as_floats(pixels[..., -1], raw=True)
+        colours = pixels[..., :-1]
+    colours = np.broadcast_to(colours, (*pixels.shape[:2], 3))
+    saturated = None
+    if pixels.dtype.kind == "u" and Path(path).suffix.lower() not in LINEAR:
+        saturated = (colours == 0) | (colours == np.iinfo(pixels.dtype).max)
+    return Picture(_as_floats(colours), saturated, alpha)
 
 
 def read_texels(path, *, raw=False):
@@ -145,7 +179,12 @@ def read_texels(path, *, raw=False):
 
     raw: 8- and 16-bit files hold numbers in [0, 1], not sRGB.
     """
-    path = Path(path)
+    pixels = _read_pixels(Path(path))
+    return _as_floats(pixels[..., :1] if pixels.shape[2] == 2 else pixels[..., :3], raw)
+
+
+def _read_pixels(path):
+    """The numbers as the file has them: (height, width, 1 to 4), with alpha the last of 2 and 4."""
     if not os.path.isfile(path):
         what = "is a folder; name a picture in it" if os.path.isdir(path) else "no such file; name a picture"
         raise ImageError(f"{path}: {what}")
@@ -167,14 +206,16 @@ def read_texels(path, *, raw=False):
         raise ImageError(f"{path}: {what}; give one of {known}") from None
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey and alpha
-        pixels = pixels[..., :1]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.dtype.kind not in "fu":
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or pixels.dtype.kind not in "fu":
         what = f"an array of shape {pixels.shape} and type {pixels.dtype}"
         raise ImageError(f"{path}: expected RGB of floats or unsigned integers, got {what}; convert it")
     if pixels.size == 0:
         raise ImageError(f"{path}: has no pixels; name another picture")
-    pixels = pixels[..., :3]
+    return pixels
+
+
+def _as_floats(pixels, raw=False):
+    """Pixels of a file as linear float32; raw: integers are numbers in [0, 1], not sRGB."""
     if pixels.dtype.kind == "u":
         pixels = pixels / np.iinfo(pixels.dtype).max
         pixels = pixels if raw else from_srgb(pixels)
@@ -206,7 +247,7 @@ def _read_with_pillow(path):
             if picture.mode not in MODES:
                 raise ImageError(f"{path}: its colours are {picture.mode}; convert it to RGB")
             if picture.mode == "P":
-                picture = picture.convert(picture.palette.mode)
+                picture = picture.convert("RGBA" if "transparency" in picture.info else picture.palette.mode)
             elif picture.mode == "PA":
                 picture = picture.convert("RGBA")
             pixels = np.asarray(picture)
@@ -232,7 +273,8 @@ def _read_exr(path):
             if name in channels:
                 return np.array(channels[name].pixels, np.float32)
         if all(c in channels for c in "RGB"):
-            return np.stack([np.asarray(channels[c].pixels, np.float32) for c in "RGB"], axis=2)
+            found = [*"RGB", *(["A"] if "A" in channels else [])]
+            return np.stack([np.asarray(channels[c].pixels, np.float32) for c in found], axis=2)
         if len(channels) == 1:
             return np.array(next(iter(channels.values())).pixels, np.float32)
         raise ImageError(f"{path}: has no RGB channels; it has {', '.join(channels)}; give R, G and B")

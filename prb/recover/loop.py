@@ -4,20 +4,17 @@ Iteration k takes its random numbers from (seed, k, sensor), so a run that resum
 same as the uninterrupted run, bit for bit.
 """
 
-import hashlib
-import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prb import losses
-from prb.api import render, render_backward, value_and_grad
-from prb.device.camera import camera_buffer
-from prb.device.params import numbers, traverse
+from prb.device.params import numbers, records, traverse
 from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
@@ -27,10 +24,17 @@ from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
-from prb.losses import derivative_of, value_of
-from prb.recover.optimizers import Adam, Optimizer, read_arrays, write_arrays
+from prb.recover.bounds import at_limit, bounds_with_derivative, given_bounds, ranges
+from prb.recover.coarse_to_fine import Schedules
+from prb.recover.evaluation import evaluated
+from prb.recover.floor import STOPS, Level
+from prb.recover.history import History, Log
+from prb.recover.optimizers import Adam, Optimizer
+from prb.recover.priors import Priors
+from prb.recover.run import Run, fingerprint, name_of
+from prb.recover.texels import Texels
+from prb.recover.uncertainty import of_history
 
-HASHED_KEYS = ("scene", "sensors", "targets", "initial values")
 REMEDY = "the values before that are kept; take a smaller learning rate"
 
 
@@ -41,13 +45,38 @@ class Recovery:
     params: name -> array, the recovered values, which the scene has as well. initial: those of the start.
     losses: of each iteration, before its step. stopped: None, or the reason for an early end: a
     KeyboardInterrupt, or the NotFiniteError that names iteration and parameter; the values are then the last
-    good ones.
+    good ones. ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its
+    numbers ended at the low end, how many at the high end), of those parameters that have any. seen: name ->
+    (height, width) of the textures, the sum over the iterations of each texel's squared derivatives of the
+    loss; 0: never seen. prior: the sum of the priors' terms at the end, which `losses` leave out; None
+    without.
+
+    view_losses: name of a sensor -> its loss in each iteration, nan where it was not taken. floors: the noise
+    floor of each iteration's loss, what the Monte Carlo noise of the pictures alone would leave of it
+    (prb/recover/evaluation.py); nan where it is unknown. level: the floor, the loss above it and the standard
+    error of that, means over the last iterations (prb/recover/floor.py); None where unknown. at_floor: after
+    how many iterations the loss could first not be told from its noise floor; None: never. ended: "floor" or
+    "plateau", where `stop` ended the run; else None.
+    stderr: name -> standard errors of the values, for parameters of up to 16 numbers, nan where they cannot
+    be estimated: Monte Carlo noise alone, not errors of the model, and each number for itself
+    (prb/recover/uncertainty.py). traces: the columns of the parameters in loss.csv (prb/recover/history.py).
     """
 
     params: dict[str, NDArray[np.float64]]
     initial: dict[str, NDArray[np.float64]]
     losses: list[float]
     stopped: BaseException | None = None
+    ranges: dict = field(default_factory=dict)
+    at_limit: dict = field(default_factory=dict)
+    seen: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    prior: float | None = None
+    view_losses: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    floors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    level: Level | None = None
+    at_floor: int | None = None
+    ended: str | None = None
+    stderr: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    traces: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def optimize(
@@ -56,8 +85,13 @@ def optimize(
     targets: ArrayLike | Sequence[ArrayLike],
     *,
     sensors: Iterable[int | str] | None = None,
+    weights: ArrayLike | Sequence[ArrayLike | None] | None = None,
+    target_spp: int | None = None,
     loss: str | losses.LossOfTarget = "l2",
     optimizer: Optimizer | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    priors: Priors | None = None,
+    coarse_to_fine: Schedules | None = None,
     iterations: int = 100,
     spp: int | None = None,
     spp_grad: int | None = None,
@@ -69,6 +103,9 @@ def optimize(
     checkpoint: str | Path | None = None,
     every: int = 10,
     resume: bool = False,
+    log: str | Path | None = None,
+    noise_floor: bool = True,
+    stop: Literal["floor", "plateau"] | None = None,
     on_iteration: Callable[[int], object] | None = None,
     progress: bool = False,
 ) -> Recovery:
@@ -77,13 +114,34 @@ def optimize(
     params: names, globs or aliases, as for `prb.render_backward`; they start from the scene's values, or from
         those that `optimizer` has. targets: one picture (height, width, 3) for each sensor, in their order.
     sensors: numbers or names of those that are used; None: all.
-    loss: a name of `prb.losses`, or a function target -> loss. optimizer: by default ``prb.Adam(0.05)``.
+    weights: how much each pixel counts, (height, width), or each of its channels, (height, width, 3); not
+        negative. One such image for all sensors, or a list with one for each, where None lets all count
+        alike. The loss of each picture is divided by the sum of its weights (`prb.losses`).
+    target_spp: samples per pixel of targets that are pictures of a renderer, whose noise then counts in noise
+        floor and standard errors; None: they have no noise.
+    loss: a function target -> loss, such as ``prb.losses.l2() + 0.1 * prb.losses.multiscale("l1")``, or the
+        same as text, ``"l2 + 0.1*multiscale:l1"``; with weights a function (target, weights=).
+    optimizer: by default ``prb.Adam(0.05)``.
+    bounds: pattern -> (low, high): ranges that the optimiser takes over, and clips the start to. Roughnesses
+        that have none, there or in the optimiser, end where their derivative does, at a `roughness` of 0.035
+        or an `alpha` of 0.002: a step below that would never be taken back.
+    priors: pattern -> one of `prb.priors`, or a list of them: terms that are added to the loss. All that
+        patterns give a parameter are added.
+    coarse_to_fine: pattern -> resolutions of a texture, texels along its longer side: [16, 64, 128] shares
+        the iterations out evenly, [(0, 16), (50, 64)] says at which iteration each begins. The scene's
+        texture keeps its size, and is interpolated from a grid that the optimiser has.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
     adjoint, hit_budget: as for `prb.value_and_grad`.
     checkpoint: an .npz file that is written every `every` iterations and at the end, and is whole at any
         moment. resume: go on from it, if it is there.
+    log: a .csv file that gets a row in each iteration: loss, noise floor, the loss of each view, the values.
+    noise_floor: estimate it, which takes one more evaluation of the loss for each view, of the target with
+        noise. It needs two samples per pixel at least.
+    stop: "floor" ends the run before `iterations` once the loss cannot be told from its noise floor,
+        "plateau" also once it does not fall any more; means over the last quarter of the iterations, 20 at
+        least, at a significance of 5 %, and not before the finest grids of coarse_to_fine.
     on_iteration: a function that is called with k before iteration k, when the scene has its values.
     progress: a bar on standard error, if that is a terminal, with the loss and the rate.
 
@@ -101,74 +159,93 @@ def optimize(
     views = [scene.view(number) for number in chosen]
     pictures = checked_targets(targets, views)
     _check_counts(iterations, every, views_per_iteration, len(views))
+    _check_floor(target_spp, stop, noise_floor and (spp_grad is None or resolved(views[0], spp=spp).spp > 1))
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
     batch = len(views) if views_per_iteration is None else views_per_iteration
-    make = losses.made(loss)
-    losses_of = [make(picture) for picture in pictures]
+    weight_images = checked_weights(weights, views)
+    losses_of = [losses.of_weighted(loss, *pair) for pair in zip(pictures, weight_images, strict=True)]
 
     values = traverse(scene)
     opt = Adam(0.05) if optimizer is None else optimizer
-    settings = dict(params=names, loss=_name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
+    settings = dict(params=names, loss=name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
     settings |= dict(max_depth=max_depth, views_per_iteration=batch)
     if adjoint is not None:
         settings["adjoint"] = repr(adjoint) if is_dataclass(adjoint) else adjoint.name
     for name in names:
         if name not in opt:
             opt[name] = values[name]
-    values.update(opt)
-    initial = {name: opt[name] for name in names}
-    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, pictures, opt, settings))
+    limits = given_bounds(bounds, names, records(scene))
+    opt.set_bounds({**bounds_with_derivative(names), **opt.bounds, **limits})
+    opt.project(opt.bounds)
+    texels = Texels(
+        scene, names, opt, priors=priors, coarse_to_fine=coarse_to_fine, iterations=iterations
+    )  # fmt: skip
+    settings |= texels.settings()
+    values.update(texels.full)
+    initial = {name: texels.full[name] for name in names}
+    identity = checkpoint and fingerprint(views, pictures, weight_images, opt, settings)
+    shapes = {name: value.shape for name, value in initial.items()}
+    history = History([view.sensor.name for view in views], shapes, texels.first_full)
+    run, log_file = Run(opt, texels.seen, history, checkpoint, identity), Log(log, history)
     if checkpoint is not None and resume:
         run.load()
-        values.update(opt)
+        values.update(texels.full)
+    log_file.write()
 
-    options = dict(max_depth=max_depth, adjoint=method)
+    options = dict(spp=spp, spp_grad=spp_grad, max_depth=max_depth, adjoint=method, hit_budget=hit_budget)
+    options |= dict(target_spp=target_spp)
 
     def evaluate(k):
-        """(loss, name -> gradient) of iteration k, means over its views."""
-        chosen = seeds.views(seed, k).choice(len(views), batch, replace=False)
-        total, gradients = 0.0, dict.fromkeys(names, 0.0)
-        for number in sorted(chosen):
-            view, of_view = views[number], losses_of[number]
-            first = seeds.picture(seed, k, number)
-            if spp_grad is None:
-                value, grads, _ = value_and_grad(
-                    view, names, of_view, spp=spp, seed=first, hit_budget=hit_budget, **options
-                )
-            else:
-                image = render(view, spp=spp, seed=first, max_depth=max_depth).astype(np.float64)
-                value, by_image = value_of(of_view, image), derivative_of(of_view, image)
-                second = seeds.paths(seed, k, number)
-                grads = render_backward(view, by_image, names, spp=spp_grad, seed=second, **options)
-            total += value / batch
-            gradients = {name: gradients[name] + grads[name] / batch for name in names}
-        return total, gradients
+        """(number of a view -> its loss, noise floor, name -> gradient) of iteration k; the latter two are
+        means over its views."""
+        chosen = sorted(seeds.views(seed, k).choice(len(views), batch, replace=False))
+        of_views, floor, gradients = {}, 0.0, dict.fromkeys(names, 0.0)
+        for number in chosen:
+            found = evaluated(
+                views[number], names, losses_of[number],
+                (seeds.picture(seed, k, number), seeds.paths(seed, k, number)),
+                target=pictures[number] if noise_floor else None, **options,
+            )  # fmt: skip
+            of_views[number] = found.value
+            floor += found.floor / batch
+            gradients = {name: gradients[name] + found.grads[name] / batch for name in names}
+        return of_views, floor, gradients
 
-    stopped, warned = None, False
+    stopped, ended, warned = None, None, False
     before = good = run.state()  # as the iteration before this one began, and as this one did
     with progress_bar(progress, total=iterations, initial=len(run.losses), desc="optimize") as bar:
         try:
             while len(run.losses) < iterations:
                 k = len(run.losses)
+                ended = history.excess.stops(stop)
+                if ended is not None:
+                    break
+                if texels.refine(k):
+                    values.update(texels.full)
                 before, good = good, run.state()
                 try:
                     with warnings.catch_warnings(record=True) as caught:
                         warnings.simplefilter("always")
                         if on_iteration is not None:
                             on_iteration(k)
-                        value, gradients = evaluate(k)
+                        of_views, floor, gradients = evaluate(k)
                 except NotFiniteError as error:
                     what, where = str(error).partition(";")[0], _moved(before, good, names)
                     good = before
                     raise NotFiniteError(f"iteration {k}: {what}, {where}; {REMEDY}") from None
+                noted = history.values(texels.full)
                 try:
+                    gradients = texels.gradients(gradients)
                     opt.step(gradients)
-                    values.update(opt)
+                    values.update(texels.full)
                 except NotFiniteError as error:
                     raise NotFiniteError(f"iteration {k}: {str(error).partition(';')[0]}; {REMEDY}") from None
+                value = sum(x / batch for x in of_views.values())
                 run.losses.append(value)
+                history.append(value, of_views, floor, noted, gradients)
+                log_file.append()
                 if caught and not warned:  # once, not in every iteration
                     warned = True
                     warnings.warn(f"iteration {k}: {caught[0].message}", stacklevel=2)
@@ -179,9 +256,21 @@ def optimize(
         except (NotFiniteError, KeyboardInterrupt) as error:
             stopped = error
             run.restore(good)
-            values.update(opt)
+            values.update(texels.full)
     run.save()
-    return Recovery({name: opt[name] for name in names}, initial, run.losses, stopped)
+    log_file.write()
+    found = {name: texels.full[name] for name in names}
+    limits = ranges(names, records(scene), opt.bounds)
+    counts, seen = at_limit(found, limits), dict(texels.seen.sums)
+    share = 0.0
+    if target_spp is not None:
+        share = resolved(views[0], spp=spp).spp * batch / (target_spp * len(views))
+    return Recovery(
+        found, initial, run.losses, stopped, limits, counts, seen, texels.prior(),
+        view_losses=history.view_losses, floors=history.floors, level=history.excess.level(),
+        at_floor=history.excess.at_floor, ended=ended, traces=history.traces,
+        stderr=of_history(history, found, limits, target_share=share),
+    )  # fmt: skip
 
 
 def checked_targets(targets, views):
@@ -196,6 +285,25 @@ def checked_targets(targets, views):
     ]
 
 
+def checked_weights(weights, views):
+    """The weights of each view, float64 or None for those without. Raises ImageError."""
+    if weights is None or (isinstance(weights, np.ndarray) and weights.ndim <= 3):
+        weights = [weights] * len(views)
+    if not isinstance(weights, Iterable):
+        raise ImageError(f"weights: expected an image or one for each sensor, got {type(weights).__name__}")
+    weights = list(weights)
+    if len(weights) != len(views):
+        raise ImageError(
+            f"weights: got {len(weights)} for {len(views)} sensors; give one for each or for all"
+        )
+    return [
+        None if of_view is None else losses.checked_weights(
+            of_view, view.image_shape, f"weights of sensor {view.sensor.name}"
+        )
+        for of_view, view in zip(weights, views, strict=True)
+    ]  # fmt: skip
+
+
 def check_number_of_targets(number, views):
     """Raise ImageError unless there is one target for each view."""
     if number != len(views):
@@ -203,81 +311,30 @@ def check_number_of_targets(number, views):
         raise ImageError(f"targets: got {number} for {len(views)} sensors ({sensors}); give one for each")
 
 
-class _Run:
-    """The state of a run: the optimiser's, and the losses so far. fingerprint: what identifies the run."""
-
-    def __init__(self, opt, path, fingerprint):
-        self.opt, self.losses = opt, []
-        self._path, self._fingerprint = path, fingerprint
-
-    def state(self):
-        return len(self.losses), self.opt.state_dict()
-
-    def restore(self, state):
-        count, of_optimizer = state
-        del self.losses[count:]
-        self.opt.load_state_dict(of_optimizer)
-
-    def save(self):
-        """Write the checkpoint, if one is wanted."""
-        if self._path is not None:
-            more = {"losses": np.array(self.losses), "fingerprint": np.array(json.dumps(self._fingerprint))}
-            write_arrays(self._path, {**self.opt.state_dict(), **more})
-
-    def load(self):
-        """Resume from the checkpoint, if there is one. Raises ParameterError for that of another run."""
-        if not Path(self._path).exists():
-            return
-        arrays = read_arrays(self._path)
-        try:
-            of_file = json.loads(str(arrays.pop("fingerprint")))
-            kept = [float(x) for x in arrays.pop("losses")]
-        except (KeyError, ValueError, TypeError):
-            raise ParameterError(f"{self._path}: is no checkpoint of prb optimize; name another") from None
-        changed = [key for key, value in self._fingerprint.items() if of_file.get(key) != value]
-        if changed:
-            key = changed[0]
-            values = f"{key} {of_file.get(key)}, now {self._fingerprint[key]}"
-            what = f"another {key}" if key in HASHED_KEYS else values
-            raise ParameterError(f"{self._path}: is of another run ({what}); start anew or resume that one")
-        self.opt.load_state_dict(arrays)
-        self.losses[:] = kept
-
-
-def _fingerprint(views, targets, opt, settings):
-    """What has to be the same for a run to be resumed: name -> text."""
-    scene = views[0]
-    parts = {
-        "scene": [scene.values, *(a for _, a in sorted(scene.layout.arrays.items())), scene.layout.features],
-        "sensors": [part for view in views for part in (camera_buffer(view.sensor), view.sensor.film)],
-        "targets": targets,
-        "initial values": [opt[name] for name in opt],
-    }
-    hashes = {}
-    for key, values in parts.items():
-        digest = hashlib.sha256()
-        for value in values:
-            digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-        hashes[key] = digest.hexdigest()
-    integrator = scene.model.integrator
-    settings = {**settings, "optimizer": repr(opt), "integrator": integrator}
-    return hashes | {key: str(value) for key, value in settings.items()}
-
-
-def _name_of(loss):
-    return loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__)
-
-
 def _moved(before, after, names):
     """The parameter with the largest relative change in the last step, and its value, for a message."""
-    (_, before), (_, after) = before, after
+    (_, before, _), (_, after, _) = before, after
 
     def change(name):
         old, new = before[f"value:{name}"], after[f"value:{name}"]
+        if old.shape != new.shape:  # the texture has just been refined
+            return 0
         return np.max(np.abs(new - old) / (np.abs(old) + 1e-9), initial=0)
 
     name = max(names, key=change)
     return f"{name} is {numbers(after[f'value:{name}'])}"
+
+
+def _check_floor(target_spp, stop, known):
+    """known: whether there is a noise floor."""
+    if target_spp is not None and (type(target_spp) is not int or target_spp < 1):
+        raise ParameterError(f"target_spp: {target_spp!r} is out of range; it is a whole number from 1 on")
+    if stop is not None and stop not in STOPS:
+        raise ParameterError(f"stop: {stop!r} is unknown; it is {' or '.join(STOPS)}, or None")
+    if stop is not None and not known:
+        raise ParameterError(
+            f"stop: {stop} needs the noise floor; leave noise_floor on, and take spp 2 at least"
+        )
 
 
 def _check_counts(iterations, every, views_per_iteration, views):

@@ -42,13 +42,10 @@ class Optimizer(MutableMapping[str, Array]):
         self._values: dict[str, Array] = {}
         self._state: dict[str, dict[str, Array]] = {}
         self._steps: dict[str, int] = {}
+        self._earlier: dict[str, int] = {}  # steps before the moments began anew
         self.set_learning_rate(lr)
         self._bounds: dict[str, tuple[Any, Any]] = {}
-        for name, limits in dict(bounds or {}).items():
-            low, high = limits
-            if not low <= high:
-                raise ParameterError(f"bounds: {name}: {low} is above {high}; give (low, high)")
-            self._bounds[name] = low, high
+        self.set_bounds(bounds or {})
         for name, value in dict(params or {}).items():
             self[name] = value
 
@@ -60,6 +57,19 @@ class Optimizer(MutableMapping[str, Array]):
                 _check_rate("lr", rate)
         self._lr = dict(lr) if isinstance(lr, Mapping) else lr
 
+    @property
+    def bounds(self) -> Bounds:
+        """name -> (low, high): the ranges that values are clipped to after each step."""
+        return dict(self._bounds)
+
+    def set_bounds(self, bounds: Bounds) -> None:
+        """Ranges for more parameters, or other ones, from the next step on. bounds: as for the class."""
+        for name, limits in dict(bounds).items():
+            low, high = limits
+            if not low <= high:
+                raise ParameterError(f"bounds: {name}: {low} is above {high}; give (low, high)")
+            self._bounds[name] = low, high
+
     def rate(self, name: str) -> float:
         """The learning rate of a parameter's next step."""
         lr = self._lr
@@ -68,7 +78,7 @@ class Optimizer(MutableMapping[str, Array]):
                 raise ParameterError(f"lr: there is no rate for {name}; give one for each parameter")
             lr = lr[name]
         if callable(lr):
-            lr = lr(self._steps[name])
+            lr = lr(self._steps[name] + self._earlier[name])
             _check_rate(f"lr of {name}", lr)
         return float(lr)
 
@@ -84,16 +94,23 @@ class Optimizer(MutableMapping[str, Array]):
             raise ParameterError(f"{name}: has a number that is not finite")
         self._values[name] = value
         self._state[name] = {key: np.zeros(value.shape) for key in self._kept()}
-        self._steps[name] = 0
+        self._steps[name] = self._earlier[name] = 0
 
     def __delitem__(self, name: str) -> None:
-        del self._values[name], self._state[name], self._steps[name]
+        del self._values[name], self._state[name], self._steps[name], self._earlier[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def replace(self, name: str, value: ArrayLike) -> None:
+        """Assign another value, which may have another shape: the means of past gradients begin anew, the
+        schedule of the rate goes on."""
+        taken = self._steps[name] + self._earlier[name]
+        self[name] = value
+        self._earlier[name] = taken
 
     def __repr__(self) -> str:
         """The kind and its settings."""
@@ -140,6 +157,8 @@ class Optimizer(MutableMapping[str, Array]):
         for name, value in self._values.items():
             found[f"value:{name}"] = value.copy()
             found[f"steps:{name}"] = np.array(self._steps[name])
+            if self._earlier[name]:
+                found[f"earlier:{name}"] = np.array(self._earlier[name])
             found |= {f"{key}:{name}": array.copy() for key, array in self._state[name].items()}
         return found
 
@@ -147,6 +166,7 @@ class Optimizer(MutableMapping[str, Array]):
         """Take over what `state_dict` of an optimiser of the same kind returned. Raises ParameterError."""
         names = [key.partition(":")[2] for key in state if key.startswith("value:")]
         expected = {f"{key}:{name}" for name in names for key in ("value", "steps", *self._kept())}
+        expected |= {f"earlier:{name}" for name in names} & set(state)
         if set(state) != expected:
             odd, kind = min(set(state) ^ expected), type(self).__name__
             raise ParameterError(f"state: {odd!r} does not fit {kind}; load it into an optimiser of its kind")
@@ -157,6 +177,7 @@ class Optimizer(MutableMapping[str, Array]):
                 raise ParameterError(f"state: {name}: its arrays differ in shape; load one of prb's")
             self[name] = value
             self._state[name], self._steps[name] = kept, int(state[f"steps:{name}"])
+            self._earlier[name] = int(state.get(f"earlier:{name}", 0))
         for name in set(self._values) - set(names):
             del self[name]
 

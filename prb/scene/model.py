@@ -119,6 +119,13 @@ class Film:
     filter_radius: float = 1.0
     filter_stddev: float = 0.5
     filter_bc: tuple[float, float] = (1 / 3, 1 / 3)
+
+    @property
+    def radius(self) -> float:
+        """The filter's, in pixels: what is further away from a sample does not count."""
+        fixed = {"box": 0.5, "gaussian": 4 * self.filter_stddev, "mitchell": 2.0, "catmullrom": 2.0}
+        return fixed.get(self.rfilter, self.filter_radius)
+
     sample_border: bool = False
 
 

@@ -32,7 +32,7 @@ def box(size=16):
     return scene
 
 
-def papered(radiance=1.0, *, side=80, size=16):
+def papered(radiance=1.0, *, side=160, size=16):
     """A wall with a texture of so many texels that workers share a gradient buffer, under a sky."""
     texels = np.random.default_rng(1).uniform(0.1, 0.9, (side, side, 3)).astype(np.float32)
     view = [{"look_at": {"origin": [0, 0, 4], "target": [0, 0, 0], "up": [0, 1, 0]}}]

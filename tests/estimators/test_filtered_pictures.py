@@ -4,16 +4,14 @@ Statistical tests have fixed seeds; each states its significance.
 """
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.filters import FILTERS, SIX, film
+from helpers.filters import FILTERS, SIX, film, plan_of
 from helpers.make_gradient_references import for_mitsuba
 from scipy import stats
 
 import prb
-from prb.estimators import work
 from prb.scene.files import scene_file
 
 GREY, LAMP, SKY = "ball.bsdf.reflectance.value", "lamp.emitter.radiance.value", "sky.radiance.value"
@@ -89,7 +87,7 @@ def test_picture_is_the_weighted_mean_of_samples_whatever_the_launches(monkeypat
             scene = prb.load_dict(ball(name, window))
             whole = prb.render(scene, spp=5, seed=2)
             with monkeypatch.context() as patched:
-                patched.setattr(work, "CPU", replace(work.CPU, paths=50))
+                plan_of(patched, paths=50)
                 in_parts = prb.render(scene, spp=5, seed=2)
             np.testing.assert_allclose(in_parts, whole, rtol=3e-5, atol=1e-6)
 
@@ -251,7 +249,7 @@ def test_launches_in_parts_do_not_change_the_gradient(scene, monkeypatch):
     batches = prb.render_backward(scene, weight, stderr=True, **OPTIONS)
     np.testing.assert_allclose(flat({k: x.value for k, x in batches.items()}), whole, rtol=1e-4, atol=1e-6)
     for paths in (17, 100):
-        monkeypatch.setattr(work, "CPU", replace(work.CPU, paths=paths, workers=5))
+        plan_of(monkeypatch, paths=paths, workers=5)
         parts = flat(prb.render_backward(scene, weight, **OPTIONS))
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
         forward_parts = prb.render_forward(scene, {GREY: 1.0, SKY: 2.0}, stderr=True, **OPTIONS)

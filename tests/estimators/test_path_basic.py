@@ -14,12 +14,13 @@ DEPTH = 4
 
 
 def basic(scene, weight, spp, seed):
-    """(picture, flat gradient) by the specification."""
+    """(picture, flat gradient) by the specification, which knows only the box filter."""
+    scene.sensor.film.rfilter = "box"
     height, width, _ = scene.image_shape
     film = scene.film
     launch = Launch(
         crop_x=film.crop_offset[0], crop_y=film.crop_offset[1], width=width, film_width=film.width,
-        pixels=height * width, samples_per_item=spp, seed=seed, max_depth=DEPTH,
+        items=height * width, samples_per_item=spp, seed=seed, max_depth=DEPTH,
         environment=scene.layout.environment, gradient_size=scene.values.size,
     )  # fmt: skip
     image = upload(np.zeros((height * width, 3), np.float32), vec3f)

@@ -3,11 +3,9 @@
 All against NumPy in float64, from where the samples lie.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from helpers.filters import FILTERS, film
+from helpers.filters import FILTERS, film, plan_of
 
 import prb
 from prb.device.arrays import fetch, upload
@@ -162,7 +160,7 @@ def test_sums_and_their_transpose_are_those_of_numpy(name, layout, monkeypatch):
     scene, value = empty_scene(name, width, height, **options), FILTERS[name][1]
     assert margin(scene.film) == (reach(scene.film) if "sample_border" in options else 0)
     for spp, folds, paths in SPLITS:
-        monkeypatch.setattr(work, "CPU", replace(work.CPU, paths=paths))
+        plan_of(monkeypatch, paths=paths)
         samples = Samples(scene, spp, folds)
         assert (samples.launches > 1) == (len(samples.L) > paths)
         w = samples.weights(scene, value)
@@ -192,7 +190,7 @@ def test_variances_are_those_of_numpy(name, monkeypatch):
         scene = empty_scene(name, width, height, **options)
         pixels = np.prod(sampled_size(scene.film))
         for per_launch in (1, 3):
-            monkeypatch.setattr(work, "CPU", replace(work.CPU, paths=per_launch * pixels))
+            plan_of(monkeypatch, paths=per_launch * pixels)
             samples = Samples(scene, 6, 1, squares=True)
             w = samples.weights(scene, FILTERS[name][1])[..., None]
             wL, expected = w * samples.L[:, None, None], 0

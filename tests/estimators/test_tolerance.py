@@ -96,16 +96,17 @@ def test_samples_are_added_until_every_component_is_certain(tolerance):
 @pytest.mark.parametrize("most", [8, 24, 25, 64, 100])
 def test_batches_together_are_one_gradient_of_all_samples(most):
     scene = box()
+    scene.sensor.film.rfilter = "box"  # others normalise what is traced together
     weight = np.random.default_rng(1).normal(size=scene.image_shape)
-    found = sample_to_tolerance(scene, weight, tolerance=1e-9, spp=8, max_spp=most, seed=3)
+    found = sample_to_tolerance(scene, weight, tolerance=1e-9, spp=8, max_spp=most, seed=4)
     assert found.spp == most or found.error <= RELIABLE_ERROR
-    single = prb.render_backward(scene, weight, spp=found.spp, seed=3, stderr=True)
+    single = prb.render_backward(scene, weight, spp=found.spp, seed=4, stderr=True)
     scale = np.abs(flat(single, "value")).max()
     np.testing.assert_allclose(
         flat(found.gradients, "value"), flat(single, "value"), rtol=1e-5, atol=1e-6 * scale
     )
     np.testing.assert_allclose(flat(found.gradients, "stderr"), flat(single, "stderr"), rtol=0.35)
-    image = prb.render(scene, spp=found.spp, seed=3)
+    image = prb.render(scene, spp=found.spp, seed=4)
     np.testing.assert_allclose(found.image, image, rtol=1e-5)
 
 

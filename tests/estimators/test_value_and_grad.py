@@ -124,7 +124,7 @@ def test_mistakes_are_one_line():
     good = losses.l2(np.zeros(scene.image_shape))
     zeros = np.zeros(scene.image_shape)
     for loss, options, message in (
-        (good, {"spp": 1}, "spp: 1 sample cannot be halved"),
+        (good, {"spp": 1}, "spp: 1 sample cannot be split"),
         (good, {"seed": -1}, "seed: -1 is out of range"),
         (lambda image: 1.0, {}, "loss: expected (value, derivative by the image), got float"),
         (lambda image: (None, zeros), {}, "loss: expected (value, derivative by the image), got tuple"),

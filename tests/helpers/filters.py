@@ -1,6 +1,10 @@
 """Reconstruction filters for tests: as a scene's file has them, and by their formulas."""
 
+from dataclasses import replace
+
 import numpy as np
+
+from prb.estimators import work
 
 
 def tent(radius):
@@ -60,3 +64,9 @@ def film(name, width, height, *, crop=None, **more):
         **window,
         **more,
     }
+
+
+def plan_of(monkeypatch, **changes):
+    """Cut renders in another way, on whatever device."""
+    for device in ("CPU", "GPU"):
+        monkeypatch.setattr(work, device, replace(getattr(work, device), **changes))

@@ -20,7 +20,7 @@ LAYERS = (
     ("prb.api",),
     ("prb.report",),
     ("prb.recover", "prb.checking"),
-    ("prb.torch",),
+    ("prb.torch", "prb.jax"),
     (PUBLIC_FACE,),
     ("prb.bench",),
     ("prb.cli",),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import prb
 from prb.errors import ImageError
 from prb.io.images import (
     EIGHT_BIT,
@@ -16,6 +17,7 @@ from prb.io.images import (
     check_output,
     from_srgb,
     read_image,
+    read_picture,
     to_srgb,
     write_image,
 )
@@ -268,3 +270,63 @@ def test_exr_without_colour_is_refused(tmp_path):
         file.write(str(tmp_path / "a.exr"))
     with pytest.raises(ImageError, match="has no RGB channels; it has U, V"):
         read_image(tmp_path / "a.exr")
+
+
+# What a target's file says besides its colours.
+
+
+def test_saturated_codes_of_integers_are_found(tmp_path):
+    codes = np.full((3, 4, 3), 100, np.uint8)
+    codes[0, 1, 2], codes[2, 0] = 255, 0
+    Image.fromarray(codes).save(tmp_path / "a.png")
+    found = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(found.saturated, (codes == 0) | (codes == 255))
+    np.testing.assert_array_equal(found.linear, read_image(tmp_path / "a.png"))
+    assert found.alpha is None
+    grey = np.array([[0, 1, 65534, 65535]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "b.png")
+    found = read_picture(tmp_path / "b.png").saturated
+    assert found.shape == (1, 4, 3) and found[0, :, 2].tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("suffix", LOSS)
+def test_nothing_is_saturated_in_linear_formats(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_image(path, np.stack([np.zeros((2, 3)), np.ones((2, 3)), np.full((2, 3), 9.0)], axis=2))
+    assert read_picture(path).saturated is None
+    if suffix == ".npy":
+        np.save(path, np.full((2, 3, 3), 255, np.uint8))
+        assert read_picture(path).saturated is None
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "exr", "npy"])
+def test_alpha_is_read_where_there_is_one(tmp_path, mode):
+    alpha = np.array([[0, 51, 255]], np.uint8)
+    rgba = np.dstack([np.full((1, 3, 3), 128, np.uint8), alpha])
+    if mode == "exr":
+        import OpenEXR
+
+        channels = {"RGBA": np.float32(rgba) / 255}
+        with OpenEXR.File({"type": OpenEXR.scanlineimage}, channels) as file:
+            file.write(str(tmp_path / "a.exr"))
+        path = tmp_path / "a.exr"
+    elif mode == "npy":
+        path = tmp_path / "a.npy"
+        np.save(path, np.float32(rgba) / 255)
+    else:
+        path = tmp_path / "a.png"
+        picture = Image.fromarray(rgba)
+        if mode == "P":
+            picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+            picture.putpalette([128] * 9)
+            picture.info["transparency"] = bytes(alpha.ravel().tolist())
+            picture.save(path, transparency=picture.info["transparency"])
+        else:
+            picture.convert(mode).save(path)
+    found = read_picture(path)
+    np.testing.assert_allclose(found.alpha, alpha / 255, atol=1e-6)
+    assert found.linear.shape == (1, 3, 3) and read_image(path).shape == (1, 3, 3)
+
+
+def test_public_names():
+    assert prb.read_image is read_image and prb.write_image is write_image

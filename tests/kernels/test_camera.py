@@ -1,4 +1,4 @@
-"""The cameras, ray by ray, and the reconstruction filters, sampled by importance.
+"""The cameras, ray by ray. The reconstruction filters are in tests/estimators/test_reconstruction.py.
 
 Statistical tests use fixed seeds and ask for a p-value above 1e-4.
 """
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from prb.device.arrays import upload, uploaded
-from prb.device.camera import TABLE_INTERVALS, camera_buffer, filter_tables
+from prb.device.camera import camera_buffer
+from prb.device.film import filter_table
 from prb.kernels.arrays import SENSOR, SensorArrays, vec2f, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.camera import sample_ray
@@ -42,13 +43,12 @@ def rays(sensor, pixels, u):
     """
     film, n = sensor.film, max(len(pixels), len(u))
     launch = Launch(crop_x=film.crop_offset[0], crop_y=film.crop_offset[1], width=film.crop_size[0])
-    inverse_cdf, quantiles = filter_tables(film)
     u = np.asarray(u, np.float32)
     u = np.broadcast_to(np.pad(u, ((0, 0), (0, 4 - u.shape[1]))), (n, 4))
     pixels = np.broadcast_to(np.asarray(pixels, np.float32), (n, 2))
     o, d = (upload(np.zeros((n, 3), np.float32), vec3f) for _ in range(2))
     t_max = upload(np.zeros(n, np.float32))
-    host = {"camera": camera_buffer(sensor), "inverse_cdf": inverse_cdf, "quantiles": quantiles}
+    host = {"camera": camera_buffer(sensor), "filter": filter_table(film)}
     _rays(launch, SensorArrays(**uploaded(SENSOR, host)), upload(pixels, vec2f),
           upload(u, vec4f), o, d, t_max)  # fmt: skip
     return o.to_numpy().astype(float), d.to_numpy().astype(float), t_max.to_numpy().astype(float)
@@ -232,78 +232,18 @@ def read(camera):
     return load_model_dict(scene).sensors[0]
 
 
-# Filters
-
-FILTERS = {  # name -> film options, radius, unnormalised filter
-    "box": ({"rfilter": "box"}, 0.5, np.ones_like),
-    "tent": ({"rfilter": "tent"}, 1.0, lambda x: 1 - np.abs(x)),
-    "wide tent": ({"rfilter": "tent", "filter_radius": 2.5}, 2.5, lambda x: 1 - np.abs(x) / 2.5),
-    "gaussian": ({"rfilter": "gaussian"}, 2.0, lambda x: np.exp(-2 * x * x) - np.exp(-8)),
-    "wide gaussian": ({"rfilter": "gaussian", "filter_stddev": 1.0}, 4.0,
-                      lambda x: np.exp(-0.5 * x * x) - np.exp(-8)),
-}  # fmt: skip
+# Positions on the film
 
 
-def _shares(function, edges):
-    """The filter's part in each bin, by fine sums."""
-    fine = 200
-    width = np.diff(edges)
-    x = edges[:-1, None] + width[:, None] * (np.arange(fine) + 0.5) / fine
-    share = function(x).sum(axis=1) * width
-    return share / share.sum()
-
-
-@pytest.mark.parametrize("name", FILTERS)
-def test_offsets_follow_the_filter(chi_squared, name):
-    options, radius, function = FILTERS[name]
-    s = sensor(width=41, height=31, crop_size=(41, 31), **options)
+def test_positions_are_uniform_in_the_pixel(chi_squared):
+    s = sensor(width=41, height=31, crop_offset=(3, 2), crop_size=(30, 20), rfilter="gaussian")
     n, bins = 2**16, 80
     u = np.random.default_rng(6).integers(0, 2**24, (n, 2)) / 2**24
-    _, d, _ = rays(s, [[20, 15]], u)
-    offset = film_positions(s, d) - [20.5, 15.5]
-    assert np.abs(offset).max() <= radius + 1e-4
-    edges = np.linspace(-radius, radius, bins + 1)
-    for x in offset.T:
-        counts, _ = np.histogram(np.clip(x, -radius, radius), edges)
-        assert chi_squared(counts, n * _shares(function, edges)) > P_MIN / 2
-    assert abs(np.corrcoef(offset.T)[0, 1]) < 4 / np.sqrt(n)
-
-
-@pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("pixel", [(0, 0), (1, 3), (6, 4)])
-def test_the_filter_is_cut_off_at_the_border(chi_squared, name, pixel):
-    """Positions stay on the crop window, and follow what is left of the filter there."""
-    options, radius, function = FILTERS[name]
-    size, corner = np.array([7, 5]), np.array([3, 2])
-    s = sensor(width=30, height=20, crop_offset=tuple(corner), crop_size=tuple(size), **options)
-    n, bins = 2**15, 60
-    u = np.random.default_rng(7).integers(0, 2**24, (n, 2)) / 2**24
     u[:2] = 0, 1 - 2**-24
-    _, d, _ = rays(s, [pixel], u)
-    position = film_positions(s, d) - corner
-    outside = np.maximum(-position, position - size).max(axis=1)
-    assert np.mean(outside > 1e-3) < 1 / TABLE_INTERVALS  # one interval of the table, in a Gaussian's tail,
-    assert outside.max() < 0.2  # where it is not accurate
-    for axis in range(2):
-        centre = pixel[axis] + 0.5
-        low, high = max(0, centre - radius), min(size[axis], centre + radius)
-        edges = np.linspace(low, high, bins + 1)
-        counts, _ = np.histogram(np.clip(position[:, axis], low, high), edges)
-        assert chi_squared(counts, n * _shares(lambda x, c=centre: function(x - c), edges)) > P_MIN / 2
-
-
-@pytest.mark.parametrize("name", FILTERS)
-def test_tables_invert_the_distribution(name):
-    options, radius, function = FILTERS[name]
-    inverse, quantiles = filter_tables(sensor(width=9, height=7, crop_size=(9, 7), **options).film)
-    grid = np.linspace(-radius, radius, 10001)
-    distribution = np.append(0, np.cumsum(_shares(function, grid)))
-    steps = np.arange(TABLE_INTERVALS + 1) / TABLE_INTERVALS
-    np.testing.assert_allclose(np.interp(inverse, grid, distribution), steps, atol=1e-5)
-    assert inverse.shape == (TABLE_INTERVALS + 1,) and quantiles.shape == (9 + 7, 2)
-    assert np.all(np.diff(inverse) >= 0)
-    np.testing.assert_allclose(inverse, -inverse[::-1], atol=1e-5)
-    np.testing.assert_allclose(inverse[[0, -1]], [-radius, radius], atol=1e-5)
-    assert np.all(quantiles[:, 0] < quantiles[:, 1]) and quantiles.min() >= 0 and quantiles.max() <= 1
-    for part in (quantiles[:9], quantiles[9:]):
-        np.testing.assert_allclose(part, 1 - part[::-1, ::-1], atol=1e-5)
+    _, d, _ = rays(s, [[20, 15]], u)
+    position = film_positions(s, d) - [23, 17]
+    assert position.min() > -1e-4 and position.max() < 1 + 1e-4
+    for x in position.T:
+        counts, _ = np.histogram(np.clip(x, 0, 1), bins, (0, 1))
+        assert chi_squared(counts, np.full(bins, n / bins)) > P_MIN / 2
+    assert abs(np.corrcoef(position.T)[0, 1]) < 4 / np.sqrt(n)

@@ -47,7 +47,12 @@ class Installed:
         # What prb depends on comes from here; .pth files there, such as an editable prb's, have no effect.
         dependencies = next(p for p in sys.path if p.endswith("site-packages"))
         (self.site / "dependencies.pth").write_text(dependencies + "\n")
-        self.environment = {**os.environ, "PRB_ARCH": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment = {
+            **os.environ,
+            "PRB_ARCH": "cpu",
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         self.environment.pop("PYTHONPATH", None)
 
     def __call__(self, *arguments, cwd):

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
+needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
 
 
 def runs(done):
@@ -25,16 +26,24 @@ def test_a_checkout_goes_before_the_installed_package(installed):
 
 
 def test_snippets_run_one_after_the_other(installed):
-    """All but PyTorch's, which has a test of its own; the second goes on with the first one's variables."""
-    assert len(SNIPPETS) == 3 and [("torch" in text) for text in SNIPPETS] == [False, False, True]
+    """All but those of PyTorch and JAX, which have tests of their own; each goes on with the variables of the
+    one before."""
+    assert ["import torch" in text for text in SNIPPETS] == [False, False, False, True, False]
+    assert ["import jax" in text for text in SNIPPETS] == [False, False, False, False, True]
     check = "print(value < 0.2, np.abs(params[red] - [0.570068, 0.0430135, 0.0443706]).max() < 0.05)\n"
-    lines = runs(installed("-c", "\n".join([*SNIPPETS[:2], check]), cwd=ROOT)).splitlines()
+    lines = runs(installed("-c", "\n".join([*SNIPPETS[:2], check, SNIPPETS[2]]), cwd=ROOT)).splitlines()
     assert lines[0].startswith("true") and lines[-2].startswith("step 20") and lines[-1] == "True True"
 
 
 @needs_torch
 def test_snippet_of_pytorch_runs(installed):
-    code = f"import prb\n{SNIPPETS[2]}\nprint(float((picture - target).detach().square().mean()))"
+    code = f"import prb\n{SNIPPETS[3]}\nprint(float((picture - target).detach().square().mean()))"
+    assert float(runs(installed("-c", code, cwd=ROOT))) < 0.01
+
+
+@needs_jax
+def test_snippet_of_jax_runs(installed):
+    code = f"import prb\n{SNIPPETS[4]}\nprint(float(value))"
     assert float(runs(installed("-c", code, cwd=ROOT))) < 0.01
 
 

@@ -349,6 +349,26 @@ def test_optimize_takes_one():
     assert losses[-1] < losses[0]
 
 
+def test_losses_in_pytorch_are_parts_of_sums():
+    scene, weights = box(), np.linspace(0, 1, 144).reshape(12, 12)
+    target = prb.render(scene, spp=16, seed=1)
+
+    def compared(picture, target, weights=None):
+        counts = torch.ones_like(target) if weights is None else weights[..., None].expand(target.shape)
+        return (counts * (picture - target).square()).sum() / counts.sum()
+
+    def run(loss, weights):
+        prb.traverse(scene).update({RED: [0.2, 0.5, 0.5]})
+        options = dict(iterations=3, spp=4, max_depth=4)
+        return prb.optimize(scene, RED, target, loss=loss, weights=weights, **options).losses
+
+    for counts in (None, weights):
+        found = run(0.5 * prb.torch.loss_of_target(compared) + 0.5 * prb.losses.l2(), counts)
+        np.testing.assert_allclose(found, run("l2", counts), rtol=1e-3)
+    with pytest.raises(prb.ParameterError, match="loss: the function takes no weights"):
+        run(prb.torch.loss_of_target(lambda picture, target: (picture - target).sum()), weights)
+
+
 @pytest.mark.parametrize(
     "function, message",
     [

@@ -10,6 +10,8 @@ import pytest
 
 import prb
 from prb import losses, schedules
+from prb.device.params import records
+from prb.recover.bounds import bounds_with_derivative
 from prb.recover.loop import optimize
 
 WALL = "wall.bsdf.reflectance.value"
@@ -251,7 +253,7 @@ def test_mistakes_are_one_line(targets):
         (WALL, targets, {"every": 0}, "every: 0 is out of range"),
         (WALL, targets, {"views_per_iteration": 4}, "views_per_iteration: 4 is out of range"),
         (WALL, targets, {"loss": "l7"}, "loss: 'l7' is unknown"),
-        (WALL, targets, {"spp": 1}, "spp: 1 sample cannot be halved"),
+        (WALL, targets, {"spp": 1}, "spp: 1 sample cannot be split"),
         (WALL, targets, {"spp_grad": 0}, "spp: 0 is out of range"),
         (WALL, targets, {"sensors": [9]}, "sensor: there is no 9"),
     ):  # fmt: skip
@@ -268,3 +270,104 @@ def test_fingerprint_is_the_same_in_another_process(targets, tmp_path):
     with np.load(file) as arrays:
         kept = json.loads(str(arrays["fingerprint"]))
     assert " at 0x" not in " ".join(kept.values())
+
+
+def test_weights_choose_what_counts(targets):
+    """Half of each target is wrong, and weighs nothing; a constant factor changes nothing."""
+    wrong = [target.copy() for target in targets]
+    weights = np.ones((6, 6))
+    weights[:, 3:] = 0
+    for target in wrong:
+        target[:, 3:] = 5
+    options = dict(iterations=60, spp=8)
+    found = optimize(forgetful(), WALL, wrong, weights=weights, **options)
+    np.testing.assert_allclose(found.params[WALL], [0.6, 0.3, 0.1], atol=0.04)
+    twice = optimize(forgetful(), WALL, wrong, weights=[2 * weights] * 3, **options)
+    assert twice.losses == found.losses
+    with_none = optimize(forgetful(), WALL, targets, weights=[weights, None, None], iterations=1, spp=2)
+    assert len(with_none.losses) == 1
+    assert np.abs(optimize(forgetful(), WALL, wrong, **options).params[WALL] - [0.6, 0.3, 0.1]).max() > 0.2
+
+
+def test_mistakes_in_weights_are_one_line(targets):
+    ones = np.ones((6, 6))
+    for weights, options, message in (
+        (np.ones((5, 6)), {}, "weights of sensor view-0: expected shape (6, 6) or (6, 6, 3), got (5, 6)"),
+        (-ones, {}, "weights of sensor view-0: has the negative number -1"),
+        ([ones, 0 * ones, None], {}, "weights of sensor view-1: is 0 everywhere"),
+        (ones * np.nan, {}, "weights of sensor view-0: has numbers that are not finite"),
+        ([ones, ones], {}, "weights: got 2 for 3 sensors"),
+        (3, {}, "weights: expected"),
+        (ones, {"loss": lambda target: losses.l2(target)}, "loss: the function takes no weights"),
+    ):
+        with pytest.raises(prb.PrbError) as caught:
+            optimize(forgetful(), WALL, targets, weights=weights, **options)
+        assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+# Ranges of recovery.
+
+
+def shiny(bsdf):
+    """A rough ball under two lights."""
+    data = scene_dict(sensors=1, size=8)
+    data["wall"] = {"type": "sphere", "radius": 1.0, "bsdf": bsdf}
+    return prb.load_dict(data)
+
+
+ROUGH = {
+    "wall.bsdf.roughness.value": {"type": "principled", "roughness": 0.3, "metallic": 0.8},
+    "wall.bsdf.alpha.value": {"type": "roughconductor", "material": "Au", "alpha": 0.3},
+    "wall.bsdf.alpha": {"type": "roughplastic", "alpha": 0.3},
+}
+
+
+@pytest.mark.parametrize("name", ROUGH)
+def test_a_roughness_comes_back_from_a_step_that_was_too_long(name):
+    """It ends where its derivative does, and without that bound it stays at 0."""
+    scene = shiny(ROUGH[name])
+    assert name in records(scene)
+    goal = pictures(scene, 256)
+    prb.traverse(scene).update({name: 0.8})
+    pushed = lambda k: 0.9 if k == 0 else 0.05  # noqa: E731
+    options = dict(iterations=60, spp=16, loss="relative_l2")
+    found = optimize(scene, name, goal, optimizer=prb.Adam(pushed), **options)
+    assert found.params[name] == pytest.approx(0.3, abs=0.1) and found.at_limit == {}
+    assert found.ranges[name][0] in (0.035, 0.002) and found.ranges[name][0] > records(scene)[name].low
+    prb.traverse(scene).update({name: 0.8})
+    free = {"*.alpha*": (0, 1)} if "alpha" in name else {name: (0, 1)}
+    lost = optimize(scene, name, goal, optimizer=prb.Adam(pushed), bounds=free, **options)
+    if "roughness" in name:
+        assert lost.params[name] < 0.035
+    assert lost.ranges[name] == (records(scene)[name].low, 1)
+
+
+def test_bounds_hold_and_are_marked(targets):
+    found = optimize(forgetful(), WALL, targets, iterations=30, spp=4, bounds={"wall.*": (0.15, 0.4)})
+    assert found.params[WALL].min() >= 0.15 and found.params[WALL][[0, 2]].tolist() == [0.4, 0.15]
+    assert found.at_limit == {WALL: (1, 1)} and found.ranges == {WALL: (0.15, 0.4)}
+    opt = prb.Adam(0.05, bounds={WALL: (0.25, 0.5)})
+    found = optimize(forgetful(), WALL, targets, iterations=1, spp=4, optimizer=opt)
+    assert found.initial[WALL].tolist() == [0.25] * 3  # the start is clipped, too
+    assert optimize(forgetful(), WALL, targets, iterations=0).at_limit == {}
+
+
+def test_mistakes_in_bounds_are_one_line(targets):
+    for bounds, message in (
+        ({"sky*": (0, 1)}, "bounds: sky* is not optimised; those are wall.bsdf"),
+        ({WALL: (0.5, 0.2)}, f"bounds: {WALL}: 0.5 is above 0.2"),
+        ({WALL: (2, 3)}, f"bounds: {WALL}: 2 to 3 lies outside [0, 1]"),
+        ({WALL: 0.5}, f"bounds: {WALL}: 0.5 is no range"),
+        ({WALL: (0, math.nan)}, f"bounds: {WALL}: 0.0 is above nan"),
+        ([WALL], "bounds: expected patterns with (low, high), got list"),
+    ):
+        with pytest.raises(prb.ParameterError) as caught:
+            optimize(forgetful(), WALL, targets, bounds=bounds)
+        assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_only_names_of_roughnesses_have_a_least_value():
+    names = ["a.alpha", "a.alpha_u.value", "b.roughness.data", "c.roughness.color0.value", "alpha.value"]
+    assert set(bounds_with_derivative(names)) == set(names)
+    others = ["alpha.reflectance.value", "roughness.eta", "a.base_color.value", "a.alpha.x", "alphas.value"]
+    assert bounds_with_derivative(others) == {}

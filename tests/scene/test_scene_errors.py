@@ -295,7 +295,6 @@ MISTAKES = [
     ({"shape": {"typ": "cube"}}, "shape.type: missing", "did you mean 'typ'?"),
     (film(rfilter={"type": "tent", "radius": 0}), "sensor.film.rfilter.radius: 0 is out of range", ""),
     (film(rfilter={"type": "box", "radius": 1}), "sensor.film.rfilter.radius: unknown key", "no keys"),
-    (film(rfilter={"type": "lanczos"}), "sensor.film.rfilter.type: the plugin 'lanczos' exists", ""),
     (sensor(s={"type": "independent", "sample_count": 0}), "sensor.s.sample_count: 0 is out of range", ""),
     ({"integrator": {"type": "path", "max_depth": -2}}, "integrator.max_depth: -2 is out of range", ""),
     ({"integrator": {"type": "path", "max_depth": 2.0}}, "integrator.max_depth: expected a whole", ""),

@@ -120,6 +120,8 @@ def resized(sensor: Sensor, width: int, height: int) -> Sensor:
             f" pixels to {MAX_PIXELS}",
         )
     film = replace(sensor.film, width=width, height=height, crop_size=(width, height), crop_offset=(0, 0))
+    if not _filter_fits(film):
+        fail("size", f"{_too_wide(film)}; take a larger size")
     if sensor.kind == "orthographic":
         return replace(sensor, film=film)
     return replace(sensor, film=film, x_fov=horizontal_fov(*sensor.fov, width / height))
@@ -189,7 +191,21 @@ def _hdrfilm(reader: Reader) -> Film:
             child.fail("a film holds one reconstruction filter; remove one of the two")
         rfilter = child.make()
     rfilter = rfilter or {"rfilter": "gaussian"}
-    return Film(width, height, tuple(offset), tuple(size), **rfilter, sample_border=sample_border)
+    film = Film(width, height, tuple(offset), tuple(size), **rfilter, sample_border=sample_border)
+    if not _filter_fits(film):
+        reader.fail(f"{_too_wide(film)}; reduce it", "rfilter")
+    return film
+
+
+def _filter_fits(film: Film) -> bool:
+    """True unless the filter is wider than the film. The default Gaussian fits every film, as in Mitsuba."""
+    return film.radius <= max(film.width, film.height, Film().radius)
+
+
+def _too_wide(film: Film) -> str:
+    return (
+        f"the filter's radius of {film.radius:g} pixels exceeds the film, {film.width} x {film.height} pixels"
+    )
 
 
 def _box(reader: Reader) -> dict:

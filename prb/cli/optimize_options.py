@@ -1,0 +1,145 @@
+"""Options of `prb optimize` about textures, and the values that it starts from."""
+
+import argparse
+import os
+
+import numpy as np
+
+from prb import priors
+from prb.device.params import records, select
+from prb.errors import ParameterError
+from prb.estimators import seeds
+from prb.io.images import READABLE, read_texels
+from prb.kernels.texture import LUMINANCE
+from prb.recover.grids import is_bitmap
+from prb.scene.files import scene_dict
+from prb.scene.load import named_nodes
+
+RANDOM = "random"
+
+
+def add_options(parser):
+    """--init, --prior and --coarse-to-fine."""
+    parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|random",
+                        help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png, which is resized to the "
+                             "texture (default: the scene's)")  # fmt: skip
+    parser.add_argument("--prior", action="append", type=prior, default=[], metavar="PATTERN=KIND:WEIGHT",
+                        help="a term that is added to the loss: tv (total variation), smooth (squared "
+                             "differences of neighbouring texels) or l2 (squared differences from the "
+                             "start), as in 'floor.*=tv:1e-4'; may be repeated")  # fmt: skip
+    parser.add_argument("--coarse-to-fine", action="append", type=schedule, default=[],
+                        metavar="PATTERN=N[@K]:N[@K]:...",
+                        help="resolutions of a texture, texels along its longer side, one after the other: "
+                             "16:64:128 shares the iterations out evenly, 16:64@50:128@120 says at which "
+                             "each begins")  # fmt: skip
+
+
+def prior(text):
+    """(pattern, prior) of a text such as floor.*=tv:1e-4."""
+    pattern, _, rest = text.rpartition("=")
+    kind, _, weight = rest.partition(":")
+    if not pattern or kind not in priors.KINDS or not weight:
+        known = ", ".join(priors.KINDS)
+        what = f"{text!r} is no prior; write it as in 'floor.*=tv:1e-4', with one of {known}"
+        raise argparse.ArgumentTypeError(what)
+    try:
+        return pattern, priors.KINDS[kind](float(weight))
+    except (ValueError, ParameterError):
+        what = f"{text!r}: the weight {weight} is no finite number from 0 on"
+        raise argparse.ArgumentTypeError(what) from None
+
+
+def priors_of(given):
+    """pattern -> list of priors, of what --prior gives."""
+    found = {}
+    for pattern, each in given:
+        found.setdefault(pattern, []).append(each)
+    return found
+
+
+def schedule(text):
+    """(pattern, resolutions) of a text such as floor.*=16:64@50; with iterations if it has any."""
+    pattern, _, rest = text.rpartition("=")
+    try:
+        pairs = [part.partition("@")[::2] for part in rest.split(":")]
+        levels = [(int(start) if start else None, int(resolution)) for resolution, start in pairs]
+    except ValueError:
+        levels = []
+    timed = [start is not None for start, _ in levels[1:]]
+    if not pattern or not levels or any(timed) != all(timed):
+        form = "write it as in 'floor.*=16:64:128' or 'floor.*=16:64@50:128@120'"
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of resolutions; {form}")
+    if not any(timed) and levels[0][0] is None:
+        return pattern, [resolution for _, resolution in levels]
+    return pattern, [(start or 0, resolution) for start, resolution in levels]
+
+
+def initial_values(scene, given, names, seed, source):
+    """The values that --init asks for: name -> array, and the pictures that were read for them. Later ones
+    go before. source: the scene's file and the values for its $names. Raises ParameterError and ImageError.
+    """
+    found, pictures = {}, []
+    for text in given:
+        pattern, value = ("", text) if os.path.isfile(text) or "=" not in text else text.split("=", 1)
+        chosen = select(scene, pattern) if pattern else names
+        for name in chosen:
+            if name not in names:
+                raise ParameterError(f"--init: {name} is not optimised; name it with --param too")
+            record = records(scene)[name]
+            if value == RANDOM:
+                found[name] = _random(name, record, seed)
+            elif _is_picture(value):
+                found[name] = _from_picture(scene, name, value, source)
+                pictures.append(value)
+            else:
+                found[name] = _given(name, record, value)
+    return found, list(dict.fromkeys(pictures))
+
+
+def _is_picture(text):
+    """True for the name of a file, or what looks like one."""
+    return os.path.isfile(text) or os.path.splitext(text)[1].lower() in READABLE
+
+
+def _from_picture(scene, name, path, source):
+    """A picture as the texels of a bitmap, decoded as the scene's own image is, in the texture's size."""
+    record = records(scene)[name]
+    if not is_bitmap(scene, name):
+        what = f"{path} is a picture and {name}, with shape {record.shape}, no bitmap"
+        raise ParameterError(f"--init: {what}; give it numbers")
+    nodes = named_nodes(scene_dict(*source, relative_to=os.curdir))
+    node = nodes.get(name.rpartition(".")[0], {})
+    texels = read_texels(path, raw=bool(node.get("raw", False)))
+    height, width, channels = record.shape
+    if channels == 1 and texels.shape[2] == 3:
+        texels = texels @ np.array(LUMINANCE, np.float32)[:, None]
+    return np.broadcast_to(_resized(texels, height, width), record.shape)
+
+
+def _resized(texels, height, width):
+    """The texels in another size, interpolated or averaged; their range stays."""
+    from PIL import Image  # takes a while to import
+
+    if texels.shape[:2] == (height, width):
+        return texels
+    channels = [
+        Image.fromarray(np.ascontiguousarray(channel)).resize((width, height), Image.Resampling.BILINEAR)
+        for channel in np.moveaxis(texels, 2, 0)
+    ]
+    return np.clip(np.stack(channels, axis=2), texels.min(), texels.max())
+
+
+def _random(name, record, seed):
+    """Numbers in the valid range, or in its first unit where it has no end."""
+    low = record.low if np.isfinite(record.low) else -1.0
+    high = min(record.high, low + 1 if np.isfinite(record.low) else 1.0)
+    return seeds.initial_values(seed, name).uniform(low, high, record.shape)
+
+
+def _given(name, record, text):
+    try:
+        numbers = [float(x) for x in text.split(",")]
+        return np.broadcast_to(numbers, record.shape or (1,)).reshape(record.shape)
+    except ValueError:
+        shape = record.shape
+        raise ParameterError(f"--init: {text!r} is no value of {name} with shape {shape}") from None

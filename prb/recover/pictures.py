@@ -1,0 +1,109 @@
+"""The pictures of a recovery: the curve of its loss, and what was recovered beside the targets."""
+
+import numpy as np
+
+from prb.api import render
+from prb.device.params import records
+from prb.estimators.integrate import integrate
+from prb.io.images import reduced, to_srgb
+from prb.kernels.estimators import modes
+from prb.report.derivative_images import COLOURS
+
+PANEL = 512  # pixels of the longer side of a picture in the comparison, at most
+ROWS = 4  # sensors in the comparison, at most
+PERCENTILE = 99  # of |result - target|, where its colours end, so that a few bright pixels do not rule them
+DECADE = 10  # of the losses, from which on their axis is logarithmic
+NAMED_VIEWS = 8  # curves of views that have names in the legend, at most
+
+
+def loss_curve(recovery):
+    """The loss of each iteration with its noise floor, and those of the views where there are several."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    views, shown = recovery.view_losses, [recovery.losses]
+    several = len(views) > 1
+    if several:
+        for k, (view, losses) in enumerate(views.items()):
+            taken = np.flatnonzero(np.isfinite(losses))
+            few = len(views) <= NAMED_VIEWS
+            colour = f"C{k % 9 + 1}" if few else "0.7"
+            label = _plain(view) if few else "each view" if k == 0 else "_"
+            axes.plot(taken, losses[taken], color=colour, linewidth=0.7, alpha=0.7, label=label)
+            shown.append(losses[taken])
+    axes.plot(recovery.losses, color="C0", linewidth=1.2, label="mean of the views" if several else "loss")
+    known = np.flatnonzero(np.isfinite(recovery.floors))
+    if known.size:
+        floors = recovery.floors[known]
+        axes.plot(known, _smooth(floors), "--", color="black", linewidth=1.2, label="noise floor")
+        shown.append(_smooth(floors))
+    if recovery.at_floor is not None:
+        label = f"at the noise floor after {recovery.at_floor}"
+        axes.axvline(recovery.at_floor, color="black", linestyle=":", linewidth=1, label=label)
+    values = np.concatenate(shown)
+    if values.size and values.max() > DECADE * values.min() > 0:
+        axes.set_yscale("log")
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.3)
+    if values.size:
+        axes.legend(fontsize=8)
+    return figure
+
+
+def comparison(recovery, views, targets, weights, options):
+    """For each sensor: the picture at first, the recovered one, the target, and the last two's difference,
+    grey where nothing counts. weights: as `checked_weights` returns them. options: of the renders."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    views, targets, weights = views[:ROWS], targets[:ROWS], weights[:ROWS]
+    initial = [_rendered_at(view, recovery.initial, **options) for view in views]
+    result = [render(view, **options) for view in views]
+    figure = Figure(figsize=(12.4, 3.0 * len(views) + 0.3), layout="constrained")
+    rows = figure.subplots(len(views), 4, squeeze=False)
+    colours = colormaps[COLOURS].with_extremes(bad="0.6")
+    for row, view, counts, *pictures in zip(rows, views, weights, initial, result, targets, strict=True):
+        pictures = [reduced(np.asarray(picture), PANEL) for picture in pictures]
+        for axes, picture in zip(row, pictures, strict=False):
+            axes.imshow(to_srgb(picture))
+        difference = (pictures[1] - pictures[2]).mean(axis=2, dtype=float)
+        if counts is not None:
+            counts = counts.mean(axis=2) if counts.ndim == 3 else counts
+            difference = np.ma.masked_where(reduced(counts, PANEL) == 0, difference)
+        size = np.abs(np.ma.compressed(difference))
+        end = float(np.percentile(size, PERCENTILE) or size.max()) or 1.0
+        drawn = row[3].imshow(difference, cmap=colours, vmin=-end, vmax=end)
+        bar = figure.colorbar(drawn, ax=row[3], shrink=0.85, extend="both" if size.max() > end else "neither")
+        bar.formatter.set_powerlimits((-3, 4))
+        row[3].set_xlabel(f"±{end:.2g}: {PERCENTILE}th percentile, mean of R, G, B", fontsize=9)
+        if len(views) > 1:
+            row[0].set_ylabel(_plain(view.sensor.name), fontsize=10)
+        for axes in row:
+            axes.set_xticks([])
+            axes.set_yticks([])
+    for axes, title in zip(rows[0], ("initial", "result", "target", "result - target"), strict=True):
+        axes.set_title(title, fontsize=11)
+    return figure
+
+
+def _smooth(values, half=10):
+    """Means over the iterations around each, so that the floor is a line and not a band."""
+    sums, at = np.concatenate([[0], np.cumsum(values)]), np.arange(len(values))
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def _plain(name):
+    """A name as matplotlib shows it as it is: no mathematics, no hidden entry of a legend."""
+    text = "".join(c if c.isprintable() else " " for c in name).replace("$", r"\$")
+    return text if not text.startswith("_") else f" {text}"
+
+
+def _rendered_at(view, values, *, spp=None, seed=0, max_depth=None):
+    """The picture that a sensor sees at other values of some parameters, which the scene does not take."""
+    buffer, known = view.values.copy(), records(view)
+    for name, value in values.items():
+        known[name].of(buffer)[...] = value
+    return integrate(view, modes.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, values=buffer).image
