@@ -5,7 +5,7 @@ All against NumPy in float64, from where the samples lie.
 
 import numpy as np
 import pytest
-from helpers.filters import FILTERS, film, plan_of
+from helpers.filters import FILTERS, plan_of, small_film
 
 import prb
 from prb.device.arrays import fetch, upload
@@ -35,7 +35,7 @@ def empty_scene(filter_name, width=9, height=5, **options):
     return prb.load_dict(
         {
             "type": "scene",
-            "camera": {"type": "perspective", "film": film(filter_name, width, height, **options)},
+            "camera": {"type": "perspective", "film": small_film(filter_name, width, height, **options)},
             "sky": {"type": "constant"},
         }
     )
