@@ -156,9 +156,14 @@ def gather_squares(
     samples: ti.types.ndarray(vec3f, ndim=1),
     sums: ti.types.ndarray(vec4f, ndim=1),
 ):
-    """Compute sum w^2 L^2 (RGB) and sum w^2 of each pixel, then sum w^2 L, for the variance of I_p."""
-    n = film.width * film.rows
-    for d in range(n):
+    """Compute the sums over pixels of n times the sample variance of w L (RGB) and of w, then n times their
+    sample covariance, for the variance of I_p: n samples lie in each pixel.
+
+    With one sample in a pixel, as of a launch of a large film, second moments take the place of variances.
+    """
+    count = film.width * film.rows
+    n = ti.f32(film.samples)
+    for d in range(count):
         column, row = d % film.width, film.first_row + d // film.width
         squares, products = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
         weights = 0.0
@@ -167,17 +172,26 @@ def gather_squares(
                 u, v = x + film.margin, y + film.margin
                 pixel = v * launch.width + u - launch.first_pixel
                 if (0 <= u < launch.width) & (0 <= v < film.sampled_height) & (0 <= pixel < film.pixels):
-                    for s in range(film.samples):
-                        i = pixel * film.samples + s
+                    mean_L, mean_w = vec3(0.0, 0.0, 0.0), 0.0
+                    factor = 1.0
+                    if film.samples > 1:
+                        factor = n / (n - 1.0)
+                        for i in range(pixel * film.samples, (pixel + 1) * film.samples):
+                            p = positions[i]
+                            w = weight_at(sensor, film, p.x, column - x)
+                            w *= weight_at(sensor, film, p.y, row - y)
+                            mean_L += w / n * samples[i]
+                            mean_w += w / n
+                    for i in range(pixel * film.samples, (pixel + 1) * film.samples):
                         p = positions[i]
                         w = weight_at(sensor, film, p.x, column - x)
                         w *= weight_at(sensor, film, p.y, row - y)
-                        L = samples[i]
-                        squares += (w * L) * (w * L)
-                        products += w * w * L
-                        weights += w * w
+                        L, dw = w * samples[i] - mean_L, w - mean_w
+                        squares += factor * L * L
+                        products += factor * dw * L
+                        weights += factor * dw * dw
         sums[d] = ti.Vector([squares.x, squares.y, squares.z, weights])
-        sums[n + d] = ti.Vector([products.x, products.y, products.z, 0.0])
+        sums[count + d] = ti.Vector([products.x, products.y, products.z, 0.0])
 
 
 @ti.kernel

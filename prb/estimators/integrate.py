@@ -79,7 +79,7 @@ def integrate(
     if variance:
         if spp < 2:
             raise ParameterError("spp: 1 sample has no standard error; take 2 at least")
-        passes = max(passes, min(spp, BATCHES))
+        passes = max(passes, min(spp, BATCHES)) if mode == modes.REVERSE else passes
     pixels = work.sampled_pixels(scene)
     with device_values(scene, values):
         arrays = scene.device_arrays()

@@ -96,13 +96,12 @@ class Reconstruction:
         return normalised(self.sums.sum(axis=0))
 
     def variance(self):
-        """Of each number of the picture of one fold: sum w^2 (L - I)^2 / W^2, divided by 1 - sum w^2 / W^2 as
-        I is the mean of the same samples."""
+        """Of each number of the picture of one fold: the sum over pixels of n Var(w (L - I)) / W^2, where n
+        samples lie in each pixel, so that differences between pixels do not count."""
         image, weights = self.image(), self.sums.sum(axis=0)[..., 3:]
         squares, products = self.squares[0], self.squares[1, ..., :3]
         total = squares[..., :3] - 2 * image * products + image**2 * squares[..., 3:]
-        left = np.maximum(weights**2 - squares[..., 3:], np.finfo(float).tiny)
-        return np.maximum(total, 0) / left
+        return np.maximum(total, 0) / np.where(weights == 0, np.inf, weights) ** 2
 
     def _gathered(self, gather, samples, pictures):
         rows = self._rows.stop - self._rows.start

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers.filters import FILTERS, SIX, film, plan_of
+from helpers.filters import FILTERS, SIX, film, plan_of, small_film
 from helpers.make_gradient_references import for_mitsuba
 from scipy import stats
 
@@ -56,7 +56,7 @@ def sky_scene(filter_name, width, height, **options):
     return prb.load_dict(
         {
             "type": "scene",
-            "camera": {"type": "perspective", "film": film(filter_name, width, height, **options)},
+            "camera": {"type": "perspective", "film": small_film(filter_name, width, height, **options)},
             "sky": {"type": "constant", "radiance": {"type": "rgb", "value": [0.3, 1.0, 7.0]}},
         }
     )

@@ -5,7 +5,7 @@ All against NumPy in float64, from where the samples lie.
 
 import numpy as np
 import pytest
-from helpers.filters import FILTERS, film, plan_of
+from helpers.filters import FILTERS, plan_of, small_film
 
 import prb
 from prb.device.arrays import fetch, upload
@@ -35,7 +35,7 @@ def empty_scene(filter_name, width=9, height=5, **options):
     return prb.load_dict(
         {
             "type": "scene",
-            "camera": {"type": "perspective", "film": film(filter_name, width, height, **options)},
+            "camera": {"type": "perspective", "film": small_film(filter_name, width, height, **options)},
             "sky": {"type": "constant"},
         }
     )
@@ -183,18 +183,29 @@ def test_sums_and_their_transpose_are_those_of_numpy(name, layout, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["box", "tent-1.7", "gaussian", "lanczos"])
-def test_squares_are_those_of_numpy(name, monkeypatch):
+def test_variances_are_those_of_numpy(name, monkeypatch):
+    """In launches of one sample of a pixel, second moments; otherwise variances within each pixel."""
     for layout in ("3x2", "crop border"):
         width, height, options = LAYOUTS[layout]
         scene = empty_scene(name, width, height, **options)
-        plan_of(monkeypatch, paths=50)
-        samples = Samples(scene, 6, 1, squares=True)
-        w2, L = samples.weights(scene, FILTERS[name][1]) ** 2, samples.L
-        squares, products = samples.found.squares
-        tolerance = 8 * error_of(name) * w2.sum(axis=0).max()
-        np.testing.assert_allclose(squares[..., 3], w2.sum(axis=0), atol=tolerance)
-        np.testing.assert_allclose(squares[..., :3], np.einsum("shw,sc->hwc", w2, L**2), atol=4 * tolerance)
-        np.testing.assert_allclose(products[..., :3], np.einsum("shw,sc->hwc", w2, L), atol=2 * tolerance)
+        pixels = np.prod(sampled_size(scene.film))
+        for per_launch in (1, 3):
+            plan_of(monkeypatch, paths=per_launch * pixels)
+            samples = Samples(scene, 6, 1, squares=True)
+            w = samples.weights(scene, FILTERS[name][1])[..., None]
+            wL, expected = w * samples.L[:, None, None], 0
+            for part in samples.pixel * 6 + samples.number // per_launch == np.arange(pixels * 6)[:, None]:
+                if part.any():
+                    a, b = wL[part], w[part]
+                    if per_launch > 1:
+                        a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+                    factor = per_launch / max(per_launch - 1, 1)
+                    expected = expected + factor * np.stack(
+                        [(a * a).sum(axis=0), (a * b).sum(axis=0), 0 * a[0] + (b * b).sum(axis=0)]
+                    )
+            squares, products = samples.found.squares
+            found = np.stack([squares[..., :3], products[..., :3], squares[..., 3:] + 0 * products[..., :3]])
+            np.testing.assert_allclose(found, expected, atol=30 * error_of(name) * np.abs(expected).max())
 
 
 def test_samples_lie_uniformly_and_independently_in_every_pixel_around_the_film_too():

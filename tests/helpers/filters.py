@@ -52,6 +52,9 @@ FILTERS = {  # name -> the plugin, and its value at a distance in pixels
 SIX = ("box", "tent", "gaussian", "mitchell", "catmullrom", "lanczos")
 
 
+WIDE = {"tent-12": 12, "lanczos": 3, "lanczos-5": 5, "tent-2.3": 3, "gaussian-0.7": 3}  # pixels of a film
+
+
 def film(name, width, height, *, crop=None, **more):
     """A film's dictionary. crop: its window, (left, top, width, height) in pixels."""
     keys = ("crop_offset_x", "crop_offset_y", "crop_width", "crop_height")
@@ -70,3 +73,10 @@ def plan_of(monkeypatch, **changes):
     """Cut renders in another way, on whatever device."""
     for device in ("CPU", "GPU"):
         monkeypatch.setattr(work, device, replace(getattr(work, device), **changes))
+
+
+def small_film(name, width, height, *, crop=None, **more):
+    """The same picture, but as a crop window where the filter would be wider than the film."""
+    if max(width, height) < WIDE.get(name, 0):
+        return film(name, 24, 24, crop=crop or (0, 0, width, height), **more)
+    return film(name, width, height, crop=crop, **more)
