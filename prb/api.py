@@ -240,7 +240,7 @@ def value_and_grad(
     whose derivative has another shape. Interior derivatives only, as for `prb.render_backward`.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
-    check_memory(scene, modes.REVERSE)
+    check_memory(scene, modes.REVERSE, folds if isinstance(folds, int) else cross_folds.FOLDS)
     if params is not None and not isinstance(params, str):
         params = list(params)
     names = selected(scene, params, method)

@@ -201,6 +201,8 @@ def spread(
     launch: Launch,
     film: Film,
     sensor: SensorArrays,
+    first_fold: ti.i32,
+    folds: ti.i32,
     first_row: ti.i32,
     rows: ti.i32,
     positions: ti.types.ndarray(vec2f, ndim=1),
@@ -209,12 +211,13 @@ def spread(
 ):
     """Add w L (RGB) and w of the samples in some rows of the sampled window to copies of their own.
 
-    block: pixels of one vector operation. channels: 4, or 1 for the weights alone. copies: (rows, folds, 2
-    reach + 1, pitch, channels), where pitch is that of `pitch`.
+    block: pixels of one vector operation. channels: 4, or 1 for the weights alone. first_fold, folds: those
+    that the samples of the launch belong to. copies: (rows, folds, 2 reach + 1, pitch, channels), where pitch
+    is that of `pitch`.
     """
     of_copy = pitch(launch, film) * channels
     of_fold = (2 * film.reach + 1) * of_copy
-    of_row = film.folds * of_fold
+    of_row = folds * of_fold
     for index in range(rows * THREAD):
         if index % THREAD != 0:
             continue
@@ -223,7 +226,7 @@ def spread(
             copies[i] = 0.0
         first = (first_row + index // THREAD) * launch.width - launch.first_pixel
         for x in range(ti.max(0, -first), ti.min(launch.width, film.pixels - first)):
-            for fold in range(film.folds):
+            for fold in range(first_fold, first_fold + folds):
                 s_begin = ti.max(fold_begin(film, fold) - film.offset, 0)
                 s_end = ti.min(fold_begin(film, fold + 1) - film.offset, film.samples)
                 for s in range(s_begin, s_end):
@@ -234,7 +237,7 @@ def spread(
                         v[c] = samples[i][c]
                     column = film.reach + first_pixel(film, p.x)
                     row = film.reach + first_pixel(film, p.y)
-                    to = begin + fold * of_fold + row * of_copy + (x + column) * channels
+                    to = begin + (fold - first_fold) * of_fold + row * of_copy + (x + column) * channels
                     for k in range(film.columns // block):
                         w = weights(sensor, film, p.x, k * block, block)
                         n = ti.static(channels * block)
@@ -256,12 +259,13 @@ def collect(
     first_row_of_sums: ti.i32,
     rows_of_sums: ti.i32,
     channels: ti.template(),
+    folds: ti.i32,
     copies: ti.types.ndarray(ti.f32, ndim=1),
     sums: ti.types.ndarray(ti.f32, ndim=1),
 ):
     """Add up what `spread` found: sums (folds, rows_of_sums, width, channels)."""
     step = ti.static(LINE // channels)  # pixels that are added up at once
-    for index in range(film.folds * rows_of_sums * THREAD):
+    for index in range(folds * rows_of_sums * THREAD):
         if index % THREAD != 0:
             continue
         place = index // THREAD
@@ -271,7 +275,7 @@ def collect(
             for k in range(2 * film.reach + 1):
                 y = row + film.margin + film.reach - k - first_row
                 if 0 <= y < rows:
-                    at = ((y * film.folds + fold) * (2 * film.reach + 1) + k) * pitch(launch, film)
+                    at = ((y * folds + fold) * (2 * film.reach + 1) + k) * pitch(launch, film)
                     at = (at + film.margin + film.reach + block * step) * channels
                     total += ti.Vector([copies[at + j] for j in ti.static(range(LINE))])
             at = (place * film.width + block * step) * channels

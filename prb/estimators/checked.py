@@ -16,6 +16,8 @@ from prb.kernels.estimators import modes
 # The host's peak, where a CPU traces and the picture is written afterwards: sums, buffers, copies.
 BYTES_PER_PIXEL = {modes.PRIMAL: 72, modes.REVERSE: 100, modes.FORWARD: 100}
 
+BYTES_PER_FOLD = 140  # of a pixel as well, for each fold of a picture
+
 OPTIONAL = {"rr_depth": None, "values": None, "first_sample": 0, "progress": False}  # see `Adjoint`
 
 
@@ -130,11 +132,11 @@ def viewed(scene, sensor):
     return scene.view(sensor)
 
 
-def check_memory(scene, mode):
+def check_memory(scene, mode, folds=0):
     """Raise ParameterError for a film that does not fit into this machine's memory: the system would kill the
     process while it renders."""
     height, width, _ = scene.image_shape
-    needed = height * width * BYTES_PER_PIXEL[mode]
+    needed = height * width * (BYTES_PER_PIXEL[mode] + folds * BYTES_PER_FOLD)
     available = runtime.host_memory()
     if available is not None and needed > available:
         film = f"{width} x {height} pixels need about {needed / 2**30:.1f} GiB of memory"

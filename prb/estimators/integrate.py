@@ -1,6 +1,7 @@
 """`integrate`: the path tracer, in launches small enough for constant memory, a progress bar and Ctrl-C;
 their outputs are summed in float64 on the host."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.arrays import fetch, output, passed, scratch, unused
-from prb.device.film import largest_weight
+from prb.device.film import largest_weight, reach
 from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.estimators import work
@@ -24,6 +25,7 @@ from prb.kernels.estimators import modes
 from prb.kernels.estimators.kept_vertices import VERTEX_SIZE
 
 BATCHES = 8  # for a variance, where there are as many samples
+FILTERED_BATCHES = 16  # the same where samples count in several pixels
 HEADROOM = 36  # bits of a fixed-point gradient for the largest derivative of one sample
 
 
@@ -79,6 +81,11 @@ def integrate(
     if variance:
         if spp < 2:
             raise ParameterError("spp: 1 sample has no standard error; take 2 at least")
+        if mode == modes.REVERSE and reach(scene.film):
+            return _by_batches(
+                scene, settings, values=values, image_adjoint=image_adjoint, names=names,
+                deterministic=deterministic, progress=progress, label=label,
+            )  # fmt: skip
         passes = max(passes, min(spp, BATCHES)) if mode == modes.REVERSE else passes
     pixels = work.sampled_pixels(scene)
     with device_values(scene, values):
@@ -166,6 +173,28 @@ def integrate(
                 sums.add(piece, is_batch=whole, with_image=sweeps[0] == 0)
                 bar.update(piece.paths)
         return sums.result(scene)
+
+
+def _by_batches(scene, settings, *, progress, label, **options):
+    """A gradient and its variance where samples count in several pixels: both from the scatter of batches.
+
+    As each batch is normalised by the weights of its own samples, batches are independent, and what
+    normalising takes from the noise is seen. A worker's sums are no batches then (see `BatchVariance`), as
+    neighbouring workers share pixels.
+    """
+    spp = settings.spp
+    bounds = np.linspace(0, spp, min(spp, FILTERED_BATCHES) + 1).astype(int)
+    counts, found = np.diff(bounds), []
+    common = dict(seed=settings.seed, max_depth=settings.max_depth, rr_depth=settings.rr_depth, **options)
+    with progress_bar(progress, total=len(counts), desc=label, unit="batch", delay=0.5) as bar:
+        for first, count in zip(bounds, counts, strict=False):
+            first_sample = settings.first_sample + int(first)
+            found.append(integrate(scene, modes.REVERSE, spp=int(count), first_sample=first_sample, **common))
+            bar.update()
+    result = functools.reduce(Result.merge, found)
+    scatter = sum(n * (r.gradient - result.gradient) ** 2 for n, r in zip(counts, found, strict=True))
+    result.variance = scatter / ((len(counts) - 1) * spp)
+    return result
 
 
 @dataclass

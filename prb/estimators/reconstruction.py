@@ -29,7 +29,7 @@ class Reconstruction:
         self._film = scene.film
         self._height, self._width, _ = scene.image_shape
         self._folds, self._pitch = folds, pitch(scene.film)
-        self._first_sample = settings.first_sample
+        self._spp = settings.spp
         self._record = work.new_film(scene, settings, folds)
         self.sums = np.zeros((folds, self._height, self._width, 4))
         self.squares = None
@@ -38,10 +38,17 @@ class Reconstruction:
         """The samples that follow are those of this piece, in order of pixels; sets no field of `launch`."""
         self._sampled_rows, self._rows = work.set_film(self._record, self._film, piece)
         self._paths, self._launch = piece.paths, launch
+        self._folds_here = range(
+            self._fold(piece.first_sample), self._fold(piece.first_sample + piece.samples - 1) + 1
+        )
         self._positions = unused(1, vec2f)
         if reach(self._film):
             self._positions = scratch("positions", piece.paths, vec2f)
             kernel.place(launch, self._record, self._positions)
+
+    def _fold(self, sample):
+        """The fold of a sample, counted from the call's first one."""
+        return ((sample + 1) * self._folds - 1) // self._spp
 
     def add(self, samples):
         """Add the samples' radiances to the sums. samples: (paths, 3) on the device."""
@@ -60,19 +67,20 @@ class Reconstruction:
     def _spread(self, samples, channels):
         """`add` on a CPU: as many rows of samples at a time as their copies take about COPIES_BYTES."""
         film, launch, record = self._film, self._launch, self._record
-        of_row = self._folds * (2 * reach(film) + 1) * channels * self._pitch
+        folds = self._folds_here
+        of_row = len(folds) * (2 * reach(film) + 1) * channels * self._pitch
         step = max(1, COPIES_BYTES // (4 * of_row))
         for first in range(self._sampled_rows.start, self._sampled_rows.stop, step):
             rows = min(step, self._sampled_rows.stop - first)
             top = max(first - margin(film) - reach(film), 0)
             bottom = min(first + rows - margin(film) + reach(film), self._height)
-            shape = self._folds, bottom - top, self._width, channels
+            shape = len(folds), bottom - top, self._width, channels
             copies = scratch("copies", rows * of_row, ti.f32)
             sums = scratch("sums", math.prod(shape), ti.f32)
-            options = block(film), channels, launch, record, self._sensor
+            options = block(film), channels, launch, record, self._sensor, folds.start, len(folds)
             kernel.spread(*options, first, rows, self._positions, samples, copies)
-            kernel.collect(launch, record, first, rows, top, bottom - top, channels, copies, sums)
-            self.sums[:, top:bottom, :, 4 - channels :] += fetch(sums).reshape(shape)
+            kernel.collect(launch, record, first, rows, top, bottom - top, channels, len(folds), copies, sums)
+            self.sums[folds.start : folds.stop, top:bottom, :, 4 - channels :] += fetch(sums).reshape(shape)
 
     def add_squares(self, samples):
         """Add what the variance needs. The samples belong to the sums, of one fold."""
