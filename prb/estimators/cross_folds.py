@@ -24,6 +24,7 @@ from prb.errors import NotFiniteError, ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
 from prb.estimators.reconstruction import normalised
+from prb.estimators.recursive_picture import leave_one_out
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.kernels.estimators import modes
@@ -43,6 +44,7 @@ def by_replay(
     folds=None,
     kept_budget=KEPT_BUDGET,
     passes=1,
+    picture=None,
     **options,
 ) -> Result:
     """The picture of spp samples and the gradient of a loss, by path replay.
@@ -51,8 +53,9 @@ def by_replay(
     names: the parameters that are differentiated.
     spp: at least 2. folds: from 2 to spp; None: FOLDS, or spp if that is less.
     kept_budget: bytes that kept vertices may take; where that is not one vertex of each path, none is kept.
+    picture: a `RecursivePicture`, which gives the loss gradient a better picture and takes this one up.
     options: rr_depth, values and progress, as for `integrate`.
-    Returns a `Result` with the image of all samples. Raises ParameterError.
+    Returns a `Result` with the image of all samples, or that better picture. Raises ParameterError.
     """
     settings, folds = _checked(scene, spp, seed, max_depth, folds)
     common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, folds=folds, **options)
@@ -66,11 +69,17 @@ def by_replay(
             else:
                 result = integrate(scene, modes.REVERSE, label="picture", **reverse, **common)
             state = runtime.generation(), scene.film.crop_size
-        sums = result.folds
-        total = sums.sum(axis=0)
-        adjoint = np.stack(
-            [_derivative(derivative_of, normalised(total - own), j) for j, own in enumerate(sums)]
-        )
+            sums = result.folds
+            if picture is None:
+                image, others = result.image, leave_one_out(sums)
+            else:
+
+                def sums_at(before):
+                    return _sums_at(before, scene, sums, vertices, reverse, common)
+
+                better = picture.next(scene, settings, common["values"], sums, sums_at)
+                image, others = better.image, better.others
+        adjoint = np.stack([_derivative(derivative_of, other, j) for j, other in enumerate(others)])
         with device_lock:
             if state != (runtime.generation(), scene.film.crop_size):
                 raise ParameterError(
@@ -80,10 +89,32 @@ def by_replay(
             if vertices is not None:
                 vertices.second_sweep()
             found = integrate(
-                scene, modes.REVERSE, image_adjoint=adjoint, weights=total[..., 3], label="gradient",
+                scene, modes.REVERSE, image_adjoint=adjoint, weights=sums[..., 3].sum(axis=0), label="gradient",
                 **reverse, **common,
             )  # fmt: skip
-        return Result(result.image, found.gradient, rejected=result.rejected, spp=settings.spp)
+        if picture is not None:
+            better.keep()
+        return Result(image, found.gradient, rejected=result.rejected, spp=settings.spp)
+
+
+def _sums_at(before, scene, sums, vertices, reverse, common):
+    """The sums of the folds that the same samples have at other values of the parameters.
+
+    The vertices that are kept are shaded again, without tracing rays, where the values only change what
+    detached derivatives differentiate, and none has become zero, so that no path ends that went on before.
+    Sampling densities are then those of now, in the rest of the cases those of `before`, but for the tables
+    of the lights.
+    """
+    now = common["values"]
+    changed = before != now
+    if not changed.any():
+        return sums
+    fixed = [r for r in scene.layout.parameters.values() if r.traced and (r.orientation or r.why_not)]
+    moved = any(record.of(changed).any() for record in fixed)
+    common = {**common, "values": before, "label": "picture before"}
+    if vertices is None or moved or (changed & (now == 0)).any():
+        return integrate(scene, modes.PRIMAL, **common).folds
+    return integrate(scene, modes.RESHADED, **reverse, **common).folds
 
 
 def by_any_method(
