@@ -24,7 +24,7 @@ from prb.errors import NotFiniteError, ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
 from prb.estimators.reconstruction import normalised
-from prb.estimators.recursive_picture import leave_one_out
+from prb.estimators.recursive_picture import RecursivePicture, leave_one_out
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.kernels.estimators import modes
@@ -89,8 +89,8 @@ def by_replay(
             if vertices is not None:
                 vertices.second_sweep()
             found = integrate(
-                scene, modes.REVERSE, image_adjoint=adjoint, weights=sums[..., 3].sum(axis=0), label="gradient",
-                **reverse, **common,
+                scene, modes.REVERSE, image_adjoint=adjoint, weights=sums[..., 3].sum(axis=0),
+                label="gradient", **reverse, **common,
             )  # fmt: skip
         if picture is not None:
             better.keep()
@@ -152,6 +152,16 @@ def _checked(scene, spp, seed, max_depth, folds):
     if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= settings.spp:
         raise ParameterError(f"folds: {folds!r} is out of range; it goes from 2 to spp, {settings.spp}")
     return settings, int(folds)
+
+
+def check_picture(picture, method):
+    """Raise ParameterError unless that is None, or a `RecursivePicture` and the method takes one."""
+    if picture is None:
+        return
+    if not isinstance(picture, RecursivePicture):
+        raise ParameterError(f"picture: expected a prb.RecursivePicture, got {type(picture).__name__}")
+    if not method.has_picture:
+        raise ParameterError(f"picture: {method.name} does not take one; only ReplayAdjoint() does")
 
 
 def check_budget(budget):

@@ -1,5 +1,5 @@
-"""A picture that gains from those of earlier iterations: recursive control variates (Nicolet, Rousselle, Novak,
-Keller, Jakob, Mueller, Recursive Control Variates for Inverse Rendering, SIGGRAPH 2023).
+"""A picture that gains from those of earlier iterations: recursive control variates (Nicolet, Rousselle,
+Novak, Keller, Jakob, Mueller, Recursive Control Variates for Inverse Rendering, SIGGRAPH 2023).
 
 In an optimisation the picture changes little from one iteration to the next. With x_k the picture at the
 values of iteration k, x'_k that at the values before, from the same random numbers, and y_{k-1} the estimate
@@ -45,9 +45,10 @@ class _State:
 class RecursivePicture:
     """The estimate of one view's picture that `prb.value_and_grad(..., picture=)` carries from call to call.
 
-    Make one for each view of an optimisation and give it to each of its calls, with another seed each time. It
-    starts anew by itself if camera, film, `max_depth` or scene are others than before, and forgets what it
-    knows as far as the picture has changed; a change of the loss does not matter to it. It holds two images.
+    Make one for each view of an optimisation and give it to each of its calls, with another seed each time.
+    It starts anew by itself if camera, film, `max_depth` or scene are others than before, and forgets what
+    it knows as far as the picture has changed; a change of the loss does not matter to it. It holds two
+    images.
     """
 
     def __init__(self):
@@ -69,8 +70,9 @@ class RecursivePicture:
         self._state = None
 
     def state_dict(self):
-        """The state as arrays by name, for a checkpoint; empty before the first call."""
-        return {} if self._state is None else {key: np.array(x) for key, x in vars(self._state).items()}
+        """The state as arrays by name, for a checkpoint, which are not to be changed; empty before the first
+        call."""
+        return {} if self._state is None else {key: np.asarray(x) for key, x in vars(self._state).items()}
 
     def load_state_dict(self, arrays):
         """Go on from a state that `state_dict` returned. Raises ParameterError for anything else."""
@@ -106,8 +108,12 @@ class RecursivePicture:
             image, others = normalised(sums.sum(axis=0)), leave_one_out(sums)
             variance = around(scatter(others, others), hole)
         else:
-            image, others, variance = combined(state.estimate, state.variance, sums, sums_at(state.values), hole)
-        return Advance(self, scene.layout, _State(image, variance, values.copy(), subject, settings.seed), others)
+            image, others, variance = combined(
+                state.estimate, state.variance, sums, sums_at(state.values), hole
+            )
+        return Advance(
+            self, scene.layout, _State(image, variance, values.copy(), subject, settings.seed), others
+        )
 
 
 class Advance:

@@ -22,8 +22,9 @@ from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import checked_image, viewed
-from prb.estimators.cross_folds import KEPT_BUDGET
+from prb.estimators.cross_folds import KEPT_BUDGET, check_picture
 from prb.estimators.methods import Adjoint
+from prb.estimators.recursive_picture import RecursivePicture
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
@@ -66,6 +67,7 @@ def optimize(
     views_per_iteration: int | None = None,
     adjoint: Adjoint | None = None,
     hit_budget: float = KEPT_BUDGET,
+    recursive: bool = False,
     checkpoint: str | Path | None = None,
     every: int = 10,
     resume: bool = False,
@@ -82,6 +84,8 @@ def optimize(
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
     adjoint, hit_budget: as for `prb.value_and_grad`.
+    recursive: each view has a `prb.RecursivePicture`, so that samples of earlier iterations count in the loss
+        gradient. Not with spp_grad.
     checkpoint: an .npz file that is written every `every` iterations and at the end, and is whole at any
         moment. resume: go on from it, if it is there.
     on_iteration: a function that is called with k before iteration k, when the scene has its values.
@@ -104,6 +108,10 @@ def optimize(
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
+    kept = [RecursivePicture() if recursive else None for _ in views]
+    check_picture(kept[0], method)
+    if recursive and spp_grad is not None:
+        raise ParameterError("recursive: with spp_grad the picture has no folds; leave one of them out")
     batch = len(views) if views_per_iteration is None else views_per_iteration
     make = losses.made(loss)
     losses_of = [make(picture) for picture in pictures]
@@ -111,7 +119,7 @@ def optimize(
     values = traverse(scene)
     opt = Adam(0.05) if optimizer is None else optimizer
     settings = dict(params=names, loss=_name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
-    settings |= dict(max_depth=max_depth, views_per_iteration=batch)
+    settings |= dict(max_depth=max_depth, views_per_iteration=batch, recursive=bool(recursive))
     if adjoint is not None:
         settings["adjoint"] = repr(adjoint) if is_dataclass(adjoint) else adjoint.name
     for name in names:
@@ -119,7 +127,12 @@ def optimize(
             opt[name] = values[name]
     values.update(opt)
     initial = {name: opt[name] for name in names}
-    run = _Run(opt, checkpoint, checkpoint and _fingerprint(views, pictures, opt, settings))
+    run = _Run(
+        opt,
+        kept if recursive else [],
+        checkpoint,
+        checkpoint and _fingerprint(views, pictures, opt, settings),
+    )
     if checkpoint is not None and resume:
         run.load()
         values.update(opt)
@@ -135,8 +148,9 @@ def optimize(
             first = seeds.picture(seed, k, number)
             if spp_grad is None:
                 value, grads, _ = value_and_grad(
-                    view, names, of_view, spp=spp, seed=first, hit_budget=hit_budget, **options
-                )
+                    view, names, of_view, spp=spp, seed=first, hit_budget=hit_budget, picture=kept[number],
+                    **options,
+                )  # fmt: skip
             else:
                 image = render(view, spp=spp, seed=first, max_depth=max_depth).astype(np.float64)
                 value, by_image = value_of(of_view, image), derivative_of(of_view, image)
@@ -204,24 +218,30 @@ def check_number_of_targets(number, views):
 
 
 class _Run:
-    """The state of a run: the optimiser's, and the losses so far. fingerprint: what identifies the run."""
+    """The state of a run: the optimiser's, the recursive pictures of the views, if there are any, and the
+    losses so far. fingerprint: what identifies the run."""
 
-    def __init__(self, opt, path, fingerprint):
+    def __init__(self, opt, pictures, path, fingerprint):
         self.opt, self.losses = opt, []
+        self._pictures = pictures
         self._path, self._fingerprint = path, fingerprint
 
     def state(self):
-        return len(self.losses), self.opt.state_dict()
+        return len(self.losses), self.opt.state_dict(), [p.state_dict() for p in self._pictures]
 
     def restore(self, state):
-        count, of_optimizer = state
+        count, of_optimizer, of_pictures = state
         del self.losses[count:]
         self.opt.load_state_dict(of_optimizer)
+        for picture, arrays in zip(self._pictures, of_pictures, strict=True):
+            picture.load_state_dict(arrays)
 
     def save(self):
         """Write the checkpoint, if one is wanted."""
         if self._path is not None:
             more = {"losses": np.array(self.losses), "fingerprint": np.array(json.dumps(self._fingerprint))}
+            for number, picture in enumerate(self._pictures):
+                more |= {f"picture:{number}:{key}": array for key, array in picture.state_dict().items()}
             write_arrays(self._path, {**self.opt.state_dict(), **more})
 
     def load(self):
@@ -240,6 +260,10 @@ class _Run:
             values = f"{key} {of_file.get(key)}, now {self._fingerprint[key]}"
             what = f"another {key}" if key in HASHED_KEYS else values
             raise ParameterError(f"{self._path}: is of another run ({what}); start anew or resume that one")
+        for number, picture in enumerate(self._pictures):
+            head = f"picture:{number}:"
+            of_picture = [key for key in arrays if key.startswith(head)]
+            picture.load_state_dict({key.removeprefix(head): arrays.pop(key) for key in of_picture})
         self.opt.load_state_dict(arrays)
         self.losses[:] = kept
 
@@ -270,7 +294,7 @@ def _name_of(loss):
 
 def _moved(before, after, names):
     """The parameter with the largest relative change in the last step, and its value, for a message."""
-    (_, before), (_, after) = before, after
+    before, after = before[1], after[1]
 
     def change(name):
         old, new = before[f"value:{name}"], after[f"value:{name}"]
