@@ -106,7 +106,7 @@ class RecursivePicture:
         hole = 2 * reach(scene.film)  # pixels farther apart than that share no sample
         if state is None:
             image, others = normalised(sums.sum(axis=0)), leave_one_out(sums)
-            variance = around(scatter(others, others), hole)
+            variance = around(covariances(others)[0], hole)
         else:
             image, others, variance = combined(
                 state.estimate, state.variance, sums, sums_at(state.values), hole
@@ -135,8 +135,7 @@ def combined(estimate, variance, sums, before, hole):
     at those before. hole: as of `around`.
     """
     now, then = leave_one_out(sums), leave_one_out(before)
-    of_now, of_then = around(scatter(now, now), hole), around(scatter(then, then), hole)
-    covariance = around(scatter(now, then), hole)
+    of_now, of_then, covariance = (around(x, hole) for x in covariances(now, then))
     total = variance + of_then
     alpha = np.clip(np.where(total > 0, covariance / np.where(total > 0, total, 1), 0), 0, LARGEST)
     image = normalised(sums.sum(axis=0)) + alpha * (estimate - normalised(before.sum(axis=0)))
@@ -150,10 +149,13 @@ def leave_one_out(sums):
     return np.stack([normalised(total - own) for own in sums])
 
 
-def scatter(a, b):
-    """The jackknife covariance of two pictures, from those that leave out one fold each."""
-    folds = len(a)
-    return (folds - 1) / folds * ((a - a.mean(axis=0)) * (b - b.mean(axis=0))).sum(axis=0)
+def covariances(*others):
+    """The variances of one or two pictures and then their covariance, by the jackknife. others: of each
+    picture those that leave out one fold, (folds, height, width, 3)."""
+    folds = len(others[0])
+    centred = [x - x.mean(axis=0) for x in others]
+    pairs = [(x, x) for x in centred] + ([tuple(centred)] if len(others) == 2 else [])
+    return [(folds - 1) / folds * np.einsum("k...,k...->...", a, b) for a, b in pairs]
 
 
 def around(image, hole):

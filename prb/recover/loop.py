@@ -127,12 +127,8 @@ def optimize(
             opt[name] = values[name]
     values.update(opt)
     initial = {name: opt[name] for name in names}
-    run = _Run(
-        opt,
-        kept if recursive else [],
-        checkpoint,
-        checkpoint and _fingerprint(views, pictures, opt, settings),
-    )
+    fingerprint = checkpoint and _fingerprint(views, pictures, opt, settings)
+    run = _Run(opt, kept if recursive else [], checkpoint, fingerprint)
     if checkpoint is not None and resume:
         run.load()
         values.update(opt)
