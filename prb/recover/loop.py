@@ -108,6 +108,8 @@ def optimize(
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
+    if not isinstance(recursive, bool):
+        raise ParameterError(f"recursive: expected True or False, got {recursive!r}")
     kept = [RecursivePicture() if recursive else None for _ in views]
     check_picture(kept[0], method)
     if recursive and spp_grad is not None:
