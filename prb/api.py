@@ -252,7 +252,7 @@ def value_and_grad(
     names = selected(scene, params, method)
     cross_folds.check_budget(hit_budget)
     cross_folds.check_picture(picture, method)
-    asked = {} if folds is None else {"folds": folds}
+    asked: dict[str, Any] = {} if folds is None else {"folds": folds}
     if picture is not None:
         asked["picture"] = picture
     result = method.value_and_grad(
