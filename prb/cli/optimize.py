@@ -53,7 +53,8 @@ def add_parser(commands, shared):
                         help="memory for the vertices that are kept from the picture for the gradient; where "
                              "it is too little, rays are traced again (default: 256)")  # fmt: skip
     parser.add_argument("--recursive", action="store_true",
-                        help="samples of earlier iterations count in the loss gradient, too")  # fmt: skip
+                        help="samples of earlier iterations count in the loss gradient, too: for few "
+                             "samples at a constant rate")  # fmt: skip
     parser.add_argument("--views-per-iteration", type=int, metavar="N",
                         help="sensors that an iteration takes, at random (default: all)")  # fmt: skip
     parser.add_argument("--every", type=int, default=10, metavar="N",

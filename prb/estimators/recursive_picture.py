@@ -106,7 +106,7 @@ class RecursivePicture:
         hole = 2 * reach(scene.film)  # pixels farther apart than that share no sample
         if state is None:
             image, others = normalised(sums.sum(axis=0)), leave_one_out(sums)
-            variance = around(covariances(others)[0], hole)
+            variance = around(covariances(others, others)[0], hole)
         else:
             image, others, variance = combined(
                 state.estimate, state.variance, sums, sums_at(state.values), hole
@@ -134,28 +134,40 @@ def combined(estimate, variance, sums, before, hole):
     estimate, variance: of the iteration before. sums, before: of the same samples at the values of now and
     at those before. hole: as of `around`.
     """
-    now, then = leave_one_out(sums), leave_one_out(before)
-    of_now, of_then, covariance = (around(x, hole) for x in covariances(now, then))
+    others, then = leave_one_out(sums), normalised(before.sum(axis=0))
+    of_now, of_then, covariance = (around(x, hole) for x in covariances(others, left_out(before)))
     total = variance + of_then
     alpha = np.clip(np.where(total > 0, covariance / np.where(total > 0, total, 1), 0), 0, LARGEST)
-    image = normalised(sums.sum(axis=0)) + alpha * (estimate - normalised(before.sum(axis=0)))
-    others = now + alpha * (estimate - then)
+    image = normalised(sums.sum(axis=0)) + alpha * (estimate - then)
+    for own, own_then in zip(others, left_out(before), strict=True):
+        own += alpha * (estimate - own_then)
     return image, others, np.maximum(of_now - 2 * alpha * covariance + alpha**2 * total, 0)
 
 
 def leave_one_out(sums):
-    """For each fold the picture of all others."""
+    """For each fold the picture of all others: (folds, height, width, 3)."""
+    return np.stack(list(left_out(sums)))
+
+
+def left_out(sums):
+    """The same, one after the other, as K pictures take much memory."""
     total = sums.sum(axis=0)
-    return np.stack([normalised(total - own) for own in sums])
+    return (normalised(total - own) for own in sums)
 
 
-def covariances(*others):
-    """The variances of one or two pictures and then their covariance, by the jackknife. others: of each
-    picture those that leave out one fold, (folds, height, width, 3)."""
-    folds = len(others[0])
-    centred = [x - x.mean(axis=0) for x in others]
-    pairs = [(x, x) for x in centred] + ([tuple(centred)] if len(others) == 2 else [])
-    return [(folds - 1) / folds * np.einsum("k...,k...->...", a, b) for a, b in pairs]
+def covariances(a, b):
+    """The variances of two pictures and their covariance, by the jackknife. a, b: of each picture those that
+    leave out one fold, one after the other."""
+    folds, sums = 0, None
+    for x, y in zip(a, b, strict=True):
+        if folds == 0:
+            first_x, first_y, sums = x.copy(), y.copy(), [np.zeros_like(x) for _ in range(5)]
+        x, y, folds = x - first_x, y - first_y, folds + 1
+        for total, value in zip(sums, (x, y, x * x, y * y, x * y), strict=True):
+            total += value
+    x, y, xx, yy, xy = (total / folds for total in sums)
+    moments = np.maximum(xx - x * x, 0), np.maximum(yy - y * y, 0), xy - x * y
+    return [(folds - 1) * moment for moment in moments]
 
 
 def around(image, hole):

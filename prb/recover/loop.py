@@ -85,7 +85,8 @@ def optimize(
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
     adjoint, hit_budget: as for `prb.value_and_grad`.
     recursive: each view has a `prb.RecursivePicture`, so that samples of earlier iterations count in the loss
-        gradient. Not with spp_grad.
+        gradient. It pays where few samples meet a constant rate; one that falls to zero averages the same
+        noise out. Not with spp_grad.
     checkpoint: an .npz file that is written every `every` iterations and at the end, and is whole at any
         moment. resume: go on from it, if it is there.
     on_iteration: a function that is called with k before iteration k, when the scene has its values.

@@ -67,10 +67,8 @@ def test_equal_pictures_are_averaged():
         sums[..., :3] = rng.normal(5, 1, (8, 24, 24, 3))
         pictures.append(recursive_picture.normalised(sums.sum(axis=0)))
         if estimate is None:
-            estimate = pictures[0]
-            variance = recursive_picture.around(
-                recursive_picture.covariances(recursive_picture.leave_one_out(sums))[0], 0
-            )
+            estimate, others = pictures[0], recursive_picture.leave_one_out(sums)
+            variance = recursive_picture.around(recursive_picture.covariances(others, others)[0], 0)
         else:
             estimate, _, variance = recursive_picture.combined(estimate, variance, sums, sums, 0)
     np.testing.assert_allclose(variance, 1 / 48, rtol=0.2)
