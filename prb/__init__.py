@@ -28,6 +28,7 @@ from prb.errors import (
 from prb.estimators.finite_difference import FiniteDifference
 from prb.estimators.gradients import Estimate
 from prb.estimators.methods import Adjoint
+from prb.estimators.recursive_picture import RecursivePicture
 from prb.estimators.replay import ReplayAdjoint
 from prb.estimators.tape import TapeAdjoint
 from prb.io.images import read_image, write_image
@@ -39,10 +40,10 @@ from prb.scene.files import bundled_scenes, convert_file
 __all__ = [
     "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
     "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
-    "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes",
-    "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors",
-    "read_image", "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
-    "write_image",
+    "RecursivePicture", "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs",
+    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",
+    "priors", "read_image", "render", "render_backward", "render_forward", "schedules", "traverse",
+    "value_and_grad", "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

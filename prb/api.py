@@ -17,6 +17,7 @@ from prb.estimators.checked import backward, check_memory, forward, report_rejec
 from prb.estimators.gradients import Estimate, estimates, split
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
+from prb.estimators.recursive_picture import RecursivePicture
 from prb.estimators.registry import method_of, selected
 from prb.kernels.estimators import modes
 from prb.losses import Loss, derivative_of, value_of
@@ -31,7 +32,7 @@ Patterns: TypeAlias = str | Iterable[str] | None  # names, globs or aliases
 
 class ValueAndGrad(NamedTuple):
     """value: the loss of the picture. grads: name -> its derivative, float64 in the parameter's shape.
-    image: the picture, float64 (height, width, 3)."""
+    image: the picture, float64 (height, width, 3), or the better one of a `RecursivePicture`."""
 
     value: float
     grads: Gradients
@@ -217,6 +218,7 @@ def value_and_grad(
     adjoint: Adjoint | None = None,
     folds: int | None = None,
     hit_budget: float = cross_folds.KEPT_BUDGET,
+    picture: RecursivePicture | None = None,
 ) -> ValueAndGrad:
     """The loss of a picture and its derivative by the scene's parameters, from one set of samples.
 
@@ -231,6 +233,9 @@ def value_and_grad(
     spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
         each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.
+    picture: a `prb.RecursivePicture` that goes from iteration to iteration: value, gradient and image are
+        then those of its estimate, which has less noise as it corrects that of the last call. Give each call
+        another seed. By path replay only.
 
     The gradient has no bias for a loss that is quadratic in the picture, as `l2` is; for others the bias
     shrinks as the samples grow (docs/architecture.md, section 1.7). The value is the loss of the picture with
@@ -245,7 +250,10 @@ def value_and_grad(
         params = list(params)
     names = selected(scene, params, method)
     cross_folds.check_budget(hit_budget)
-    asked = {} if folds is None else {"folds": folds}
+    cross_folds.check_picture(picture, method)
+    asked: dict[str, Any] = {} if folds is None else {"folds": folds}
+    if picture is not None:
+        asked["picture"] = picture
     result = method.value_and_grad(
         scene, lambda image: derivative_of(loss, image), names=names, spp=spp, seed=seed,
         max_depth=max_depth, kept_budget=hit_budget, **asked,

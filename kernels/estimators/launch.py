@@ -134,6 +134,9 @@ def trace_paths(
                     first_sweep, end_sweep = launch.first_sweep, launch.end_sweep
                     if end_sweep == 2:
                         sums.grad_L = sample_adjoint[item]  # fault: another-pixels-derivative
+                if ti.static(mode == modes.RESHADED):
+                    first_sweep, end_sweep = 1, 2
+                if ti.static(mode in modes.REPLAYS):
                     if first_sweep == 1:
                         L, L_low, Z, kept_first = unpack_path(kept_paths[item * launch.samples_per_item + s])
                         sums.L = L
@@ -155,7 +158,10 @@ def trace_paths(
                         mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
                         gradient, tangents,
                     )  # fmt: skip
-                    if sweep == 0:
+                    if ti.static(mode == modes.RESHADED):
+                        sums.L_low = vec3(0.0, 0.0, 0.0)
+                        sums.Z = vec3(0.0, 0.0, 0.0)
+                    if sweep == 0 or ti.static(mode == modes.RESHADED):
                         if is_usable(sums.L) & is_usable(sums.Z) & is_usable(sums.dL):
                             radiance, radiance_low = two_sum(radiance, radiance_low, sums.L + sums.L_low)
                             tangent += sums.dL

@@ -18,6 +18,12 @@ floats, as R = L - (what came before) loses digits that matter after a division 
 Forward, which needs nothing of what lies ahead, in one sweep:
     dL += dbeta_k E_k + beta_k dE_k            dbeta_{k+1} = (dbeta_k f_k + beta_k df_k) / p_k
 
+Reshaded, the picture that other parameters' values give along the paths of a replay's sweep 0:
+    L' += beta'_k E'_k                               beta'_{k+1} = beta'_k f'_k / p_k
+where f' and E' belong to the values that the device has now, and directions, densities p, MIS weights and
+roulette's decisions to those at which sweep 0 kept the vertices. No ray is traced for it. What is not kept is
+traced as in primal mode, at the values that the device has.
+
 Modes are static arguments: a kernel holds the code of one mode.
 """
 
@@ -25,7 +31,8 @@ from prb.kernels.backend import ti
 from prb.kernels.estimators.shading import pull_back, push_forward
 from prb.kernels.frame import vec3
 
-PRIMAL, REVERSE, FORWARD = 0, 1, 2
+PRIMAL, REVERSE, FORWARD, RESHADED = 0, 1, 2, 3
+REPLAYS = REVERSE, RESHADED  # those that read kept vertices
 OVERFLOW = 1e32  # sums of a path that exceed this could overflow the sum of the samples
 
 
@@ -80,6 +87,9 @@ def add(
     """Step 3 of the loop: add the vertex's contribution beta E to the sums, or differentiate it."""
     if ti.static(mode == PRIMAL):
         sums.L += state.beta * E
+    elif ti.static(mode == RESHADED):
+        sums.L += state.dbeta * E
+        state.df = shading.f
     elif sweep == 0:
         beta = throughput(state)
         L, L_low = two_sum(sums.L, sums.L_low, beta * E)
@@ -114,6 +124,8 @@ def multiply(mode: ti.template(), state: ti.template(), f, vertex: ti.template()
     else:
         if ti.static(mode == FORWARD):
             state.dbeta = state.dbeta * f + throughput(state) * state.df
+        if ti.static(mode == RESHADED):
+            state.dbeta *= state.df
         state.beta *= ti.select(f == 0, 1.0, f) / vertex.pdf  # fault: density-not-divided-by
         state.zeros += ti.select(f == 0, 1, 0)
         remaining = ti.select(state.zeros < 2, state.beta, 0.0)
@@ -122,6 +134,6 @@ def multiply(mode: ti.template(), state: ti.template(), f, vertex: ti.template()
 
 @ti.func
 def divide_tangent(mode: ti.template(), state: ti.template(), probability):
-    """Divide the tangent of the product by what beta was divided by: density times survival probability."""
-    if ti.static(mode == FORWARD):
+    """Divide the second product by what beta was divided by: density times survival probability."""
+    if ti.static(mode == FORWARD or mode == RESHADED):
         state.dbeta /= probability

@@ -13,6 +13,7 @@ happens to E_k and to the product.
     reverse     path replay (Vicini, Speierer, Jakob, Path Replay Backpropagation, SIGGRAPH 2021): sweep 0
                 finds L, sweep 1 traces the path again with the same random numbers and differentiates it
     forward     the tangents of L and of the product are computed along with the path
+    reshaded    the picture at other values of the parameters, along the paths that sweep 0 kept
 
 Densities, MIS weights, roulette and directions are constants under differentiation (detached sampling). The
 derivatives are interior ones: what moves a silhouette or the edge of a shadow is not in them.
@@ -34,8 +35,8 @@ class State:
     beta        product of the factors f / p and of the inverse survival probabilities; for derivatives,
                 factors f of zero count as 1
     zeros       number of zero factors, for each channel (derivatives)
-    dbeta       tangent of the product of all factors (forward mode)
-    df          tangent of the factor f at this vertex (forward mode)
+    dbeta       tangent of the product of all factors (forward mode); the product at other values (reshaded)
+    df          tangent of the factor f at this vertex (forward mode); that factor at other values (reshaded)
     R, R_low    radiance that this vertex and those after it add, an unevaluated sum (sweep 1 of the replay)
     eta         index of refraction relative to where the path began; in roulette, its square undoes the
                 compression of radiance by refraction
@@ -106,10 +107,13 @@ def Li(
     state = new_state()
     state.R = sums.L
     state.R_low = sums.L_low
+    if ti.static(mode == modes.RESHADED):
+        sums.L = vec3(0.0, 0.0, 0.0)
+        state.dbeta = vec3(1.0, 1.0, 1.0)
     while active:
         # ------------------------------------------------- 1. find the next vertex and its shading
         vertex, shading = no_vertex(), black()
-        if ti.static(mode == modes.REVERSE) and sweep == 1 and row.first >= 0:
+        if ti.static(mode in modes.REPLAYS) and sweep == 1 and row.first >= 0:
             kept_vertex, kept_shading, _length = kept_vertices.load(rows, row)
             vertex, shading = kept_vertex, kept_shading
         else:
@@ -119,6 +123,9 @@ def Li(
             if ti.static(mode == modes.REVERSE):
                 if sweep == 0 and row.first >= 0:
                     kept_vertices.store(rows, row, vertex, shading)
+        f = shading.f
+        if ti.static(mode == modes.RESHADED):
+            shading = shade(scene, vertex)
         state.depth += 1
         state.event += 1
 
@@ -129,5 +136,5 @@ def Li(
         modes.add(mode, scene, gradient, tangents, state, sums, vertex, shading, E, sweep)
 
         # ------------------------------------------------- 4. continue the path or end it
-        continues, _survival = extend(mode, launch, state, shading.f, vertex)
+        continues, _survival = extend(mode, launch, state, f, vertex)
         active = continues

@@ -74,6 +74,9 @@ def add_parser(commands, shared):
     parser.add_argument("--hit-budget", type=float, metavar="MiB",
                         help="memory for the vertices that are kept from the picture for the gradient; where "
                              "it is too little, rays are traced again (default: 256)")  # fmt: skip
+    parser.add_argument("--recursive", action="store_true",
+                        help="samples of earlier iterations count in the loss gradient, too: for few "
+                             "samples at a constant rate")  # fmt: skip
     parser.add_argument("--views-per-iteration", type=int, metavar="N",
                         help="sensors that an iteration takes, at random (default: all)")  # fmt: skip
     parser.add_argument("--every", type=int, default=10, metavar="N",
@@ -146,9 +149,9 @@ def _recovered(scene, args):
         coarse_to_fine=dict(args.coarse_to_fine),
         adjoint=None if args.method == "replay" else method,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
-        views_per_iteration=args.views_per_iteration, checkpoint=files.checkpoint, every=args.every,
-        resume=args.resume, log=files.log, stop=args.stop, on_iteration=on_iteration,
-        progress=progress, **options,
+        recursive=args.recursive, views_per_iteration=args.views_per_iteration,
+        checkpoint=files.checkpoint, every=args.every, resume=args.resume, log=files.log, stop=args.stop,
+        on_iteration=on_iteration, progress=progress, **options,
     )  # fmt: skip
     done = len(recovery.losses)
     files.frames(done, **frame)

@@ -23,6 +23,7 @@ from prb.device.lock import device_lock
 from prb.errors import NotFiniteError, ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
+from prb.estimators.recursive_picture import RecursivePicture, leave_one_out
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result, normalised
 from prb.kernels.estimators import modes
@@ -42,6 +43,7 @@ def by_replay(
     folds=None,
     kept_budget=KEPT_BUDGET,
     passes=1,
+    picture=None,
     **options,
 ) -> Result:
     """The picture of spp samples and the gradient of a loss, by path replay.
@@ -50,8 +52,9 @@ def by_replay(
     names: the parameters that are differentiated.
     spp: at least 2. folds: from 2 to spp; None: FOLDS, or spp if that is less.
     kept_budget: bytes that kept vertices may take; where that is not one vertex of each path, none is kept.
+    picture: a `RecursivePicture`, which gives the loss gradient a better picture and takes this one up.
     options: rr_depth, values and progress, as for `integrate`.
-    Returns a `Result` with the image of all samples. Raises ParameterError.
+    Returns a `Result` with the image of all samples, or that better picture. Raises ParameterError.
     """
     settings, folds = _checked(scene, spp, seed, max_depth, folds)
     common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, folds=folds, **options)
@@ -65,11 +68,17 @@ def by_replay(
             else:
                 result = integrate(scene, modes.REVERSE, label="picture", **reverse, **common)
             state = runtime.generation(), scene.film.crop_size
-        sums = result.folds
-        total = sums.sum(axis=0)
-        adjoint = np.stack(
-            [_derivative(derivative_of, normalised(total - own), j) for j, own in enumerate(sums)]
-        )
+            sums = result.folds
+            if picture is None:
+                image, others = result.image, leave_one_out(sums)
+            else:
+
+                def sums_at(before):
+                    return _sums_at(before, scene, sums, vertices, reverse, common)
+
+                better = picture.next(scene, settings, common["values"], sums, sums_at)
+                image, others = better.image, better.others
+        adjoint = np.stack([_derivative(derivative_of, other, j) for j, other in enumerate(others)])
         with device_lock:
             if state != (runtime.generation(), scene.film.crop_size):
                 raise ParameterError(
@@ -79,10 +88,32 @@ def by_replay(
             if vertices is not None:
                 vertices.second_sweep()
             found = integrate(
-                scene, modes.REVERSE, image_adjoint=adjoint, weights=total[..., 3], label="gradient",
-                **reverse, **common,
+                scene, modes.REVERSE, image_adjoint=adjoint, weights=sums[..., 3].sum(axis=0),
+                label="gradient", **reverse, **common,
             )  # fmt: skip
-        return Result(result.image, found.gradient, rejected=result.rejected, spp=settings.spp)
+        if picture is not None:
+            better.keep()
+        return Result(image, found.gradient, rejected=result.rejected, spp=settings.spp)
+
+
+def _sums_at(before, scene, sums, vertices, reverse, common):
+    """The sums of the folds that the same samples have at other values of the parameters.
+
+    The vertices that are kept are shaded again, without tracing rays, where the values only change what
+    detached derivatives differentiate, and none has become zero, so that no path ends that went on before.
+    Sampling densities are then those of now, in the rest of the cases those of `before`, but for the tables
+    of the lights.
+    """
+    now = common["values"]
+    changed = before != now
+    if not changed.any():
+        return sums
+    fixed = [r for r in scene.layout.parameters.values() if r.traced and (r.orientation or r.why_not)]
+    moved = any(record.of(changed).any() for record in fixed)
+    common = {**common, "values": before, "label": "picture before"}
+    if vertices is None or moved or (changed & (now == 0)).any():
+        return integrate(scene, modes.PRIMAL, **common).folds
+    return integrate(scene, modes.RESHADED, **reverse, **common).folds
 
 
 def by_any_method(
@@ -121,6 +152,16 @@ def _checked(scene, spp, seed, max_depth, folds):
     if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= settings.spp:
         raise ParameterError(f"folds: {folds!r} is out of range; it goes from 2 to spp, {settings.spp}")
     return settings, int(folds)
+
+
+def check_picture(picture, method):
+    """Raise ParameterError unless that is None, or a `RecursivePicture` and the method takes one."""
+    if picture is None:
+        return
+    if not isinstance(picture, RecursivePicture):
+        raise ParameterError(f"picture: expected a prb.RecursivePicture, got {type(picture).__name__}")
+    if not method.has_picture:
+        raise ParameterError(f"picture: {method.name} does not take one; only ReplayAdjoint() does")
 
 
 def check_budget(budget):

@@ -102,7 +102,7 @@ def integrate(
         if integers and not runtime.adds_integers():
             why = f"{runtime.arch()} cannot add 64-bit integers"
             raise ParameterError(f"deterministic: {why}; leave it out, or use the CPU")
-        orientations = mode != modes.PRIMAL and work.has_orientations(scene, names)
+        orientations = mode not in (modes.PRIMAL, modes.RESHADED) and work.has_orientations(scene, names)
         flags = dict(exclusive=exclusive, integers=integers, orientations=orientations)
         execution = work.execution(plan, **flags)
 

@@ -19,7 +19,8 @@ class Adjoint(ABC):
 
     name: for messages and reports. has_forward: it has `forward`. has_stderr: `backward`, and `forward` if
     there is one, take ``variance=True``. has_deterministic_sums: `backward` takes ``deterministic=True``.
-    is_difference: its gradients are finite differences, which cannot test themselves.
+    is_difference: its gradients are finite differences, which cannot test themselves. has_picture:
+    `value_and_grad` takes ``picture=``, a `RecursivePicture`.
 
     Options that all methods take, by keyword:
 
@@ -35,6 +36,7 @@ class Adjoint(ABC):
     has_stderr = False
     has_deterministic_sums = False
     is_difference = False
+    has_picture = False
 
     def reason(self, scene, name):
         """Why the method cannot differentiate that parameter, as the end of a sentence; None where it can.

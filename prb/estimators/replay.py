@@ -27,7 +27,7 @@ class ReplayAdjoint(Adjoint):
 
     passes: int = 1
     name = "replay"
-    has_forward = has_stderr = has_deterministic_sums = True
+    has_forward = has_stderr = has_deterministic_sums = has_picture = True
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.

@@ -112,7 +112,7 @@ def sampled_pixels(scene):
 def takes_samples(scene, mode, folds=None):
     """True if launches keep each sample's radiance, for the reconstruction filter, for folds, or because each
     has an adjoint of its own. Otherwise workers sum the samples of a pixel themselves."""
-    return mode == modes.REVERSE or folds is not None or reach(scene.film) > 0
+    return mode in modes.REPLAYS or folds is not None or reach(scene.film) > 0
 
 
 def cut_samples(plan, pixels, spp):
@@ -134,7 +134,7 @@ def cut(plan, scene, mode, spp, size, folds=None):
         items_per_pixel = min(samples, math.ceil(plan.items / pixels))
     workers = whole_blocks(min(plan.workers, pixels * items_per_pixel), plan.block)
     copies = plan.gradient_numbers // size
-    if mode == modes.REVERSE and plan.min_workers <= copies < workers:  # fewer, each with its own copy
+    if mode in modes.REPLAYS and plan.min_workers <= copies < workers:  # fewer, each with its own copy
         workers = min(copies, max(plan.min_workers, BALANCED))  # without atomics
     copies = workers if copies >= workers else max(1, min(copies, plan.gradient_copies))
     copies = copies if mode == modes.REVERSE else 1

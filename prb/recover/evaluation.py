@@ -37,13 +37,15 @@ class Evaluation(NamedTuple):
 
 
 def evaluated(
-    view, names, loss, seeds, *, spp, spp_grad, max_depth, adjoint, hit_budget, target=None, target_spp=None
-):
+    view, names, loss, seeds, *, spp, spp_grad, max_depth, adjoint, hit_budget, target=None, target_spp=None,
+    picture=None,
+):  # fmt: skip
     """The `Evaluation` of a view's loss.
 
     seeds: of the picture, and of the gradient's own paths where spp_grad is given. target: the picture to
-    which noise is added for the floor; None: the floor is left out. target_spp: its samples per pixel; None:
-    it has no noise. The others: as of `prb.optimize`. Raises the errors of `prb.value_and_grad`.
+        which noise is added for the floor; None: the floor is left out. target_spp: its samples per pixel;
+        None: it has no noise. picture: the view's `RecursivePicture`, or None.
+    The others: as of `prb.optimize`. Raises the errors of `prb.value_and_grad`.
     """
     of_picture, of_paths = seeds
     samples = resolved(view, spp=spp).spp
@@ -52,9 +54,9 @@ def evaluated(
         seen = _Recorded(loss)
         value, grads, image = value_and_grad(
             view, names, loss if target is None else seen, spp=spp, seed=of_picture, hit_budget=hit_budget,
-            **options,
+            picture=picture, **options,
         )  # fmt: skip
-        parts = [picture for picture in seen.pictures if picture is not image]
+        parts = [part for part in seen.pictures if part is not image]
     else:
         halved = target is not None and samples > 1
         parts, image = _halves(view, samples, of_picture, max_depth) if halved else ([], None)
@@ -65,7 +67,11 @@ def evaluated(
     if target is None or len(parts) < 2:
         return Evaluation(value, grads, np.nan)
     scale = 1.0 if target_spp is None else np.sqrt(1 + samples / target_spp)
-    noise = scale * noise_of_mean(parts, image, samples)
+    if picture is None:
+        noise = noise_of_mean(parts, image, samples)
+    else:
+        noise = _signed(picture.stderr)
+    noise = scale * noise
     return Evaluation(value, grads, float(loss(target + noise)[0]))
 
 
@@ -89,6 +95,12 @@ def noise_of_mean(parts, image, spp):
     for sign, part in zip(signs, parts, strict=True):
         found += sign * part
     return found / np.sqrt(variance)
+
+
+def _signed(stderr):
+    """A picture of mean zero with these standard errors, always the same signs. A recursive picture has noise
+    from earlier iterations, which the folds of this one do not show."""
+    return stderr * np.random.default_rng(0).choice([-1.0, 1.0], stderr.shape)
 
 
 class _Recorded:

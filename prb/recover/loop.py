@@ -19,8 +19,9 @@ from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
 from prb.estimators import seeds
 from prb.estimators.checked import checked_image, viewed
-from prb.estimators.cross_folds import KEPT_BUDGET
+from prb.estimators.cross_folds import KEPT_BUDGET, check_picture
 from prb.estimators.methods import Adjoint
+from prb.estimators.recursive_picture import RecursivePicture
 from prb.estimators.registry import method_of, selected
 from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
@@ -100,6 +101,7 @@ def optimize(
     views_per_iteration: int | None = None,
     adjoint: Adjoint | None = None,
     hit_budget: float = KEPT_BUDGET,
+    recursive: bool = False,
     checkpoint: str | Path | None = None,
     every: int = 10,
     resume: bool = False,
@@ -134,6 +136,9 @@ def optimize(
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
     adjoint, hit_budget: as for `prb.value_and_grad`.
+    recursive: each view has a `prb.RecursivePicture`, so that samples of earlier iterations count in the loss
+        gradient. It pays where few samples meet a constant rate; one that falls to zero averages the same
+        noise out. Not with spp_grad.
     checkpoint: an .npz file that is written every `every` iterations and at the end, and is whole at any
         moment. resume: go on from it, if it is there.
     log: a .csv file that gets a row in each iteration: loss, noise floor, the loss of each view, the values.
@@ -163,6 +168,12 @@ def optimize(
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
+    if not isinstance(recursive, bool):
+        raise ParameterError(f"recursive: expected True or False, got {recursive!r}")
+    kept = [RecursivePicture() if recursive else None for _ in views]
+    check_picture(kept[0], method)
+    if recursive and spp_grad is not None:
+        raise ParameterError("recursive: with spp_grad the picture has no folds; leave one of them out")
     batch = len(views) if views_per_iteration is None else views_per_iteration
     weight_images = checked_weights(weights, views)
     losses_of = [losses.of_weighted(loss, *pair) for pair in zip(pictures, weight_images, strict=True)]
@@ -170,7 +181,7 @@ def optimize(
     values = traverse(scene)
     opt = Adam(0.05) if optimizer is None else optimizer
     settings = dict(params=names, loss=name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
-    settings |= dict(max_depth=max_depth, views_per_iteration=batch)
+    settings |= dict(max_depth=max_depth, views_per_iteration=batch, recursive=bool(recursive))
     if adjoint is not None:
         settings["adjoint"] = repr(adjoint) if is_dataclass(adjoint) else adjoint.name
     for name in names:
@@ -188,7 +199,9 @@ def optimize(
     identity = checkpoint and fingerprint(views, pictures, weight_images, opt, settings)
     shapes = {name: value.shape for name, value in initial.items()}
     history = History([view.sensor.name for view in views], shapes, texels.first_full)
-    run, log_file = Run(opt, texels.seen, history, checkpoint, identity), Log(log, history)
+    carried = kept if recursive else []
+    run = Run(opt, texels.seen, history, carried, checkpoint, identity)
+    log_file = Log(log, history)
     if checkpoint is not None and resume:
         run.load()
         values.update(texels.full)
@@ -206,7 +219,7 @@ def optimize(
             found = evaluated(
                 views[number], names, losses_of[number],
                 (seeds.picture(seed, k, number), seeds.paths(seed, k, number)),
-                target=pictures[number] if noise_floor else None, **options,
+                target=pictures[number] if noise_floor else None, picture=kept[number], **options,
             )  # fmt: skip
             of_views[number] = found.value
             floor += found.floor / batch
@@ -313,7 +326,7 @@ def check_number_of_targets(number, views):
 
 def _moved(before, after, names):
     """The parameter with the largest relative change in the last step, and its value, for a message."""
-    (_, before, _), (_, after, _) = before, after
+    before, after = before[1], after[1]
 
     def change(name):
         old, new = before[f"value:{name}"], after[f"value:{name}"]

@@ -109,6 +109,19 @@ def test_fixed_seeds_give_the_same_files(run, folder):
         assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
 
 
+def test_recursive_pictures(run, folder):
+    """Another run, which goes on with its pictures."""
+    options = box("--reference", 4, "--seed", 4, "--spp", 4, "--recursive")
+    assert run(*options, "--iterations", 6, "-o", "whole")[0] == 0
+    assert run(*options, "--iterations", 3, "-o", "parts")[0] == 0
+    assert run(*options, "--iterations", 6, "-o", "parts", "--resume")[0] == 0
+    assert run(*options[:-1], "--iterations", 6, "-o", "plain")[0] == 0
+    whole, parts, plain = ((folder / n / "loss.csv").read_bytes() for n in ("whole", "parts", "plain"))
+    assert whole == parts != plain
+    status, _, err = run(*options, "--method", "tape", "--iterations", 1, "-o", "no")
+    assert status == 2 and "picture: tape does not take one" in err and err.count("\n") == 1
+
+
 def started(*arguments):
     """The command in a process of its own."""
     command = [sys.executable, "-m", "prb", "optimize", *arguments]

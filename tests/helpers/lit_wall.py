@@ -5,7 +5,7 @@ import prb
 RADIANCE = "light.emitter.radiance.value"
 
 
-def lit_scene(size=4, texels=None):
+def lit_scene(size=4, texels=None, rfilter="box"):
     """A grey or papered wall by an area light: the picture is noisy, and linear in the radiance."""
     grey = {"type": "rgb", "value": [0.5, 0.5, 0.5]}
     paper = {"type": "bitmap", "data": texels, "raw": True}
@@ -15,7 +15,7 @@ def lit_scene(size=4, texels=None):
         "sensor": {
             "type": "perspective", "fov": 60,
             "to_world": [{"look_at": {"origin": [0, 0, 3], "target": [0, 0, 0], "up": [0, 1, 0]}}],
-            "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": "box"}},
+            "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": rfilter}},
         },
         "wall": {"type": "rectangle", "to_world": [{"scale": 3}],
                  "bsdf": {"type": "diffuse", "reflectance": grey if texels is None else paper}},

@@ -92,6 +92,16 @@ def test_recovers_texels_from_three_views():
     assert np.square(found.params[name] - texels).mean() < 1e-3
 
 
+def test_recursive_pictures_leave_less_noise(targets):
+    """At a constant rate that is large for so few samples, in as many iterations."""
+    errors = {}
+    for recursive in (False, True):
+        options = dict(iterations=60, spp=2, optimizer=prb.Adam(0.1), recursive=recursive)
+        runs = [optimize(forgetful(), WALL, targets, seed=seed, **options).params[WALL] for seed in range(5)]
+        errors[recursive] = np.square(np.array(runs) - [0.6, 0.3, 0.1]).mean()
+    assert errors[True] < 0.5 * errors[False]
+
+
 def test_same_seed_same_run(targets):
     first, second, other = (
         optimize(forgetful(), WALL, targets, iterations=4, spp=2, seed=seed, views_per_iteration=2)
@@ -101,11 +111,13 @@ def test_same_seed_same_run(targets):
     assert first.params[WALL].tobytes() == second.params[WALL].tobytes() != other.params[WALL].tobytes()
 
 
-@pytest.mark.parametrize("rate", [0.05, schedules.Exponential(0.05, 0.9)], ids=str)
-def test_resumed_run_is_the_one_never_interrupted(targets, tmp_path, rate):
+@pytest.mark.parametrize("rate, recursive", [
+    (0.05, False), (schedules.Exponential(0.05, 0.9), False), (0.05, True)
+], ids=str)  # fmt: skip
+def test_resumed_run_is_the_one_never_interrupted(targets, tmp_path, rate, recursive):
     """Bit for bit, wherever the interrupt came."""
     file = tmp_path / "checkpoint.npz"
-    options = dict(spp=2, seed=3, views_per_iteration=2, every=2)
+    options = dict(spp=2, seed=3, views_per_iteration=2, every=2, recursive=recursive)
     whole = optimize(forgetful(), WALL, targets, iterations=7, optimizer=prb.Adam(rate), **options)
 
     def interrupt(k):
@@ -123,6 +135,9 @@ def test_resumed_run_is_the_one_never_interrupted(targets, tmp_path, rate):
     assert again.losses == whole.losses
     assert again.params[WALL].tobytes() == whole.params[WALL].tobytes()
     assert os.listdir(tmp_path) == ["checkpoint.npz"]
+    plain = {**options, "recursive": False, "checkpoint": None}
+    plain = optimize(forgetful(), WALL, targets, iterations=7, optimizer=prb.Adam(rate), **plain)
+    assert (plain.losses == whole.losses) == (not recursive)
 
 
 def test_interrupt_within_an_iteration_leaves_a_whole_one(targets, tmp_path, monkeypatch):
@@ -255,6 +270,9 @@ def test_mistakes_are_one_line(targets):
         (WALL, targets, {"loss": "l7"}, "loss: 'l7' is unknown"),
         (WALL, targets, {"spp": 1}, "spp: 1 sample cannot be split"),
         (WALL, targets, {"spp_grad": 0}, "spp: 0 is out of range"),
+        (WALL, targets, {"recursive": True, "spp_grad": 2}, "recursive: with spp_grad the picture has no"),
+        (WALL, targets, {"recursive": True, "adjoint": prb.TapeAdjoint()}, "picture: tape does not take"),
+        (WALL, targets, {"recursive": 1}, "recursive: expected True or False, got 1"),
         (WALL, targets, {"sensors": [9]}, "sensor: there is no 9"),
     ):  # fmt: skip
         with pytest.raises(prb.PrbError) as caught:
