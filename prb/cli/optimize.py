@@ -71,6 +71,9 @@ def add_parser(commands, shared):
     parser.add_argument("--spp-grad", type=int, metavar="N",
                         help="samples of the gradient, apart from those of the picture (default: those of "
                              "--spp serve both)")  # fmt: skip
+    parser.add_argument("--folds", type=int, metavar="K",
+                        help="parts of the samples, of which each carries the loss gradient at the picture "
+                             "of the others (default: 8, or --spp if that is less)")  # fmt: skip
     parser.add_argument("--hit-budget", type=float, metavar="MiB",
                         help="memory for the vertices that are kept from the picture for the gradient; where "
                              "it is too little, rays are traced again (default: 256)")  # fmt: skip
@@ -134,6 +137,7 @@ def _recovered(scene, args):
         targets = [prb.render(v, spp=args.reference, seed=seed, progress=progress, **options) for v in views]
     params.update(start)
     shown = dict(seed=args.seed, **options)
+    options["folds"] = args.folds
     if args.hit_budget is not None:
         options["hit_budget"] = args.hit_budget * 2**20
     step = frame_step(args.iterations)

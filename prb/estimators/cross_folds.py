@@ -56,7 +56,7 @@ def by_replay(
     options: rr_depth, values and progress, as for `integrate`.
     Returns a `Result` with the image of all samples, or that better picture. Raises ParameterError.
     """
-    settings, folds = _checked(scene, spp, seed, max_depth, folds)
+    settings, folds = checked(scene, spp, seed, max_depth, folds)
     common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, folds=folds, **options)
     with KeptVertices.borrowed(scene, settings.spp, settings.max_depth, kept_budget) as vertices:
         reverse = dict(names=names, passes=passes, kept=vertices)
@@ -120,7 +120,7 @@ def by_any_method(
     backward, scene, derivative_of, *, names, spp, seed, max_depth, folds=None, **options
 ) -> Result:
     """As `by_replay`; each fold is traced for its picture and again by `backward` of an adjoint method."""
-    settings, folds = _checked(scene, spp, seed, max_depth, folds)
+    settings, folds = checked(scene, spp, seed, max_depth, folds)
     spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
     picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
     total, gradient = picture.folds.sum(axis=0), 0.0
@@ -143,7 +143,8 @@ def _derivative(derivative_of, picture, fold):
         raise NotFiniteError(f"fold {fold}: {error}") from None
 
 
-def _checked(scene, spp, seed, max_depth, folds):
+def checked(scene, spp, seed, max_depth, folds):
+    """(the settings of a call, its number of folds). Raises ParameterError."""
     settings = resolved(scene, spp=spp, seed=seed, max_depth=max_depth)
     if settings.spp < 2:
         raise ParameterError("spp: 1 sample cannot be split for picture and gradient; take 2 at least")

@@ -37,8 +37,8 @@ class Evaluation(NamedTuple):
 
 
 def evaluated(
-    view, names, loss, seeds, *, spp, spp_grad, max_depth, adjoint, hit_budget, target=None, target_spp=None,
-    picture=None,
+    view, names, loss, seeds, *, spp, spp_grad, max_depth, adjoint, hit_budget, folds=None, target=None,
+    target_spp=None, picture=None,
 ):  # fmt: skip
     """The `Evaluation` of a view's loss.
 
@@ -54,7 +54,7 @@ def evaluated(
         seen = _Recorded(loss)
         value, grads, image = value_and_grad(
             view, names, loss if target is None else seen, spp=spp, seed=of_picture, hit_budget=hit_budget,
-            picture=picture, **options,
+            folds=folds, picture=picture, **options,
         )  # fmt: skip
         parts = [part for part in seen.pictures if part is not image]
     else:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from prb import losses
 from prb.device.params import numbers, records, traverse
 from prb.device.scene import Scene
 from prb.errors import ImageError, NotFiniteError, ParameterError
-from prb.estimators import seeds
+from prb.estimators import cross_folds, seeds
 from prb.estimators.checked import checked_image, viewed
 from prb.estimators.cross_folds import KEPT_BUDGET, check_picture
 from prb.estimators.methods import Adjoint
@@ -100,6 +100,7 @@ def optimize(
     max_depth: int | None = None,
     views_per_iteration: int | None = None,
     adjoint: Adjoint | None = None,
+    folds: int | None = None,
     hit_budget: float = KEPT_BUDGET,
     recursive: bool = False,
     checkpoint: str | Path | None = None,
@@ -135,7 +136,7 @@ def optimize(
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
-    adjoint, hit_budget: as for `prb.value_and_grad`.
+    adjoint, folds, hit_budget: as for `prb.value_and_grad`.
     recursive: each view has a `prb.RecursivePicture`, so that samples of earlier iterations count in the loss
         gradient. It pays where few samples meet a constant rate; one that falls to zero averages the same
         noise out. Not with spp_grad.
@@ -168,6 +169,8 @@ def optimize(
     for view in views:
         for samples in (spp, spp_grad):
             resolved(view, spp=samples, seed=seed, max_depth=max_depth)
+        if folds is not None:
+            cross_folds.checked(view, spp, seed, max_depth, folds)
     if not isinstance(recursive, bool):
         raise ParameterError(f"recursive: expected True or False, got {recursive!r}")
     kept = [RecursivePicture() if recursive else None for _ in views]
@@ -182,6 +185,8 @@ def optimize(
     opt = Adam(0.05) if optimizer is None else optimizer
     settings = dict(params=names, loss=name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
     settings |= dict(max_depth=max_depth, views_per_iteration=batch, recursive=bool(recursive))
+    if folds is not None:
+        settings["folds"] = folds
     if adjoint is not None:
         settings["adjoint"] = repr(adjoint) if is_dataclass(adjoint) else adjoint.name
     for name in names:
@@ -207,7 +212,8 @@ def optimize(
         values.update(texels.full)
     log_file.write()
 
-    options = dict(spp=spp, spp_grad=spp_grad, max_depth=max_depth, adjoint=method, hit_budget=hit_budget)
+    options: dict[str, Any] = dict(spp=spp, spp_grad=spp_grad, max_depth=max_depth, adjoint=method)
+    options |= dict(folds=folds, hit_budget=hit_budget)
     options |= dict(target_spp=target_spp)
 
     def evaluate(k):

@@ -269,6 +269,7 @@ def test_mistakes_are_one_line(targets):
         (WALL, targets, {"views_per_iteration": 4}, "views_per_iteration: 4 is out of range"),
         (WALL, targets, {"loss": "l7"}, "loss: 'l7' is unknown"),
         (WALL, targets, {"spp": 1}, "spp: 1 sample cannot be split"),
+        (WALL, targets, {"spp": 4, "folds": 5}, "folds: 5 is out of range; it goes from 2 to spp, 4"),
         (WALL, targets, {"spp_grad": 0}, "spp: 0 is out of range"),
         (WALL, targets, {"recursive": True, "spp_grad": 2}, "recursive: with spp_grad the picture has no"),
         (WALL, targets, {"recursive": True, "adjoint": prb.TapeAdjoint()}, "picture: tape does not take"),
