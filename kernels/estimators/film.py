@@ -295,9 +295,10 @@ def pull_back(
     sensor: SensorArrays,
     positions: ti.types.ndarray(vec2f, ndim=1),
     image_adjoint: ti.types.ndarray(ti.f32, ndim=1),
+    begin: ti.i32,
     sample_adjoint: ti.types.ndarray(vec3f, ndim=1),
 ):
-    """Compute the adjoint of each sample of a launch.
+    """Compute the adjoint of each sample of a launch, from `begin` on in sample_adjoint.
 
     image_adjoint: a_p / W_p of each fold and pixel, (folds, height, pitch, 3), where the picture begins
     `margin + reach` columns from the left.
@@ -323,4 +324,4 @@ def pull_back(
                 w = weights(sensor, film, p.x, k * block, block)
                 for j in ti.static(range(3 * block)):
                     total[j % 3] += w[j // 3] * sums[j]
-        sample_adjoint[i] = total
+        sample_adjoint[begin + i] = total

@@ -97,8 +97,10 @@ def trace_paths(
 
     image: RGB sum of the samples of each work item. image_tangent, image_moment: in forward mode, sums of the
     samples' tangents and of their squares, alike. sample_adjoint: grad_L of each work item, the derivative of
-    the objective by the radiance of its samples; in reverse mode an item is one sample.
-    gradient_buffer: `gradient_copies` copies of the parameters' gradient, floats or fixed-point integers.
+    the objective by the radiance of its samples; in reverse mode an item is one sample. If there is a third
+    sweep, it repeats the second with the adjoints of a second objective, which follow those of the first.
+    gradient_buffer: `gradient_copies` copies of the parameters' gradient, floats or fixed-point integers;
+    those of a second objective follow.
     tangents: of the parameters. kept_rows: a row for each worker, see kernels/estimators/kept_vertices.py.
     kept_paths: one for each path, if sweeps are launches of their own. rejected: [0] counts the paths that
     are skipped because a contribution is not finite.
@@ -110,10 +112,7 @@ def trace_paths(
         worker = index // ti.static(execution.stride) * launch.worker_stride % launch.workers
         stack = new_stack(features.stack)
         scene = SceneView(features, execution, arrays, launch.min_selection, stack)
-        begin = (worker % launch.gradient_copies) * launch.gradient_size
-        gradient = GradientBlock(
-            execution, gradient_buffer, begin, launch.gradient_size, launch.fixed_point_scale
-        )
+        block = (worker % launch.gradient_copies) * launch.gradient_size
         free = 0  # index from which on this worker's row of kept vertices is free
         first_item = worker * launch.items_per_worker
         for item in range(first_item, ti.min(first_item + launch.items_per_worker, launch.items)):
@@ -132,8 +131,6 @@ def trace_paths(
                 first_sweep, end_sweep = 0, 1
                 if ti.static(mode == modes.REVERSE):
                     first_sweep, end_sweep = launch.first_sweep, launch.end_sweep
-                    if end_sweep == 2:
-                        sums.grad_L = sample_adjoint[item]  # fault: another-pixels-derivative
                 if ti.static(mode == modes.RESHADED):
                     first_sweep, end_sweep = 1, 2
                 if ti.static(mode in modes.REPLAYS):
@@ -151,11 +148,21 @@ def trace_paths(
                     row.end = row.first
                     row.length = 0
                     active = launch.max_vertices > 0
-                    if sweep == 1:
+                    which = ti.max(sweep - 1, 0)  # of the adjoints, each of which has a gradient
+                    gradient = GradientBlock(
+                        execution, gradient_buffer,
+                        block + which * launch.gradient_copies * launch.gradient_size,
+                        launch.gradient_size, launch.fixed_point_scale,
+                    )  # fmt: skip
+                    if ti.static(mode == modes.REVERSE):
+                        if sweep >= 1:
+                            at = which * launch.items
+                            sums.grad_L = sample_adjoint[item + at]  # fault: another-pixels-derivative
+                    if sweep >= 1:
                         usable = is_usable(sums.L) & is_usable(sums.Z)  # fault: last-vertex-forgotten
                         active = active & usable
                     Li(
-                        mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
+                        mode, scene, launch, sampler, primary, ti.min(sweep, 1), active, sums, kept_rows, row,
                         gradient, tangents,
                     )  # fmt: skip
                     if ti.static(mode == modes.RESHADED):

@@ -8,7 +8,7 @@ import numpy as np
 from prb.device import runtime
 from prb.kernels.backend import ScalarNdarray, VectorType, impl, ti, to_numpy_type
 
-_scratch = {}  # name -> ((generation, shape, element), array)
+_scratch = {}  # name -> ((generation, element), array)
 
 
 def upload(array, element=None):
@@ -79,12 +79,18 @@ def _unused(generation, shape, element):
 
 
 def scratch(name, shape, element):
-    """An array with undefined contents, for one launch: the last one of that name if it has the same shape,
-    as making one takes time."""
-    key = runtime.ensure(), shape, element
-    if name not in _scratch or _scratch[name][0] != key:
-        _scratch.pop(name, None)  # free the old one first
-        _scratch[name] = key, empty(shape, element)
+    """An array with undefined contents, for one launch: the last one of that name if it fits, as making one
+    takes time. If the shape is one number, it may be longer."""
+    key = runtime.ensure(), element
+    kept = _scratch.get(name)
+    if kept is not None and kept[0] == key:
+        found = kept[1]
+        if found.shape == shape or (
+            isinstance(shape, int) and len(found.shape) == 1 and found.shape[0] >= shape
+        ):
+            return found
+    _scratch.pop(name, None)  # free the old one first
+    _scratch[name] = key, empty(shape, element)
     return _scratch[name][1]
 
 

@@ -49,6 +49,7 @@ def integrate(
     deterministic=False,
     folds=None,
     weights=None,
+    normalised_alone=False,
     kept=None,
     progress=False,
     label="render",
@@ -67,7 +68,9 @@ def integrate(
     deterministic: the same bits however many threads there are. A picture always has them; a gradient that
         many workers add to is then summed in fixed point.
     folds: parts of about equal size that the samples are split into, whose sums the `Result` has.
-    weights: (height, width), the sums of the samples' weights, if they are known (reverse mode).
+    weights: (height, width), the sums of the samples' weights, by which the image_adjoint is divided (reverse
+        mode); None: those of the samples that are traced.
+    normalised_alone: there is a second gradient, of these samples divided by their own weights.
     kept: `KeptVertices`, where each of the two sweeps of reverse mode is a call of its own: the first returns
         only the image, the second only the gradient.
     progress: a bar on standard error, if that is a terminal.
@@ -115,11 +118,17 @@ def integrate(
         if work.takes_samples(scene, mode, folds):
             picture = Reconstruction(scene, settings, folds=folds or 1)
             tangents = Reconstruction(scene, settings) if forward else None
+        adjoints = []
         if differentiates:
-            weights = sample_weights(scene, settings) if weights is None else weights
-            adjoint = divided(image_adjoint, scene.film, weights)
+            own = sample_weights(scene, settings) if weights is None or normalised_alone else None
+            adjoints = [divided(image_adjoint, scene.film, own if weights is None else weights)]
+            if normalised_alone:
+                adjoints.append(divided(image_adjoint, scene.film, own))
+                sweeps = 0, 3
         element = ti.i64 if integers else ti.f32
-        length = copies * size + integers  # integers: one more counts the contributions that do not fit
+        length = (
+            max(len(adjoints), 1) * copies * size + integers
+        )  # integers: one more counts the contributions that do not fit
         outputs = Outputs(
             image=_of_items("image", items, picture is not None),
             sample_adjoint=unused(1, vec3f),
@@ -139,10 +148,10 @@ def integrate(
             kept_paths=unused(1, vec10f),
             rejected=output(1, ti.i32),
         )
-        scale = _fixed_point_scale(adjoint, scene) if integers else 1.0
+        scale = min(_fixed_point_scale(adjoint, scene) for adjoint in adjoints) if integers else 1.0
         sums = Sums(pixels, spp, outputs, picture, tangents, forward=forward, variance=variance)
         if differentiates:
-            sums.start_gradient(max(scene.values.size, 1), copies, size, scale, integers)
+            sums.start_gradient(max(scene.values.size, 1), len(adjoints), copies, size, scale, integers)
 
         selection = 0.0 if mode == modes.PRIMAL else work.min_selection(scene, names)
         launch = work.new_launch(scene, settings, min_selection=selection)
@@ -164,7 +173,7 @@ def integrate(
                     if reconstruction is not None:
                         reconstruction.begin(launch, piece)
                 if differentiates:
-                    outputs.sample_adjoint = picture.pull_back(adjoint)
+                    outputs.sample_adjoint = picture.pull_back(*adjoints)
                 sums.clear_gradient()
                 kernel.trace_paths(
                     scene.layout.features, execution, mode, launch, *arrays, *vars(outputs).values()
@@ -176,23 +185,28 @@ def integrate(
 
 
 def _by_batches(scene, settings, *, progress, label, **options):
-    """A gradient and its variance where samples count in several pixels: both from the scatter of batches.
+    """A gradient and its variance where samples count in several pixels, from the scatter of batches.
 
-    As each batch is normalised by the weights of its own samples, batches are independent, and what
-    normalising takes from the noise is seen. A worker's sums are no batches then (see `BatchVariance`), as
-    neighbouring workers share pixels.
+    For the variance each batch is normalised by the weights of its own samples: batches are independent
+    then, and what normalising takes from the noise is seen. A worker's sums are no batches (see
+    `BatchVariance`), as neighbouring workers share pixels. The gradient is that of all samples, as without a
+    variance; both are found along the same paths.
     """
     spp = settings.spp
     bounds = np.linspace(0, spp, min(spp, FILTERED_BATCHES) + 1).astype(int)
     counts, found = np.diff(bounds), []
     common = dict(seed=settings.seed, max_depth=settings.max_depth, rr_depth=settings.rr_depth, **options)
+    common |= dict(weights=sample_weights(scene, settings), normalised_alone=True)
     with progress_bar(progress, total=len(counts), desc=label, unit="batch", delay=0.5) as bar:
         for first, count in zip(bounds, counts, strict=False):
             first_sample = settings.first_sample + int(first)
             found.append(integrate(scene, modes.REVERSE, spp=int(count), first_sample=first_sample, **common))
             bar.update()
     result = functools.reduce(Result.merge, found)
-    scatter = sum(n * (r.gradient - result.gradient) ** 2 for n, r in zip(counts, found, strict=True))
+    result.gradient = sum(batch.gradient for batch in found)
+    alone = np.stack([batch.gradient_alone for batch in found])
+    mean = np.average(alone, axis=0, weights=counts)
+    scatter = sum(n * (gradient - mean) ** 2 for n, gradient in zip(counts, alone, strict=True))
     result.variance = scatter / ((len(counts) - 1) * spp)
     return result
 

@@ -80,7 +80,9 @@ class Reconstruction:
             options = block(film), channels, launch, record, self._sensor, folds.start, len(folds)
             kernel.spread(*options, first, rows, self._positions, samples, copies)
             kernel.collect(launch, record, first, rows, top, bottom - top, channels, len(folds), copies, sums)
-            self.sums[folds.start : folds.stop, top:bottom, :, 4 - channels :] += fetch(sums).reshape(shape)
+            self.sums[folds.start : folds.stop, top:bottom, :, 4 - channels :] += fetch(sums)[
+                : math.prod(shape)
+            ].reshape(shape)
 
     def add_squares(self, samples):
         """Add what the variance needs. The samples belong to the sums, of one fold."""
@@ -88,15 +90,15 @@ class Reconstruction:
             self.squares = np.zeros((2, self._height, self._width, 4))
         self.squares[:, self._rows] += self._gathered(kernel.gather_squares, samples, 2)
 
-    def pull_back(self, image_adjoint):
-        """The adjoint of each sample: (paths, 3) on the device.
+    def pull_back(self, *image_adjoints):
+        """The adjoints of each sample, one after the other: (image_adjoints * paths, 3) on the device.
 
-        image_adjoint: on the device, as `divided` makes it.
+        image_adjoints: on the device, as `divided` makes them.
         """
-        found = scratch("sample adjoint", self._paths, vec3f)
-        kernel.pull_back(
-            block(self._film), self._launch, self._record, self._sensor, self._positions, image_adjoint, found
-        )
+        found = scratch("sample adjoint", len(image_adjoints) * self._paths, vec3f)
+        place = block(self._film), self._launch, self._record, self._sensor, self._positions
+        for k, image_adjoint in enumerate(image_adjoints):
+            kernel.pull_back(*place, image_adjoint, k * self._paths, found)
         return found
 
     def image(self):
@@ -142,8 +144,11 @@ def divided(image_adjoint, film, weights):
 
     image_adjoint: of one picture or of several, (..., height, width, 3). weights: sums, (height, width).
     """
-    quotient = np.asarray(image_adjoint, np.float64) / np.where(weights == 0, np.inf, weights)[..., None]
-    quotient = quotient.reshape(-1, *quotient.shape[-3:])
+    adjoints = np.asarray(image_adjoint, np.float64)
+    adjoints = adjoints.reshape(-1, *adjoints.shape[-3:])
+    pictures, height, width, _ = adjoints.shape
     left = margin(film) + reach(film)
-    right = pitch(film) - quotient.shape[2] - left
-    return passed(np.pad(quotient, ((0, 0), (0, 0), (left, right), (0, 0))).astype(np.float32).reshape(-1))
+    padded = np.zeros((pictures, height, pitch(film), 3), np.float32)
+    inverse = 1 / np.where(weights == 0, np.inf, weights)[..., None]
+    np.multiply(adjoints, inverse, out=padded[:, :, left : left + width], casting="same_kind")
+    return passed(padded.reshape(-1))

@@ -14,7 +14,8 @@ class Result:
 
     image: radiance (height, width, 3) float64. gradient: J^T image_adjoint as one float64 vector over all
     parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
-    variance: of each number of gradient or tangent, where it was asked for.
+    variance: of each number of gradient or tangent, where it was asked for. gradient_alone: the gradient that
+    is normalised by the weights of its own samples, where the other is not.
     rejected: paths left out because a contribution was not finite. spp: samples of each pixel.
     folds: (folds, height, width, 4), for each part of the samples and each pixel the sum of the samples'
     weighted radiances (RGB) and that of their weights; None where the filter weighs all samples alike.
@@ -27,6 +28,7 @@ class Result:
     rejected: int = 0
     spp: int = 0
     folds: np.ndarray | None = None
+    gradient_alone: np.ndarray | None = None
 
     def merge(self, other):
         """The mean of this estimate and an independent one of the same quantities, weighted by their samples.
@@ -64,6 +66,9 @@ def normalised(sums):
     return sums[..., :3] / np.where(weights == 0, np.inf, weights)
 
 
+MANY = 2**18  # numbers of copies of a gradient that are added in single precision, as double takes long
+
+
 class Sums:
     """The outputs of all launches, added up in float64.
 
@@ -79,13 +84,14 @@ class Sums:
             self._image = np.zeros((pixels, 3))
             self._tangent = np.zeros((pixels, 3)) if forward else None
             self._moment = np.zeros((pixels, 3)) if forward else None
-        self._gradient = self._batches = None
+        self._gradient = self._alone = self._batches = None
         self._launched = False
 
-    def start_gradient(self, parameters, copies, size, scale, integers):
-        """Sum a gradient of `parameters` numbers, of which launches write the first `size`, `copies` times;
-        integers are in `scale` fixed-point steps per unit of gradient."""
+    def start_gradient(self, parameters, gradients, copies, size, scale, integers):
+        """Sum a number of gradients of `parameters` numbers each, of which launches write the first `size`,
+        `copies` times; integers are in `scale` fixed-point steps per unit of gradient."""
         self._gradient = np.zeros(parameters)
+        self._alone = np.zeros(parameters) if gradients == 2 else None
         self._copies, self._size, self._scale, self._integers = copies, size, scale, integers
         self._batches = BatchVariance(self._spp, self._gradient) if self._variance else None
 
@@ -127,12 +133,17 @@ class Sums:
                 "deterministic: a contribution to the gradient is too large to be added as an "
                 "integer; scale the scene's radiances down, or leave it out"
             )
-        copies = found[: self._copies * self._size].reshape(self._copies, self._size)
+        of_copies = self._copies * self._size
+        element = np.int64 if self._integers else np.float64 if of_copies < MANY else np.float32
+        copies = found[:of_copies].reshape(self._copies, self._size)
         gradient = self._gradient[: self._size]
         if self._copies == 1 and not self._integers:
             gradient += copies[0]  # many parameters: the general case would copy them three times
         else:
-            gradient += copies.sum(axis=0, dtype=np.int64 if self._integers else np.float64) / self._scale
+            gradient += copies.sum(axis=0, dtype=element) / self._scale
+        if self._alone is not None:
+            alone = found[of_copies : 2 * of_copies].reshape(self._copies, self._size)
+            self._alone[: self._size] += alone.sum(axis=0, dtype=element) / self._scale
         if self._batches is not None and batch is not None:
             self._batches.add(copies / self._scale, batch)
 
@@ -154,6 +165,7 @@ class Sums:
                     result.variance = (variance / (spp - 1)).reshape(shape)
         if self._gradient is not None:
             result.gradient = self._gradient[:parameters]
+            result.gradient_alone = None if self._alone is None else self._alone[:parameters]
             result.variance = None if self._batches is None else self._batches.variance[:parameters]
         return result
 

@@ -120,7 +120,7 @@ class TapeAdjoint(Adjoint):
                 radiance[~usable] = 0
                 picture.begin(launch, work.Piece(0, pixels, first, 1, samples, first + samples == spp))
                 picture.add(passed(radiance, vec3f))
-                by_sample = fetch(picture.pull_back(adjoint))
+                by_sample = fetch(picture.pull_back(adjoint))[:items]
                 L.grad.from_numpy(_padded(by_sample * usable[:items, None], paths))
                 clear(params.grad)
                 clear(slices[bounces % 2])

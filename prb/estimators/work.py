@@ -47,7 +47,7 @@ class Plan:
     kept_vertices: int
     gradient_numbers: int
     gradient_copies: int
-    samples: int = 2**17
+    samples: int = 2**18
 
 
 CPU = Plan(

@@ -255,4 +255,5 @@ def test_launches_in_parts_do_not_change_the_gradient(scene, monkeypatch):
         forward_parts = prb.render_forward(scene, {GREY: 1.0, SKY: 2.0}, stderr=True, **OPTIONS)
         largest = np.abs(forward.value).max()
         np.testing.assert_allclose(forward_parts.value, forward.value, rtol=1e-4, atol=1e-5 * largest)
-        np.testing.assert_allclose(forward_parts.stderr, forward.stderr, rtol=1e-3, atol=1e-3 * largest)
+        ratio = np.mean(forward_parts.stderr**2) / np.mean(forward.stderr**2)
+        assert 0.9 < ratio < 3, "a launch with one sample of a pixel takes it for noise where that lies"

@@ -76,7 +76,6 @@ def test_standard_errors_are_the_spread_over_seeds():
 def test_standard_errors_take_no_further_rays():
     """The same samples: what is added differs by rounding only."""
     scene = box()
-    scene.sensor.film.rfilter = "box"  # others normalise each batch
     plain = prb.render_backward(scene, uniform(scene), spp=24)
     for name, found in prb.render_backward(scene, uniform(scene), spp=24, stderr=True).items():
         np.testing.assert_allclose(found.value, plain[name], rtol=2e-6)

@@ -27,7 +27,7 @@ FAULTS = {
     "next-event estimation of this vertex kept in the rest": (
         "light-sample-kept-in-the-rest", "-beta * E", "-beta * shading.emitted * vertex.emission_weight",
         "red"),
-    "another pixel's derivative": ("another-pixels-derivative", "[item]", "[item // 2]", "red"),
+    "another pixel's derivative": ("another-pixels-derivative", "[item +", "[item // 2 +", "red"),
     "last vertex forgotten": (
         "last-vertex-forgotten", "is_usable(sums.Z)", "is_usable(sums.Z) & (sample % 16 != 0)", "red"),
     "random number used twice": ("number-used-twice", "(u[0], u[1])", "(u[0], u[0])", "red"),
