@@ -106,7 +106,7 @@ class RecursivePicture:
         hole = 2 * reach(scene.film)  # pixels farther apart than that share no sample
         if state is None:
             image, others = normalised(sums.sum(axis=0)), leave_one_out(sums)
-            variance = around(covariances(others, others)[0], hole)
+            variance = np.maximum(around(covariances(others, others)[0], hole), 0)
         else:
             image, others, variance = combined(
                 state.estimate, state.variance, sums, sums_at(state.values), hole
@@ -136,6 +136,7 @@ def combined(estimate, variance, sums, before, hole):
     """
     others, then = leave_one_out(sums), normalised(before.sum(axis=0))
     of_now, of_then, covariance = (around(x, hole) for x in covariances(others, left_out(before)))
+    of_now, of_then = np.maximum(of_now, 0), np.maximum(of_then, 0)  # differences of sums, see `around`
     total = variance + of_then
     alpha = np.clip(np.where(total > 0, covariance / np.where(total > 0, total, 1), 0), 0, LARGEST)
     image = normalised(sums.sum(axis=0)) + alpha * (estimate - then)

@@ -9,6 +9,7 @@ from prb import losses
 from prb.estimators import cross_folds, recursive_picture
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import PATH_BYTES, VERTEX_BYTES, KeptVertices
+from prb.estimators.settings import resolved
 from prb.kernels.estimators import modes
 
 REFLECTANCE = "wall.bsdf.reflectance.value"
@@ -199,3 +200,21 @@ def test_mistakes_are_one_line():
         assert message in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(prb.ParameterError, match="picture: is no state of a prb.RecursivePicture"):
         picture.load_state_dict({"estimate": np.zeros(3)})
+
+
+def test_variances_are_not_negative_where_a_bright_place_is_near():
+    """They are differences of running sums, whose rounding a bright pixel leaves behind."""
+    rng = np.random.default_rng(0)
+    sums = np.ones((4, 40, 40, 4))
+    sums[:, :, :8, :3] = 1e6 * rng.uniform(size=(4, 40, 8, 3))
+    sums[:, :6, :, :3] = 1e6 * rng.uniform(size=(4, 6, 40, 3))
+    sums[:, 20:24, 26:30, :3] = rng.uniform(size=(4, 4, 4, 3))
+    others = recursive_picture.leave_one_out(sums)
+    around = recursive_picture.around(recursive_picture.covariances(others, others)[0], 4)
+    assert around.min() < 0, "or this tests nothing"
+    scene = lit_scene(40, rfilter="gaussian")
+    picture = prb.RecursivePicture()
+    for seed in (1, 2):
+        settings = resolved(scene, spp=4, seed=seed)
+        picture.next(scene, settings, scene.values, sums, lambda values: sums).keep()
+        assert np.isfinite(picture.stderr).all() and (picture.stderr >= 0).all()
