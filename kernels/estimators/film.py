@@ -89,6 +89,12 @@ def weight_at(sensor: ti.template(), film, u, pixel):
 
 
 @ti.func
+def weight_in(sensor: ti.template(), film, p, column, row):
+    """w_ps of a sample that lies at p in its own pixel, for the pixel so many columns and rows away."""
+    return weight_at(sensor, film, p.x, column) * weight_at(sensor, film, p.y, row)
+
+
+@ti.func
 def fold_begin(film, fold):
     """The first sample of a fold, counted from the call's first one."""
     return ti.i32(ti.i64(fold) * film.spp // film.folds)
@@ -139,9 +145,7 @@ def gather(
                             i = (first + x) * film.samples + s
                             w = 1.0
                             if film.reach > 0:
-                                p = positions[i]
-                                w = weight_at(sensor, film, p.x, column - x)
-                                w *= weight_at(sensor, film, p.y, row - y)
+                                w = weight_in(sensor, film, positions[i], column - x, row - y)
                             total += w * samples[i]
                             weights += w
             sums[fold * film.width * film.rows + d] = ti.Vector([total.x, total.y, total.z, weights])
@@ -177,15 +181,11 @@ def gather_squares(
                     if film.samples > 1:
                         factor = n / (n - 1.0)
                         for i in range(pixel * film.samples, (pixel + 1) * film.samples):
-                            p = positions[i]
-                            w = weight_at(sensor, film, p.x, column - x)
-                            w *= weight_at(sensor, film, p.y, row - y)
+                            w = weight_in(sensor, film, positions[i], column - x, row - y)
                             mean_L += w / n * samples[i]
                             mean_w += w / n
                     for i in range(pixel * film.samples, (pixel + 1) * film.samples):
-                        p = positions[i]
-                        w = weight_at(sensor, film, p.x, column - x)
-                        w *= weight_at(sensor, film, p.y, row - y)
+                        w = weight_in(sensor, film, positions[i], column - x, row - y)
                         L, dw = w * samples[i] - mean_L, w - mean_w
                         squares += factor * L * L
                         products += factor * dw * L
