@@ -24,7 +24,7 @@ from prb.errors import NotFiniteError, ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
 from prb.estimators.recursive_picture import RecursivePicture, leave_one_out
-from prb.estimators.settings import resolved
+from prb.estimators.settings import fold_bounds, resolved
 from prb.estimators.sums import Result, normalised
 from prb.kernels.estimators import modes
 
@@ -125,8 +125,9 @@ def by_any_method(
     picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
     total, gradient = picture.folds.sum(axis=0), 0.0
     weights = np.where(total[..., 3] == 0, np.inf, total[..., 3])
+    bounds = fold_bounds(spp, folds)
     for j, own in enumerate(picture.folds):
-        first, end = j * spp // folds, (j + 1) * spp // folds
+        first, end = bounds[j], bounds[j + 1]
         adjoint = _derivative(derivative_of, normalised(total - own), j)
         adjoint = adjoint * (own[..., 3] / weights)[..., None]  # `backward` divides by own weights
         with device_lock:

@@ -14,7 +14,7 @@ from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.estimators import work
 from prb.estimators.reconstruction import Reconstruction, divided, sample_weights
-from prb.estimators.settings import check_passes, resolved
+from prb.estimators.settings import check_passes, fold_bounds, resolved
 from prb.estimators.sums import Result, Sums
 from prb.estimators.values import device_values
 from prb.io.progress import bar as progress_bar
@@ -193,13 +193,13 @@ def _by_batches(scene, settings, *, progress, label, **options):
     variance; both are found along the same paths.
     """
     spp = settings.spp
-    bounds = np.linspace(0, spp, min(spp, FILTERED_BATCHES) + 1).astype(int)
+    bounds = fold_bounds(spp, min(spp, FILTERED_BATCHES))
     counts, found = np.diff(bounds), []
     common = dict(seed=settings.seed, max_depth=settings.max_depth, rr_depth=settings.rr_depth, **options)
     common |= dict(weights=sample_weights(scene, settings), normalised_alone=True)
     with progress_bar(progress, total=len(counts), desc=label, unit="batch", delay=0.5) as bar:
         for first, count in zip(bounds, counts, strict=False):
-            first_sample = settings.first_sample + int(first)
+            first_sample = settings.first_sample + first
             found.append(integrate(scene, modes.REVERSE, spp=int(count), first_sample=first_sample, **common))
             bar.update()
     result = functools.reduce(Result.merge, found)

@@ -54,6 +54,12 @@ def check_samples(spp, seed, max_depth, suffix=""):
             raise ParameterError(f"{name}: {x} is out of range; it goes from {low} to {high}")
 
 
+def fold_bounds(spp, folds):
+    """Where each part of the samples begins, and where the last one ends, as kernels/estimators/film.py has
+    it: folds + 1 numbers."""
+    return [fold * spp // folds for fold in range(folds + 1)]
+
+
 def check_passes(passes, spp):
     """Raise ParameterError unless the samples can be split that way."""
     if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= spp:

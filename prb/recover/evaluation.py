@@ -22,7 +22,7 @@ import numpy as np
 from prb.api import render, render_backward, value_and_grad
 from prb.estimators.checked import check_memory, report_rejected
 from prb.estimators.integrate import integrate
-from prb.estimators.settings import resolved
+from prb.estimators.settings import fold_bounds, resolved
 from prb.kernels.estimators import modes
 from prb.losses import derivative_of, value_of
 
@@ -78,8 +78,8 @@ def evaluated(
 def noise_of_mean(parts, image, spp):
     """A picture of mean zero that has, at each pixel, the variance of the mean of all samples.
 
-    parts: K >= 2 pictures, each of all samples but those of one of K folds, whose sizes are as equal as can
-        be; for K = 2 those are the two halves. image: the mean of all spp samples.
+    parts: K >= 2 pictures, each of all samples but those of one of the K folds of `fold_bounds`; for K = 2
+        those are the two halves. image: the mean of all spp samples.
 
     It is the sum of parts - image with alternating signs, over the root v of its variance in units of that of
     the mean. With w_j the share of fold j in the samples, m the mean of all and f_j that of the fold,
@@ -88,7 +88,7 @@ def noise_of_mean(parts, image, spp):
     """
     folds = len(parts)
     signs = np.where(np.arange(folds) % 2 == 0, 1.0, -1.0)
-    shares = (spp // folds + (np.arange(folds) < spp % folds)) / spp
+    shares = np.diff(fold_bounds(spp, folds)) / spp
     a = signs * shares / (1 - shares)
     variance = (a**2 / shares).sum() - a.sum() ** 2
     found = -signs.sum() * image

@@ -1,6 +1,7 @@
 """What a recovery says of itself: losses of the views, the noise floor, standard errors, its log."""
 
 import csv
+import itertools
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import prb
 from prb import losses, schedules
+from prb.estimators.settings import fold_bounds
 from prb.recover.evaluation import noise_of_mean
 from prb.recover.floor import WINDOW, Excess
 from prb.recover.history import Log
@@ -83,6 +85,15 @@ def test_loss_over_the_floor_is_the_product_of_the_halves_residuals():
     loss = losses.l2(target)
     floor = loss(target + noise_of_mean([other, one], image, 8))[0]
     assert loss(image)[0] - floor == pytest.approx(((one - target) * (other - target)).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("spp, folds", [(7, 2), (8, 8), (13, 8), (10, 4)])
+def test_noise_of_mean_has_the_variance_of_the_mean(spp, folds):
+    """Exactly: the pictures hold the coefficients of independent samples. Folds may differ in size."""
+    samples, bounds = np.eye(spp), fold_bounds(spp, folds)
+    parts = [np.delete(samples, range(*pair), axis=0).mean(axis=0) for pair in itertools.pairwise(bounds)]
+    found = noise_of_mean(parts, samples.mean(axis=0), spp)
+    assert found.sum() == pytest.approx(0, abs=1e-12) and (found**2).sum() == pytest.approx(1 / spp)
 
 
 @pytest.mark.parametrize("options", [
