@@ -14,15 +14,9 @@ import prb
 from prb.estimators.seeds import PATHS_OFFSET
 from prb.io.images import read_image, write_image
 
+pytestmark = pytest.mark.usefixtures("folder")
 TINY = ["--spp", "2", "--size", "8x6"]
 ALBEDOS = ["white.reflectance.value", "green.reflectance.value", "red.reflectance.value"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Every test runs in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -18,18 +18,13 @@ from prb.device.params import records
 from prb.io.images import read_image, read_texels, write_image
 from prb.scene.parameter_values import with_values
 
+pytestmark = pytest.mark.usefixtures("folder")
 RED = "red.reflectance.value"
 SMALL = ["--size", "8x8", "--spp", "2", "--max-depth", "3"]
 FILES = {
     "animation.gif", "checkpoint.npz", "comparison.png", "frames", "loss.csv", "loss.png", "parameters.json",
     "scene.json",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -15,15 +15,10 @@ from prb.recover.loop import Recovery
 from prb.recover.pictures import comparison, loss_curve
 from prb.scene.files import scene_file
 
+pytestmark = pytest.mark.usefixtures("folder")
 RED = "red.reflectance.value"
 BOX = ["cornell-box", "--param", RED, "--init", "0.2", "--size", "8x8", "--max-depth", "3"]
 PLANE = ["painted-plane", "--param", "painting.*", "--size", "12x8", "--spp", "2", "--iterations", "3"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
