@@ -58,7 +58,8 @@ SCENE = {
     "corners": Array(vec4i, 1, "(slots,)", "three vertex numbers and the face number, where needed"),
     "shapes": Array(
         vec4i, 1, "(shapes,)",
-        "material, emitter (or -1), offset of the mesh's vertex normals in `params` (or -1), 0",
+        "material, emitter (or -1), offset of the mesh's vertex normals in `params` (or -1), code of the "
+        "media on both sides (kernels/medium.py), 0 for none",
     ),
     "materials": Array(vec4i, 1, "(materials,)", "first row of its leaves in `bsdfs`, their number, 0, 0"),
     "bsdfs": Array(ti.i32, 2, "(leaves, n)", "columns as in kernels/view.py"),
@@ -75,6 +76,14 @@ SCENE = {
     "light_pdf": Array(vec4f, 1, "(entries,)", "threshold of the alias table, probability, area, 0"),
     "env_marginal": Array(ti.f32, 1, "(n,)", "distribution over an environment map's rows of cells"),
     "env_conditional": Array(ti.f32, 1, "(n,)", "distribution over the cells of each row"),
+    "volumes": Array(vec8i, 1, "(volumes,)", "columns as in kernels/volume.py"),
+    "to_unit": Array(vec12f, 1, "(volumes,)", "rows of the affine map from world space to the unit cube"),
+    "media": Array(ti.i32, 2, "(media, MEDIUM_COLUMNS)", "columns as in kernels/medium.py"),
+    "majorants": Array(
+        vec2f, 1, "(cells,)", "the smallest and the largest extinction in each cell of a medium's coarse grid"
+    ),
+    "phases": Array(ti.i32, 2, "(leaves, PHASE_COLUMNS)", "columns as in kernels/scattering.py"),
+    "phase_tables": Array(ti.f32, 1, "(n,)", "what tabulated phase functions are sampled from"),
     "params": Array(ti.f32, 1, "(n,)", "the parameters' values"),
 }  # fmt: skip
 

@@ -44,6 +44,13 @@ class Features:
         or has vertex normals.
     hide_emitters: the camera does not see emitters.
     stack: entries of the traversal stack, a power of two.
+    media: there are participating media, or surfaces that the integrator passes straight through; if False,
+        nothing of what follows is compiled.
+    grids: some volume is a grid. heterogeneous: the extinction of some medium is a volume. spectral: it has
+        three channels somewhere. emissive: some medium emits.
+    phases: names of phase functions in the registry, sorted. phase_leaves: the largest number of leaves of a
+        medium's phase function. phase_weights: the largest number of factors in the weight of a leaf.
+    crossings: some surface dims what passes straight through it (all but `null`).
     """
 
     bsdfs: tuple[str, ...]
@@ -62,6 +69,15 @@ class Features:
     normals: bool
     hide_emitters: bool
     stack: int
+    media: bool = False
+    grids: bool = False
+    heterogeneous: bool = False
+    spectral: bool = False
+    emissive: bool = False
+    phases: tuple[str, ...] = ()
+    phase_leaves: int = 1
+    phase_weights: int = 0
+    crossings: bool = False
 
     @property
     def varies(self):

@@ -16,6 +16,7 @@ from prb.device.emitters import EmitterTable
 from prb.device.geometry import Geometry
 from prb.device.lights import LightEntries
 from prb.device.material_tables import MaterialTables
+from prb.device.media import media_arrays
 from prb.device.parameters import (
     DIRECTION,
     NORMALS,
@@ -132,6 +133,7 @@ def lay_out(model, *, progress=False):
         **textures.arrays(records),
         **of_emitters,
         **entries.arrays(),
+        **media_arrays(),
     }
     layout = Layout(
         arrays=arrays,

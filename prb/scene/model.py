@@ -77,6 +77,63 @@ class Emitter:
 
 
 @dataclass(eq=False)
+class Volume:
+    """Numbers that may vary in space.
+
+    name: its parameter, as `prb.traverse` lists it (``fog.sigma_t.value.value``, ``fog.albedo.data``).
+    kind: "constant" or "grid". value: float32; of a constant shape () or (n,), of a grid (Z, Y, X, channels).
+    low, high: the valid range of each number.
+    filter: "trilinear" or "nearest"; wrap: "clamp", "repeat" or "mirror". to_world: 4x4, from the unit cube
+    of a grid; voxel centres lie at (i + 1/2) / n in it. max_value: what the file says is the largest number,
+    or None.
+    """
+
+    name: str
+    kind: str
+    value: np.ndarray
+    low: float = 0.0
+    high: float = np.inf
+    differentiable: bool = True
+    filter: str = "trilinear"
+    wrap: str = "clamp"
+    to_world: np.ndarray = field(default_factory=lambda: np.eye(4))
+    max_value: float | None = None
+
+
+@dataclass(eq=False)
+class Phase:
+    """A phase function: its plugin name, its volumes by key, and those inside it.
+
+    isotropic, rayleigh   no volumes
+    hg                    g, a constant
+    tabphase              values, a constant (n,): regular in the cosine from -1 to 1, 1 is forward
+    sggx                  S, a constant (6,) or a grid of 6 channels: xx, yy, zz, xy, xz, yz
+    blendphase            weight, of the second of its two children
+    """
+
+    name: str
+    kind: str
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    children: tuple["Phase", ...] = ()
+
+
+@dataclass(eq=False)
+class Medium:
+    """What fills a region: "homogeneous" or "heterogeneous" (empty outside the unit cube of its sigma_t).
+
+    volumes: sigma_t (one or three channels), albedo, scale (a constant, by which sigma_t is multiplied) and,
+    where it emits, emission (radiance for each unit of length, not scaled).
+    sample_emitters: lights are sampled from its points, too.
+    """
+
+    name: str
+    kind: str
+    volumes: dict[str, Volume]
+    phase: Phase
+    sample_emitters: bool = True
+
+
+@dataclass(eq=False)
 class Shape:
     """A surface. Analytic kinds (all but "mesh") are Mitsuba's unit shape under `to_world`.
 
@@ -86,6 +143,8 @@ class Shape:
     reversed: the corners of a mesh's faces stand in reversed order, so that normals are flipped.
     attributes: name -> float32 (n, c) for ``vertex_...``, (m, c) for ``face_...``; c is 1 or 3. Copies of a
         mesh (instances) share the arrays.
+    interior, exterior: the media on the side away from the geometric normal and on its side, None: vacuum. A
+        surface without both bounds no medium: what is on one side is on the other, too.
     """
 
     name: str
@@ -100,6 +159,8 @@ class Shape:
     faces: np.ndarray | None = None
     reversed: bool = False
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
+    interior: Medium | None = None
+    exterior: Medium | None = None
 
 
 @dataclass(eq=False)
@@ -139,6 +200,7 @@ class Sensor:
     and its axis as the file has them, for a film of another size. Both without meaning if orthographic.
     principal_point_offset_x, _y: how far right and down on the film the picture's part is taken from, as
     parts of its width and height; perspective only. aperture_radius, focus_distance: thinlens only.
+    medium: the one that the camera is in, None: vacuum.
     """
 
     name: str
@@ -154,16 +216,21 @@ class Sensor:
     principal_point_offset_y: float = 0.0
     aperture_radius: float = 0.0
     focus_distance: float = 1.0
+    medium: Medium | None = None
 
 
 @dataclass(eq=False)
 class Integrator:
-    """max_depth and rr_depth count path edges as Mitsuba does; max_depth -1 is unlimited."""
+    """max_depth and rr_depth count path edges as Mitsuba does; max_depth -1 is unlimited.
+
+    volumetric: media are seen, and what passes straight through a surface does not count as an edge's end.
+    """
 
     kind: str = "path"
     max_depth: int = -1
     rr_depth: int = 5
     hide_emitters: bool = False
+    volumetric: bool = False
 
 
 @dataclass(eq=False)
