@@ -365,3 +365,34 @@ def fetch_tangents(scene: ti.template(), tangents: ti.template(), leaf, name: ti
     """The tangent of what `fetch` returns; that of the constants is zero."""
     p = parameters(scene, tangents, leaf, name, point)
     return p + [0.0 for i in ti.static(range(len(models.constants_of(name))))]
+
+
+@ti.func
+def passed_straight(scene: ti.template(), vertex):
+    """True if the vertex's sampled direction is that of a lobe which passes straight through."""
+    straight = False
+    if vertex.lobe >= 0 and vertex.wi.z * vertex.wo.z < 0:
+        kind = scene.bsdfs[scene.materials[vertex.material][0] + vertex.lobe, KIND]
+        for name in ti.static(scene.features.bsdfs):
+            if ti.static(models.passes_straight(name)):
+                straight = straight or kind == ti.static(models.KINDS[name])
+    return straight
+
+
+@ti.func
+def straight(scene: ti.template(), material, wi, point):
+    """What passes straight through a surface: the coefficient, for each channel."""
+    result = vec3(0.0, 0.0, 0.0)
+    first, count = scene.materials[material][0], scene.materials[material][1]
+    for k in range(count):
+        leaf = first + k
+        flip, visible = leaf_side(scene, leaf, wi.z)
+        for name in ti.static(scene.features.bsdfs):
+            if ti.static(models.passes_straight(name)):
+                if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
+                    frame = bump.leaf_frame(scene, leaf, point, wi, flip)
+                    p = fetch(scene, leaf, name, point)
+                    wi_k = bump.to_leaf(scene, frame, wi, flip)
+                    coefficient = traced.value(models.of(name).straight, p, wi_k)
+                    result += visible * weight(scene, leaf, point, -1) * coefficient
+    return result

@@ -18,6 +18,9 @@ MULTIPLIER = 1664525
 INCREMENT = 1013904223
 TO_UNIT = 2.0**-24  # 24 bits, so that a float32 holds the number exactly and never reaches 1
 LIGHT, BSDF, CAMERA = 0, 1, 1  # blocks of an event; event 0 has CAMERA alone
+FLIGHT, SHADOW, CHOICE, RATIO = 0, 1, 2, 3  # streams of an event, of as many blocks as tracking needs
+STREAMS = (-1640531527, 1013904243, -626627284, 2027808486)  # added to the seed: k 2^32 / the golden ratio
+BLOCKS = 2**16  # of a stream
 
 
 @ti.dataclass
@@ -39,6 +42,13 @@ def draw(sampler, event, block: ti.template()):
 def draw_vertex(sampler, event):
     """The numbers of both blocks of a vertex: (LIGHT, BSDF)."""
     return draw(sampler, event, LIGHT), draw(sampler, event, BSDF)
+
+
+@ti.func
+def track(sampler, event, stream: ti.template(), k):
+    """Block k of a stream of an event: four independent numbers, uniform on [0, 1)."""
+    seed = sampler.seed + ti.static(STREAMS[stream])
+    return uniform4(sampler.pixel, sampler.sample, event * BLOCKS + k, seed)
 
 
 @ti.func

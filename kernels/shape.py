@@ -16,7 +16,8 @@ class Interaction:
     """A point p on a surface. ng: geometric unit normal, n: unit shading normal, both in world space.
 
     margin: distance from the surface at which a ray starts. uv: texture coordinates. dp_du: in world space; 0
-    if the scene does not need it. u, v: the primitive's own coordinates.
+    if the scene does not need it. u, v: the primitive's own coordinates. boundary: code of the media on both
+    sides (kernels/medium.py).
     """
 
     p: vec3
@@ -29,6 +30,7 @@ class Interaction:
     emitter: ti.i32
     u: ti.f32
     v: ti.f32
+    boundary: ti.i32
 
 
 @ti.func
@@ -138,8 +140,9 @@ def interact(scene: ti.template(), slot, t, u, v, o, d):
         dp_du, _dp_dv = partials(scene, slot, u, v, uv)
     shape = scene.shapes[info[1]]
     return Interaction(
-        p=p, margin=margin, ng=ng, n=n, uv=uv, dp_du=dp_du, material=shape[0], emitter=shape[1], u=u, v=v
-    )
+        p=p, margin=margin, ng=ng, n=n, uv=uv, dp_du=dp_du, material=shape[0], emitter=shape[1], u=u, v=v,
+        boundary=shape[3],
+    )  # fmt: skip
 
 
 @ti.func

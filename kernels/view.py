@@ -105,6 +105,8 @@ class Execution:
     exclusive: every worker has a gradient block of its own, so that sums need no atomics.
     integers: gradients are sums of fixed-point integers, which do not depend on the order of addition.
     unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.
+    density: how the derivative by a medium's extinction is found (kernels/estimators/density.py), "" if it is
+        not.
     """
 
     block: int = 1
@@ -113,6 +115,7 @@ class Execution:
     exclusive: bool = False
     integers: bool = False
     unrolled: bool = False
+    density: str = ""
 
 
 class SceneView:

@@ -13,7 +13,10 @@ Each model has
     of wo sample(p, wi, u)            (wo, density, delta, eta) from three uniform numbers u on [0, 1)
     pdf(p, wi, wo)              the density of `sample` for wo, without delta lobes
 
-The last three are traced functions (kernels/traced.py): a kernel evaluates them by `traced.value`, and
+A model that a ray may pass straight through, as if it were not there, has a lobe for wo = -wi and
+    straight(p, wi)             the coefficient of that lobe
+
+The functions are traced (kernels/traced.py): a kernel evaluates them by `traced.value`, and
 `traced.vjp` and `traced.jvp` differentiate them. In what `sample` returns, delta is 1 for a delta lobe, else
 0; eta is the index of refraction on the side of wo over that on the side of wi; a density of 0 means that
 there is no direction. The derivatives of `sample` hold for fixed random numbers and the lobe that these
@@ -72,3 +75,9 @@ def lookup_of(name, i):
 def constants_of(name):
     """The names of a model's constants."""
     return getattr(REGISTRY[name], "CONSTANTS", ())
+
+
+@traced
+def passes_straight(name):
+    """True if a ray may pass straight through a surface of this model."""
+    return hasattr(REGISTRY[name], "straight")

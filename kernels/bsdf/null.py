@@ -19,3 +19,7 @@ def sample(p, wi, u):
 
 def pdf(p, wi, wo):
     return 0.0
+
+
+def straight(p, wi):
+    return Vec3(1.0, 1.0, 1.0)

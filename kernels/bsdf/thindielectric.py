@@ -41,3 +41,8 @@ def sample(p, wi, u):
 
 def pdf(p, wi, wo):
     return 0.0
+
+
+def straight(p, wi):
+    eta, _, transmittance = p
+    return (1.0 - plate(wi.z, eta)) * transmittance

@@ -4,6 +4,8 @@ Each worker has a row of numbers. A vertex is stored as groups of columns, of wh
 needs: the second sweep is memory-bound, so records are packed. `COMMON` and `OPTIONAL` list the groups, from
 which storing and loading follow. The first column also holds the length of the vertex before it on the path,
 so that a path can be walked in both directions.
+
+The functions take the groups that a scene's vertices may have, which `groups` says.
 """
 
 from collections.abc import Callable
@@ -114,7 +116,61 @@ OPTIONAL = (
         ),
     ),
 )
-VERTEX_SIZE = COMMON.size + sum(group.size for group in OPTIONAL)  # numbers of a kept vertex at most
+
+
+@ti.func
+def flies(vertex: ti.template()):
+    """True if there is a medium on the way to the vertex."""
+    return vertex.segment_length > 0
+
+
+@ti.func
+def is_in_medium(vertex: ti.template()):
+    """True if the path is scattered in a medium."""
+    return vertex.medium >= 0
+
+
+@ti.func
+def scatters_anywhere(vertex: ti.template()):
+    """True if there is a surface or a medium from which the path may go on."""
+    return (vertex.material >= 0) | (vertex.medium >= 0)
+
+
+@ti.func
+def is_lit_through_media(vertex: ti.template()):
+    """True if next-event estimation looked through a medium."""
+    return (vertex.light_emitter >= 0) & (vertex.shadow_length > 0)
+
+
+EMITS, SCATTERS, IS_LIT = OPTIONAL
+OF_MEDIA = (
+    Group(always, (Column("medium", integer=True), Column("straight", integer=True), Column("weight", 3),
+                   Column("segment_length"))),
+    EMITS,
+    Group(scatters_anywhere, SCATTERS.columns),
+    IS_LIT,
+    Group(is_lit, (Column("through", 3), Column("shadow_length"))),
+    Group(is_in_medium, (Column("p", 3),)),
+    Group(flies, (Column("segment_medium", integer=True), Column("probe", 3))),
+    Group(is_lit_through_media, (Column("shadow_medium", integer=True), Column("shadow_p", 3))),
+)  # fmt: skip
+OF_GLOW = Group(
+    flies, (Column("glow_p", 3), Column("glow_weight", 3), Column("beyond", integer=True), Column("glow", 3))
+)
+
+
+@traced
+def groups(features):
+    """The groups, after `COMMON`, of a scene's vertices."""
+    if not features.media:
+        return OPTIONAL
+    return (*OF_MEDIA, OF_GLOW) if features.emissive else OF_MEDIA
+
+
+@traced
+def size_of(optional):
+    """How many numbers a kept vertex with these groups has at most."""
+    return COMMON.size + sum(group.size for group in optional)
 
 
 @ti.dataclass
@@ -178,9 +234,15 @@ def _load_group(
 
 
 @ti.func
-def store(rows: ti.template(), row: ti.template(), vertex: ti.template(), shading: ti.template()):
+def store(
+    rows: ti.template(),
+    row: ti.template(),
+    vertex: ti.template(),
+    shading: ti.template(),
+    optional: ti.template(),
+):
     """Append a vertex to the row; if that may be too short, set row.first to -1: the path is not kept."""
-    if row.end + VERTEX_SIZE > rows.shape[1]:
+    if row.end + ti.static(size_of(optional)) > rows.shape[1]:
         row.first = -1
     else:
         begin = row.end
@@ -188,7 +250,7 @@ def store(rows: ti.template(), row: ti.template(), vertex: ti.template(), shadin
         code = (vertex.emitter + 1) + (row.length << LENGTH_BIT)
         rows[row.worker, begin] = ti.bit_cast(code, ti.f32)
         row.end += COMMON.size
-        for group in ti.static(OPTIONAL):
+        for group in ti.static(optional):
             if group.present(vertex):
                 _store_group(rows, row.worker, row.end, vertex, shading, group)
                 row.end += group.size
@@ -196,7 +258,7 @@ def store(rows: ti.template(), row: ti.template(), vertex: ti.template(), shadin
 
 
 @ti.func
-def load(rows: ti.template(), row: ti.template()):
+def load(rows: ti.template(), row: ti.template(), optional: ti.template()):
     """Load the vertex that begins at row.end, and advance the row past it.
 
     Returns (vertex, shading, length of the previous vertex).
@@ -207,7 +269,7 @@ def load(rows: ti.template(), row: ti.template()):
     code = vertex.emitter
     vertex.emitter = (code & ((1 << LENGTH_BIT) - 1)) - 1
     row.end += COMMON.size
-    for group in ti.static(OPTIONAL):
+    for group in ti.static(optional):
         if group.present(vertex):
             _load_group(rows, row.worker, row.end, vertex, shading, group)
             row.end += group.size
@@ -216,14 +278,14 @@ def load(rows: ti.template(), row: ti.template()):
 
 
 @ti.func
-def load_backwards(rows: ti.template(), row: ti.template()):
+def load_backwards(rows: ti.template(), row: ti.template(), optional: ti.template()):
     """Load the vertex that ends at row.end and has row.length numbers, and move the row back.
 
     Returns (vertex, shading).
     """
     begin = row.end - row.length
     row.end = begin
-    vertex, shading, previous_length = load(rows, row)
+    vertex, shading, previous_length = load(rows, row, optional)
     row.end = begin
     row.length = previous_length
     return vertex, shading

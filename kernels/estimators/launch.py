@@ -3,7 +3,7 @@
 from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec10f
 from prb.kernels.backend import ti
 from prb.kernels.camera import sample_ray
-from prb.kernels.estimators import modes
+from prb.kernels.estimators import density, modes
 from prb.kernels.estimators.kept_vertices import Row, pack_path, unpack_path
 from prb.kernels.estimators.modes import Sums, is_usable, two_sum
 from prb.kernels.estimators.path import Li
@@ -42,6 +42,7 @@ class Launch:
     max_depth: ti.i32  # largest number of edges of a path
     max_vertices: ti.i32  # largest number of vertices: max_depth, or one less if no ray can hit a light
     rr_depth: ti.i32  # number of edges from which on Russian roulette is played
+    medium: ti.i32  # the one that the camera is in, or -1
     environment: ti.i32  # the environment's entry of `lights`, or -1
     min_selection: ti.f32  # smallest selection weight of a leaf; 0 unless weights are differentiated
     gradient_copies: ti.i32  # copies of the gradient in its buffer
@@ -72,7 +73,10 @@ def camera_ray(sensor: ti.template(), launch, column, row, sampler):
     """The `Ray` with which a path through a pixel begins."""
     u = draw(sampler, 0, CAMERA)
     o, d, t_max = sample_ray(sensor, launch, column, row, u)
-    return Ray(o=o, d=d, t_max=t_max, previous=o, pdf=FIRST_RAY_DENSITY)
+    one = vec3(1.0, 1.0, 1.0)
+    return Ray(
+        o=o, d=d, t_max=t_max, previous=o, pdf=FIRST_RAY_DENSITY, medium=launch.medium, balance=one
+    )  # fmt: skip
 
 
 @ti.kernel
@@ -91,6 +95,7 @@ def trace_paths(
     tangents: ti.types.ndarray(ti.f32, ndim=1),
     kept_rows: ti.types.ndarray(ti.f32, ndim=2),
     kept_paths: ti.types.ndarray(vec10f, ndim=1),
+    kept_probes: ti.types.ndarray(ti.f32, ndim=2),
     rejected: ti.types.ndarray(ti.i32, ndim=1),
 ):
     """Trace one launch: write the image, and depending on the mode add to the gradient or write the tangent.
@@ -102,7 +107,8 @@ def trace_paths(
     gradient_buffer: `gradient_copies` copies of the parameters' gradient, floats or fixed-point integers;
     those of a second objective follow.
     tangents: of the parameters. kept_rows: a row for each worker, see kernels/estimators/kept_vertices.py.
-    kept_paths: one for each path, if sweeps are launches of their own. rejected: [0] counts the paths that
+    kept_paths: one for each path, if sweeps are launches of their own; kept_probes: the same of where their
+    suffixes begin, if they have any (kernels/estimators/density.py). rejected: [0] counts the paths that
     are skipped because a contribution is not finite.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
@@ -131,6 +137,8 @@ def trace_paths(
                 first_sweep, end_sweep = 0, 1
                 if ti.static(mode == modes.REVERSE):
                     first_sweep, end_sweep = launch.first_sweep, launch.end_sweep
+                if ti.static(mode == modes.FORWARD and execution.density != ""):
+                    end_sweep = 2
                 if ti.static(mode == modes.RESHADED):
                     first_sweep, end_sweep = 1, 2
                 if ti.static(mode in modes.REPLAYS):
@@ -140,11 +148,20 @@ def trace_paths(
                         sums.L_low = L_low
                         sums.Z = Z
                         first = kept_first
+                probe = density.new_probe()
+                begin, end = first_sweep, end_sweep
+                if ti.static(density.has_suffix(scene)):  # the suffix comes before sweep 1
+                    begin, end = ti.min(first_sweep, 1), ti.select(end_sweep == 1, 1, end_sweep + 1)
+                    if first_sweep == 1:
+                        density.unpack(probe, kept_probes, item * launch.samples_per_item + s)
                 primary = Ray(t_max=0.0, pdf=FIRST_RAY_DENSITY)
                 if first_sweep == 0 or first < 0:
                     primary = camera_ray(sensor, launch, column, row_of_pixel, sampler)
                 row = Row(worker=worker, first=first, end=first, length=0)
-                for sweep in range(first_sweep, end_sweep):
+                for part in range(begin, end):
+                    sweep = part
+                    if ti.static(density.has_suffix(scene)):
+                        sweep = ti.select(part <= 1, -part, part - 1)
                     row.end = row.first
                     row.length = 0
                     active = launch.max_vertices > 0
@@ -158,17 +175,29 @@ def trace_paths(
                         if sweep >= 1:
                             at = which * launch.items
                             sums.grad_L = sample_adjoint[item + at]  # fault: another-pixels-derivative
-                    if sweep >= 1:
+                    if sweep != 0:
                         usable = is_usable(sums.L) & is_usable(sums.Z)  # fault: last-vertex-forgotten
                         active = active & usable
+                    whole = sums
+                    if ti.static(density.has_suffix(scene)):
+                        if sweep == density.SUFFIX:
+                            active = active & (probe.total > 0)
+                            sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
                     Li(
                         mode, scene, launch, sampler, primary, ti.min(sweep, 1), active, sums, kept_rows, row,
-                        gradient, tangents,
+                        gradient, tangents, probe,
                     )  # fmt: skip
+                    if ti.static(density.has_suffix(scene)):
+                        if sweep == density.SUFFIX:
+                            probe.rest = ti.select(is_usable(sums.L), sums.L + sums.L_low, zero)
+                            sums = whole
                     if ti.static(mode == modes.RESHADED):
                         sums.L_low = vec3(0.0, 0.0, 0.0)
                         sums.Z = vec3(0.0, 0.0, 0.0)
-                    if sweep == 0 or ti.static(mode == modes.RESHADED):
+                    counts = sweep == 0 or ti.static(mode == modes.RESHADED)
+                    if ti.static(mode == modes.FORWARD):
+                        counts = part == end - 1
+                    if counts:
                         if is_usable(sums.L) & is_usable(sums.Z) & is_usable(sums.dL):
                             radiance, radiance_low = two_sum(radiance, radiance_low, sums.L + sums.L_low)
                             tangent += sums.dL
@@ -179,6 +208,8 @@ def trace_paths(
                             if end_sweep == 1:
                                 path = pack_path(sums.L, sums.L_low, sums.Z, row.first)
                                 kept_paths[item * launch.samples_per_item + s] = path
+                                if ti.static(density.has_suffix(scene)):
+                                    density.pack(probe, kept_probes, item * launch.samples_per_item + s)
                                 free = ti.select(row.first >= 0, row.end, free)
             image[item] = radiance + radiance_low
             if ti.static(mode == modes.FORWARD):

@@ -17,6 +17,7 @@ floats, as R = L - (what came before) loses digits that matter after a division 
 
 Forward, which needs nothing of what lies ahead, in one sweep:
     dL += dbeta_k E_k + beta_k dE_k            dbeta_{k+1} = (dbeta_k f_k + beta_k df_k) / p_k
+but where it differentiates by the extinction of media, for which L has to be known: then in sweep 1.
 
 Reshaded, the picture that other parameters' values give along the paths of a replay's sweep 0:
     L' += beta'_k E'_k                               beta'_{k+1} = beta'_k f'_k / p_k
@@ -90,13 +91,13 @@ def add(
     elif ti.static(mode == RESHADED):
         sums.L += state.dbeta * E
         state.df = shading.f
-    elif sweep == 0:
+    elif sweep <= 0:
         beta = throughput(state)
         L, L_low = two_sum(sums.L, sums.L_low, beta * E)
         sums.L = L
         sums.L_low = L_low
         sums.Z += ti.select(state.zeros == 1, state.beta * E, 0.0)
-        if ti.static(mode == FORWARD):
+        if ti.static(mode == FORWARD and scene.execution.density == ""):
             dE, df = push_forward(scene, tangents, vertex, shading)
             state.df = df
             sums.dL += state.dbeta * E + beta * dE
@@ -106,9 +107,14 @@ def add(
         R, R_low = two_sum(state.R, state.R_low, -beta * E)  # fault: light-sample-kept-in-the-rest
         state.R = R
         state.R_low = R_low
-        L_by_f = ti.select(f == 0, sums.Z, (R + R_low) / ti.select(f == 0, 1.0, f))  # fault: zero-factor
-        L_by_f = ti.select((state.zeros == 0) & (vertex.pdf > 0), L_by_f, 0.0)
-        pull_back(scene, gradient, vertex, shading, sums.grad_L * beta, sums.grad_L * L_by_f)
+        if ti.static(mode == FORWARD):
+            dE, df = push_forward(scene, tangents, vertex, shading)
+            state.df = df
+            sums.dL += state.dbeta * E + beta * dE
+        else:
+            L_by_f = ti.select(f == 0, sums.Z, (R + R_low) / ti.select(f == 0, 1.0, f))  # fault: zero-factor
+            L_by_f = ti.select((state.zeros == 0) & (vertex.pdf > 0), L_by_f, 0.0)
+            pull_back(scene, gradient, vertex, shading, sums.grad_L * beta, sums.grad_L * L_by_f)
 
 
 @ti.func

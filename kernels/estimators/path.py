@@ -15,12 +15,16 @@ happens to E_k and to the product.
     forward     the tangents of L and of the product are computed along with the path
     reshaded    the picture at other values of the parameters, along the paths that sweep 0 kept
 
+In a participating medium a collision is a vertex too: f_i is albedo times phase function, and vertices that
+the path passes straight through do not count as ends of edges (kernels/estimators/vertex_in_media.py). The
+derivative by a medium's extinction has a file of its own, kernels/estimators/density.py.
+
 Densities, MIS weights, roulette and directions are constants under differentiation (detached sampling). The
 derivatives are interior ones: what moves a silhouette or the edge of a shadow is not in them.
 """
 
 from prb.kernels.backend import ti
-from prb.kernels.estimators import kept_vertices, modes
+from prb.kernels.estimators import density, kept_vertices, modes, vertex_in_media
 from prb.kernels.estimators.shading import black, contribution, shade
 from prb.kernels.estimators.vertex import next_vertex, no_vertex
 from prb.kernels.frame import max_abs, vec3
@@ -75,7 +79,7 @@ def extend(mode: ti.template(), launch, state: ti.template(), f, vertex: ti.temp
     )  # factors may be negative in central differences
     active = (vertex.pdf > 0) & (state.depth < launch.max_vertices) & (strength > 0)
     state.eta *= vertex.eta
-    if state.depth >= launch.rr_depth:
+    if state.depth >= launch.rr_depth and vertex.straight == 0:
         survival = ti.min(strength * state.eta * state.eta, MAX_SURVIVAL)
         active = active & (vertex.u_roulette < survival)
         state.beta /= survival
@@ -97,16 +101,24 @@ def Li(
     row: ti.template(),
     gradient: ti.template(),
     tangents: ti.template(),
+    probe: ti.template(),
 ):
     """The radiance that arrives along a ray, added to `sums`; or its derivative, depending on mode and sweep.
 
-    sweep: 0, or 1 for the second sweep of the replay. active: False if the path is to be skipped.
+    sweep: 0, 1 for the second sweep of the replay, or density.SUFFIX. active: False if the path is to be
+    skipped.
     sums: the path's `Sums`. rows, row: kept vertices, which sweep 0 of the replay writes and sweep 1 reads.
     gradient: the worker's `GradientBlock` (reverse mode). tangents: those of the parameters (forward mode).
+    probe: the path's `Probe`, which sweep 0 chooses; where its suffix begins.
     """
     state = new_state()
     state.R = sums.L
     state.R_low = sums.L_low
+    forced = False  # the ray collides where it starts
+    if ti.static(density.has_suffix(scene)):
+        if sweep == density.SUFFIX:
+            ray = density.begin_suffix(probe, state)
+            forced = True
     if ti.static(mode == modes.RESHADED):
         sums.L = vec3(0.0, 0.0, 0.0)
         state.dbeta = vec3(1.0, 1.0, 1.0)
@@ -114,23 +126,37 @@ def Li(
         # ------------------------------------------------- 1. find the next vertex and its shading
         vertex, shading = no_vertex(), black()
         if ti.static(mode in modes.REPLAYS) and sweep == 1 and row.first >= 0:
-            kept_vertex, kept_shading, _length = kept_vertices.load(rows, row)
+            kept_vertex, kept_shading, _length = kept_vertices.load(
+                rows, row, ti.static(kept_vertices.groups(scene.features))
+            )
             vertex, shading = kept_vertex, kept_shading
         else:
-            found, next_ray = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
+            begins = ray
+            found, next_ray = find(scene, launch, sampler, ray, state, forced)
             vertex, ray = found, next_ray
+            forced = False
             shading = shade(scene, vertex)
+            if ti.static(density.has_suffix(scene)):
+                if sweep == 0:
+                    density.consider(scene, sampler, probe, state, begins, vertex)
             if ti.static(mode == modes.REVERSE):
                 if sweep == 0 and row.first >= 0:
-                    kept_vertices.store(rows, row, vertex, shading)
+                    kept_vertices.store(
+                        rows, row, vertex, shading, ti.static(kept_vertices.groups(scene.features))
+                    )
         f = shading.f
         if ti.static(mode == modes.RESHADED):
             shading = shade(scene, vertex)
-        state.depth += 1
+        if ti.static(scene.execution.density != ""):
+            if sweep == 1:
+                density.differentiate(
+                    mode, scene, gradient, tangents, probe, state, sums, vertex, shading, state.event
+                )
+        state.depth += 1 - vertex.straight
         state.event += 1
 
         # ------------------------------------------------- 2. its contribution for throughput 1
-        E = contribution(vertex, shading)
+        E = contribution(scene, vertex, shading)
 
         # ------------------------------------------------- 3. add the contribution, or differentiate it
         modes.add(mode, scene, gradient, tangents, state, sums, vertex, shading, E, sweep)
@@ -138,3 +164,18 @@ def Li(
         # ------------------------------------------------- 4. continue the path or end it
         continues, _survival = extend(mode, launch, state, f, vertex)
         active = continues
+
+
+@ti.func
+def find(scene: ti.template(), launch, sampler, ray, state: ti.template(), forced):
+    """The ray's next vertex and the next ray, with media or without."""
+    vertex, next_ray = no_vertex(), ray
+    if ti.static(scene.features.media):
+        found, following = vertex_in_media.next_vertex(
+            scene, launch, sampler, ray, state.event, state.depth, forced
+        )
+        vertex, next_ray = found, following
+    else:
+        found, following = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
+        vertex, next_ray = found, following
+    return vertex, next_ray

@@ -54,7 +54,7 @@ def trace_basic(
                 while active:
                     # 1. find the next vertex
                     vertex = no_vertex()
-                    slot, si, _ray = intersect(scene, ray, False)
+                    slot, _t, si, _ray = intersect(scene, ray, False)
                     if slot < 0 and launch.environment >= 0:
                         vertex.emitter = scene.lights[launch.environment][1]
                         vertex.uv = light.environment(scene, launch.environment, ray.d, False)[1]

@@ -21,6 +21,8 @@ class Ray:
 
     previous: position of the vertex where it starts. pdf: density by solid angle with which the BSDF sampled
     d; DELTA_DENSITY from a delta lobe, FIRST_RAY_DENSITY if the path begins with this ray.
+    medium: the one that it starts in, -1 for vacuum. balance: see `medium.free_flight`. Both in scenes with
+    media alone, where `previous` is the last vertex that the path did not pass straight through.
     """
 
     o: vec3
@@ -28,6 +30,8 @@ class Ray:
     t_max: ti.f32
     previous: vec3
     pdf: ti.f32
+    medium: ti.i32
+    balance: vec3
 
 
 @ti.dataclass
@@ -45,6 +49,19 @@ class Vertex:
     refraction on the side of wo over that on the side of wi.
     uv, slot, u, v: the `LookupPoint` of the surface's or the environment's textures. uv_light: that of the
     light sample's textures.
+
+    All that follows is of scenes with participating media (kernels/estimators/vertex_in_media.py).
+
+    medium: the medium in which the path is scattered at p (-1: it is not). Directions are in world space then.
+    straight: 1 if the path passes straight through the surface, as if it were not there.
+    weight: of the flight to this vertex, see `medium.Flight`.
+    segment_medium, segment_length, probe: the medium that the path flew through to this vertex, the length of
+    that flight, and a point on it, uniform; probe_weight: the flight's weight there, which is not kept.
+    glow_p, glow_weight: another such point, where emission is looked up, and its weight. beyond: 1 if it
+    lies behind the probe. gain_p, gain_length: a point of the whole ray and its weight, in differential ratio
+    tracking; not kept.
+    through: transmittance on the way to the light. shadow_medium, shadow_length, shadow_p: a medium on that
+    way, the length of what lies in media, and a point of that, uniform.
     """
 
     emitter: ti.i32
@@ -64,13 +81,33 @@ class Vertex:
     slot: ti.i32
     u: ti.f32
     v: ti.f32
+    medium: ti.i32
+    p: vec3
+    straight: ti.i32
+    weight: vec3
+    segment_medium: ti.i32
+    segment_length: ti.f32
+    probe: vec3
+    probe_weight: vec3
+    glow_p: vec3
+    glow_weight: vec3
+    beyond: ti.i32
+    gain_p: vec3
+    gain_length: vec3
+    through: vec3
+    shadow_medium: ti.i32
+    shadow_length: ti.f32
+    shadow_p: vec3
 
 
 @ti.func
 def no_vertex():
     """A vertex with neither emission nor surface."""
+    one = vec3(1.0, 1.0, 1.0)
     return Vertex(
-        emitter=-1, emission_weight=1.0, material=-1, light_emitter=-1, pdf=0.0, lobe=-1, eta=1.0, slot=-1
+        emitter=-1, emission_weight=1.0, material=-1, light_emitter=-1, pdf=0.0, lobe=-1, eta=1.0, slot=-1,
+        medium=-1, straight=0, weight=one, segment_length=0.0, glow_weight=one, through=one,
+        shadow_length=0.0,
     )  # fmt: skip
 
 
@@ -86,7 +123,7 @@ def power_heuristic(a, b):
 
 @ti.func
 def intersect(scene: ti.template(), ray, first):
-    """Find the ray's closest hit: (slot or -1, `Interaction`, ray).
+    """Find the ray's closest hit: (slot or -1, distance, `Interaction`, ray).
 
     first: True if the path begins with this ray. If the camera does not see emitters, the ray passes through
     them, and is returned as its last part.
@@ -104,22 +141,14 @@ def intersect(scene: ti.template(), ray, first):
                     ray.o = ray_origin(si, ray.d)
                     ray.t_max -= t
                     passes_through = True
-    return slot, si, ray
+    return slot, t, si, ray
 
 
 @ti.func
-def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
-    """Trace the ray to its next vertex, sample a light and the BSDF there. Returns (vertex, next ray).
-
-    event: the vertex's number, by which random numbers are drawn. depth: edges of the path before this ray;
-    at the end of edge launch.max_depth only emission counts.
-    """
+def meet(scene: ti.template(), launch, ray, slot, si, vertex: ti.template()):
+    """Record what the ray met: where, and emission with its MIS weight against next-event estimation at the
+    previous vertex."""
     first, environment = ray.pdf == FIRST_RAY_DENSITY, launch.environment
-    vertex = no_vertex()
-    slot, si, last_ray = intersect(scene, ray, first)
-    ray = last_ray
-
-    # Emission, and its MIS weight against next-event estimation at the previous vertex.
     if slot < 0:
         if environment >= 0 and not (first and ti.static(scene.features.hide_emitters)):
             vertex.emitter = scene.lights[environment][1]
@@ -137,6 +166,21 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
         vertex.slot = slot
         vertex.u = si.u
         vertex.v = si.v
+
+
+@ti.func
+def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
+    """Trace the ray to its next vertex, sample a light and the BSDF there. Returns (vertex, next ray).
+
+    event: the vertex's number, by which random numbers are drawn. depth: edges of the path before this ray;
+    at the end of edge launch.max_depth only emission counts.
+    """
+    first = ray.pdf == FIRST_RAY_DENSITY
+    vertex = no_vertex()
+    slot, _t, si, last_ray = intersect(scene, ray, first)
+    ray = last_ray
+
+    meet(scene, launch, ray, slot, si, vertex)
 
     if slot >= 0 and depth + 1 < launch.max_depth:
         u_light, u_bsdf = draw_vertex(sampler, event)  # fault: same-numbers

@@ -49,10 +49,10 @@ def wrong(rows: ti.template(), row: ti.template(), i, backwards: ti.template()):
     """How many columns of the next vertex of a walk are not those of vertex i."""
     vertex, shading = no_vertex(), black()
     if ti.static(backwards):
-        v, s = kept.load_backwards(rows, row)
+        v, s = kept.load_backwards(rows, row, ti.static(kept.OPTIONAL))
         vertex, shading = v, s
     else:
-        v, s, _before = kept.load(rows, row)
+        v, s, _before = kept.load(rows, row, ti.static(kept.OPTIONAL))
         vertex, shading = v, s
     expected, expected_shading = made(i)
     n = 0
@@ -73,7 +73,7 @@ def walk(rows: ti.types.ndarray(ti.f32, 2), out: ti.types.ndarray(ti.i32, 1)):
         row = kept.Row(worker=1, first=5, end=5, length=0)
         for i in range(COUNT):
             vertex, shading = made(i)
-            kept.store(rows, row, vertex, shading)
+            kept.store(rows, row, vertex, shading, ti.static(kept.OPTIONAL))
         out[2], out[3] = row.first, row.end
         if row.first >= 0:
             last = kept.Row(worker=1, first=5, end=row.end, length=row.length)
@@ -99,11 +99,11 @@ def test_what_is_stored_is_loaded_in_both_directions():
     assert not rows[0].any() and not rows[1, :5].any() and not rows[1, at:].any()
 
 
-@pytest.mark.parametrize("size", [5, 5 + kept.VERTEX_SIZE, 200])
+@pytest.mark.parametrize("size", [5, 5 + kept.size_of(kept.OPTIONAL), 200])
 def test_a_row_that_is_too_short_is_given_up(size):
     rows, out = run(size)
     assert out[2] == -1 and not rows[0].any()
 
 
 def test_sizes():
-    assert kept.VERTEX_SIZE == 37 and kept.COMMON.size == 8
+    assert kept.size_of(kept.OPTIONAL) == 37 and kept.COMMON.size == 8
