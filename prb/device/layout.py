@@ -2,7 +2,8 @@
 
 Where each array is made: primitives and their hierarchy in `geometry`; `materials`, `bsdfs`, `bsdf_data` in
 `leaves`; `textures`, `to_uv` in `textures`; `emitters`, `emitter_data` in `emitters`; `lights` and the tables
-for sampling in `lights`; `shapes` here. `params` are the values of the parameters, see `parameters`.
+for sampling in `lights`; `media`, `phases` in `media`, and what belongs to them in `volumes` and `majorants`;
+`shapes` here. `params` are the values of the parameters, see `parameters`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from prb.device.emitters import EmitterTable
 from prb.device.geometry import Geometry
 from prb.device.lights import LightEntries
 from prb.device.material_tables import MaterialTables
-from prb.device.media import media_arrays
+from prb.device.media import MediaTables
 from prb.device.parameters import (
     DIRECTION,
     NORMALS,
@@ -35,8 +36,8 @@ class Layout:
 
     parameters: every parameter by name, in the order of the scene. start: their values in the model.
     dependents: all that is computed from parameters. cameras: the sensors among them, in their order.
-    environment: entry of `lights` of the environment, or -1. weights: names of the textures that are weights
-    of blends and masks.
+    environment: entry of `lights` of the environment, or -1. weights: names of the textures and volumes that
+    are weights of blends and masks. sensor_media: number of the medium that each sensor is in, -1 for vacuum.
     """
 
     arrays: dict[str, np.ndarray]
@@ -47,6 +48,7 @@ class Layout:
     features: Features
     environment: int
     weights: frozenset[str]
+    sensor_media: tuple[int, ...]
 
     @property
     def params(self):
@@ -62,6 +64,10 @@ class Layout:
     def orientations(self):
         """Names of the vertex normals and the directions of lights."""
         return frozenset(name for name, record in self.parameters.items() if record.orientation)
+
+    def media_of_sensor(self, number):
+        """The number of the medium around a sensor, -1 for vacuum."""
+        return self.sensor_media[number]
 
     def update(self, values, *, tables=True):
         """Update the arrays that depend on parameters. Returns the names of those that have changed.
@@ -81,7 +87,11 @@ def lay_out(model, *, progress=False):
     textures = TextureTable(builder)
     materials = MaterialTables(textures.number)
     emitters = EmitterTable(textures.number)
-    shapes = [[materials.number(s.bsdf, s), emitters.number(s.emitter), -1, 0] for s in model.shapes]
+    media = MediaTables(builder, volumetric=model.integrator.volumetric)
+    shapes = [
+        [materials.number(s.bsdf, s), emitters.number(s.emitter), -1, media.code(s)] for s in model.shapes
+    ]
+    sensor_media = tuple(media.number(sensor.medium) for sensor in model.sensors)
     for light in model.emitters:
         emitters.number(light)
     orientations = _add_orientations(model, builder)
@@ -103,6 +113,7 @@ def lay_out(model, *, progress=False):
         twosided=materials.twosided,
         hide_emitters=model.integrator.hide_emitters,
         **geometry.features(),
+        **media.features(model.shapes),
     )
 
     dependents = []
@@ -119,6 +130,7 @@ def lay_out(model, *, progress=False):
             direction, row = records[orientations[id(light)]], emitters.data_row(light)
             of_emitters["emitter_data"][row, 3] = direction.offset
             dependents.append(LightDirection(direction, row))
+    dependents += media.dependents(records)
     dependents += entries.dependents(lambda texture: records[textures.parameter_of[id(texture)]])
     cameras = [
         Camera(sensor, {key: records[number] for key, number in parameters.items()})
@@ -133,7 +145,7 @@ def lay_out(model, *, progress=False):
         **textures.arrays(records),
         **of_emitters,
         **entries.arrays(),
-        **media_arrays(),
+        **media.arrays(records),
     }
     layout = Layout(
         arrays=arrays,
@@ -143,7 +155,8 @@ def lay_out(model, *, progress=False):
         cameras=cameras,
         features=features,
         environment=entries.environment,
-        weights=frozenset(materials.weight_names),
+        weights=frozenset(materials.weight_names | media.weight_names),
+        sensor_media=sensor_media,
     )
     layout.update(start)
     return layout

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 COLOUR, NUMBER, TEXELS, ATTRIBUTE = "colour", "number", "texels", "attribute"
+VOXELS, VALUES = "voxels", "values"  # of volumes: a grid (Z, Y, X, channels); some numbers (n,)
 NORMALS, DIRECTION = "normals", "direction"
 CAMERA_NUMBER, CAMERA_TRANSFORM = "camera number", "camera transform"
 ORIENTATIONS = (NORMALS, DIRECTION)

@@ -5,6 +5,7 @@ import numpy as np
 from prb.device.parameters import ATTRIBUTE, COLOUR, NUMBER, TEXELS
 from prb.errors import SceneError
 from prb.kernels import texture as kernels
+from prb.kernels.interpolation import CLAMP, MIRROR, REPEAT
 from prb.scene.leaves import is_attribute
 from prb.scene.model import Texture
 
@@ -100,6 +101,6 @@ def _row(texture, children):
     if texture.kind == "bitmap":
         row[kernels.ROWS], row[kernels.COLUMNS] = shape[:2]
         row[kernels.NEAREST] = int(texture.filter == "nearest")
-        wrap = {"repeat": kernels.REPEAT, "mirror": kernels.MIRROR, "clamp": kernels.CLAMP}
+        wrap = {"repeat": REPEAT, "mirror": MIRROR, "clamp": CLAMP}
         row[kernels.WRAP_U], row[kernels.WRAP_V] = (wrap[w] for w in texture.wrap)
     return row

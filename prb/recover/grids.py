@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prb.device.parameters import TEXELS
 from prb.device.params import records
-from prb.kernels import texture
+from prb.kernels import interpolation, texture
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def _wraps(scene: Any, name: str) -> tuple[bool, ...]:
         return (False,) * (len(record.shape) - 1)
     for row in scene.layout.arrays["textures"]:
         if row[texture.KIND] == texture.BITMAP and row[texture.OFFSET] == record.offset:
-            return tuple(bool(row[k] == texture.REPEAT) for k in (texture.WRAP_V, texture.WRAP_U))
+            return tuple(bool(row[k] == interpolation.REPEAT) for k in (texture.WRAP_V, texture.WRAP_U))
     return (False, False)
 
 
