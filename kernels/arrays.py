@@ -21,7 +21,7 @@ vec6f = ti.types.vector(6, ti.f32)
 vec8f = ti.types.vector(8, ti.f32)
 vec10f = ti.types.vector(10, ti.f32)
 vec12f = ti.types.vector(12, ti.f32)
-vec16f = ti.types.vector(16, ti.f32)
+vec20f = ti.types.vector(20, ti.f32)
 vec8i = ti.types.vector(8, ti.i32)
 
 

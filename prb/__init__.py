@@ -25,6 +25,7 @@ from prb.errors import (
     PrbError,
     SceneError,
 )
+from prb.estimators.density import DifferentialRatioTracking, FreeFlight, SampleMatching
 from prb.estimators.finite_difference import FiniteDifference
 from prb.estimators.gradients import Estimate
 from prb.estimators.methods import Adjoint
@@ -38,12 +39,13 @@ from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
 
 __all__ = [
-    "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
-    "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
-    "RecursivePicture", "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs",
-    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",
-    "priors", "read_image", "render", "render_backward", "render_forward", "schedules", "traverse",
-    "value_and_grad", "write_image",
+    "Adam", "Adjoint", "DeviceError", "DifferentialRatioTracking", "Estimate", "FiniteDifference",
+    "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError", "NotFiniteError",
+    "ParameterError", "Params", "PrbError", "Recovery", "RecursivePicture", "ReplayAdjoint", "SGD",
+    "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes", "check",
+    "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors", "read_image",
+    "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
+    "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

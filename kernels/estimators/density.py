@@ -17,10 +17,10 @@ estimates the loss: L there is R / beta, what the path adds from this flight on.
     matching      gain and loss at the same point of the flight (sample matching: Yu, Wang, Ling, Xu, Zhao,
                   SIGGRAPH 2026), so that they cancel where they should
 
-The last two need a L_s at a point where the path did not collide: another path that begins there, the suffix.
+The last two need a L_s at a point where the path did not collide: another path begins there, the suffix.
 So that time stays linear each path has one, from one of its flights, chosen by a reservoir in proportion to
-throughput times weight. It uses the random numbers of the path it replaces: the difference of gain and loss is
-that of two similar paths.
+throughput times weight. It uses the random numbers of the path it replaces: gain less loss is the difference
+of two similar paths.
 """
 
 from prb.kernels import medium as media
@@ -33,6 +33,7 @@ from prb.kernels.sampler import CHOICE, track
 from prb.kernels.traced import traced
 
 FREE_FLIGHT, RATIO, MATCHING = "free_flight", "ratio", "matching"
+SUFFIXED = RATIO, MATCHING  # those that trace a suffix
 SUFFIX = -1  # the sweep that traces the suffix
 
 
@@ -63,7 +64,7 @@ class Probe:
 @traced
 def has_suffix(scene):
     """True if each path has a suffix."""
-    return scene.execution.density in (RATIO, MATCHING)
+    return scene.execution.density in SUFFIXED
 
 
 @ti.func
@@ -73,7 +74,9 @@ def new_probe():
 
 
 @ti.func
-def consider(scene: ti.template(), sampler, probe: ti.template(), state: ti.template(), ray, vertex: ti.template()):
+def consider(
+    scene: ti.template(), sampler, probe: ti.template(), state: ti.template(), ray, vertex: ti.template()
+):
     """Let the flight to a vertex compete for the suffix. ray, state: at its beginning."""
     p, length = vertex.probe, vertex.segment_length * vertex.probe_weight
     if ti.static(scene.execution.density == RATIO):

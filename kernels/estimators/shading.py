@@ -133,7 +133,9 @@ def pull_back(
 
 
 @ti.func
-def scatter_in_medium(scene: ti.template(), gradient: ti.template(), vertex: ti.template(), grad_f_light, grad_f):
+def scatter_in_medium(
+    scene: ti.template(), gradient: ti.template(), vertex: ti.template(), grad_f_light, grad_f
+):
     """As `material.pull_back`, for a point in a medium, where f is albedo times phase function."""
     p, medium = vertex.p, vertex.medium
     albedo = media.albedo(scene, scene.params, medium, p)
@@ -170,9 +172,7 @@ def push_forward(
     if ti.static(scene.features.media):
         if ti.static(scene.execution.density != ""):
             if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
-                dsigma = media.push_forward_extinction(
-                    scene, tangents, vertex.shadow_medium, vertex.shadow_p
-                )
+                dsigma = media.push_forward_extinction(scene, tangents, vertex.shadow_medium, vertex.shadow_p)
                 d_of_light -= shading.direct * shading.f_light * (vertex.shadow_length * dsigma)
         d_of_light *= vertex.through
     dE += vertex.light_weight * d_of_light
@@ -193,7 +193,5 @@ def push_through_medium(scene: ti.template(), tangents: ti.template(), vertex: t
     albedo = media.albedo(scene, scene.params, medium, p)
     dalbedo = media.albedo(scene, tangents, medium, p)
     f_light, f = scattering.eval(scene, medium, p, vertex.wi, vertex.wo_light, vertex.wo)
-    df_light, df = scattering.push_forward(
-        scene, tangents, medium, p, vertex.wi, vertex.wo_light, vertex.wo
-    )
+    df_light, df = scattering.push_forward(scene, tangents, medium, p, vertex.wi, vertex.wo_light, vertex.wo)
     return albedo * df_light + dalbedo * f_light, albedo * df + dalbedo * f

@@ -12,13 +12,13 @@ textures) and beta_k (12 bytes); the cotangents of beta alternate between two sl
 special treatment here.
 """
 
-from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec4i, vec8f, vec12f, vec16f
+from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.launch import Launch, camera_ray, film_place
-from prb.kernels.estimators.path import extend, new_state
+from prb.kernels.estimators.path import extend, find, new_state
 from prb.kernels.estimators.shading import contribution, shade
-from prb.kernels.estimators.vertex import Ray, next_vertex, no_vertex
+from prb.kernels.estimators.vertex import Ray, no_vertex
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.sampler import Sampler
 from prb.kernels.view import SceneView, new_stack
@@ -36,36 +36,38 @@ def path_place(launch, i):
 def pack(ray, state: ti.template(), active):
     """What a path carries from bounce to bounce, as one vector."""
     zeros = ti.min(state.zeros, 2)
-    flags = zeros[0] + 4 * zeros[1] + 16 * zeros[2] + ti.select(active, 64, 0)
-    o, d, previous, beta = ray.o, ray.d, ray.previous, state.beta
-    return vec16f(
+    flags = zeros[0] + 4 * zeros[1] + 16 * zeros[2] + ti.select(active, 64, 0) + 128 * (ray.medium + 1)
+    o, d, previous, beta, balance = ray.o, ray.d, ray.previous, state.beta, ray.balance
+    return vec20f(
         o.x, o.y, o.z, d.x, d.y, d.z, ray.t_max, previous.x, previous.y, previous.z, ray.pdf,
-        beta.x, beta.y, beta.z, ti.f32(flags), state.eta,
+        beta.x, beta.y, beta.z, ti.f32(flags), state.eta, ti.f32(state.depth),
+        balance.x, balance.y, balance.z,
     )  # fmt: skip
 
 
 @ti.func
-def unpack(p, depth):
-    """The (ray, state, active) that `pack` packed, for a path of `depth` edges."""
+def unpack(p, bounce):
+    """The (ray, state, active) that `pack` packed after so many bounces."""
+    flags = ti.i32(p[14])
     ray = Ray(
         o=vec3(p[0], p[1], p[2]), d=vec3(p[3], p[4], p[5]), t_max=p[6],
-        previous=vec3(p[7], p[8], p[9]), pdf=p[10],
+        previous=vec3(p[7], p[8], p[9]), pdf=p[10], medium=flags // 128 - 1,
+        balance=vec3(p[17], p[18], p[19]),
     )  # fmt: skip
-    flags = ti.i32(p[14])
     state = new_state()
     state.beta = vec3(p[11], p[12], p[13])
     state.zeros = ti.Vector([flags & 3, (flags >> 2) & 3, (flags >> 4) & 3])
     state.eta = p[15]
-    state.depth = depth
-    state.event = depth + 1
-    return ray, state, flags >= 64
+    state.depth = ti.i32(p[16])
+    state.event = bounce + 1
+    return ray, state, (flags & 64) != 0
 
 
 @ti.kernel
 def begin(
     launch: Launch,
     sensor: SensorArrays,
-    states: ti.types.ndarray(vec16f, ndim=1),
+    states: ti.types.ndarray(vec20f, ndim=1),
 ):
     """Start every path of the batch at the camera."""
     for i in range(launch.items):
@@ -79,9 +81,9 @@ def record(
     features: ti.template(),
     execution: ti.template(),
     launch: Launch,
-    depth: ti.i32,
+    bounce: ti.i32,
     arrays: SceneArrays,
-    states: ti.types.ndarray(vec16f, ndim=1),
+    states: ti.types.ndarray(vec20f, ndim=1),
     vertex_i: ti.types.ndarray(vec4i, ndim=1),
     vertex_f: ti.types.ndarray(vec12f, ndim=1),
     vertex_t: ti.types.ndarray(vec8f, ndim=1),
@@ -103,13 +105,13 @@ def record(
         count = 0
         first = worker * launch.items_per_worker
         for i in range(first, ti.min(first + launch.items_per_worker, launch.items)):
-            ray, state, active = unpack(states[i], depth)
+            ray, state, active = unpack(states[i], bounce)
             vertex_i[i] = ti.Vector([-1, -1, -1, -1])
             if active:
                 _column, _row, sampler = path_place(launch, i)
-                vertex, next_ray = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
+                vertex, next_ray = find(scene, launch, sampler, ray, state, False)
                 shading = shade(scene, vertex)
-                state.depth += 1
+                state.depth += 1 - vertex.straight
                 continues, survival = extend(modes.REVERSE, launch, state, shading.f, vertex)
                 scale = 0.0
                 if continues:
@@ -176,7 +178,7 @@ def shade_bounce(
                 vertex.u, vertex.v = place[4], place[5]
                 vertex.slot = (ti.i32(place[6]) << 16) + ti.i32(place[7])
             shading = shade(scene, vertex)
-            E = contribution(vertex, shading)
+            E = contribution(scene, vertex, shading)
             factor = shading.f * numbers[2]
         L[i] += beta[i] * E
         beta_next[i] = beta[i] * factor

@@ -126,9 +126,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth, forced
         vertex.wo_light = to_local(ds.d, s, r, n)
         pdf_light = 0.0
         if collided:
-            density, wo, pdf = scattering.sample(
-                scene, vertex.medium, p, vertex.wi, vertex.wo_light, u_bsdf
-            )
+            density, wo, pdf = scattering.sample(scene, vertex.medium, p, vertex.wi, vertex.wo_light, u_bsdf)
             pdf_light, vertex.wo, vertex.pdf = density, wo, pdf
             if scene.media[vertex.medium, media.SAMPLE_EMITTERS] == 0:
                 pdf_light = 0.0

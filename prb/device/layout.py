@@ -38,6 +38,7 @@ class Layout:
     dependents: all that is computed from parameters. cameras: the sensors among them, in their order.
     environment: entry of `lights` of the environment, or -1. weights: names of the textures and volumes that
     are weights of blends and masks. sensor_media: number of the medium that each sensor is in, -1 for vacuum.
+    extinctions: names of the parameters that the extinction of media is made of.
     """
 
     arrays: dict[str, np.ndarray]
@@ -49,6 +50,7 @@ class Layout:
     environment: int
     weights: frozenset[str]
     sensor_media: tuple[int, ...]
+    extinctions: frozenset[str]
 
     @property
     def params(self):
@@ -64,10 +66,6 @@ class Layout:
     def orientations(self):
         """Names of the vertex normals and the directions of lights."""
         return frozenset(name for name, record in self.parameters.items() if record.orientation)
-
-    def media_of_sensor(self, number):
-        """The number of the medium around a sensor, -1 for vacuum."""
-        return self.sensor_media[number]
 
     def update(self, values, *, tables=True):
         """Update the arrays that depend on parameters. Returns the names of those that have changed.
@@ -157,6 +155,7 @@ def lay_out(model, *, progress=False):
         environment=entries.environment,
         weights=frozenset(materials.weight_names | media.weight_names),
         sensor_media=sensor_media,
+        extinctions=frozenset(media.extinction_names),
     )
     layout.update(start)
     return layout

@@ -38,7 +38,8 @@ class MediaTables:
     """Collects the rows of `media` and `phases`, and the volumes that these name.
 
     volumetric: whether the integrator sees media; if not, no medium gets a number and no volume is a
-    parameter. weight_names: names of the volumes that are weights of blends.
+    parameter. weight_names: names of the volumes that are weights of blends. extinction_names: of those
+    that extinction is made of.
     """
 
     def __init__(self, builder, *, volumetric):
@@ -49,7 +50,7 @@ class MediaTables:
         self._kinds, self._leaves, self._weights = set(), 1, 0
         self._tabulated = []  # (volume, its first number in `phase_tables`)
         self._cells = self._table_size = 0
-        self.weight_names = set()
+        self.weight_names, self.extinction_names = set(), set()
 
     def number(self, medium):
         """The number of a medium, the same one each time; -1 for vacuum."""
@@ -76,6 +77,7 @@ class MediaTables:
         row[SAMPLE_EMITTERS] = int(medium.sample_emitters)
         for column, key in ((SIGMA_T, "sigma_t"), (SCALE, "scale"), (ALBEDO, "albedo")):
             row[column] = self._volumes.number(volumes[key])
+        self.extinction_names |= {volumes[key].name for key in ("sigma_t", "scale")}
         row[EMISSION] = self._volumes.number(volumes["emission"]) if "emission" in volumes else -1
         leaves = flatten_phase(medium.phase)
         row[PHASE], row[PHASES] = len(self._phases), len(leaves)

@@ -90,6 +90,11 @@ class Scene:
         return self.layout.cameras[self._number].sensor
 
     @property
+    def medium(self) -> int:
+        """Number of the medium around the sensor, -1 for vacuum."""
+        return self.layout.sensor_media[self._number]
+
+    @property
     def film(self) -> Film:
         """The sensor's film, with the crop window of this view."""
         film = self.sensor.film

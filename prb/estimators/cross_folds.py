@@ -21,6 +21,7 @@ import numpy as np
 from prb.device import runtime
 from prb.device.lock import device_lock
 from prb.errors import NotFiniteError, ParameterError
+from prb.estimators.density import DEFAULT
 from prb.estimators.integrate import integrate
 from prb.estimators.kept_vertices import KeptVertices
 from prb.estimators.recursive_picture import RecursivePicture, leave_one_out
@@ -43,6 +44,7 @@ def by_replay(
     folds=None,
     kept_budget=KEPT_BUDGET,
     passes=1,
+    density=DEFAULT,
     picture=None,
     **options,
 ) -> Result:
@@ -52,6 +54,7 @@ def by_replay(
     names: the parameters that are differentiated.
     spp: at least 2. folds: from 2 to spp; None: FOLDS, or spp if that is less.
     kept_budget: bytes that kept vertices may take; where that is not one vertex of each path, none is kept.
+    density: as of `integrate`.
     picture: a `RecursivePicture`, which gives the loss gradient a better picture and takes this one up.
     options: rr_depth, values and progress, as for `integrate`.
     Returns a `Result` with the image of all samples, or that better picture. Raises ParameterError.
@@ -59,7 +62,7 @@ def by_replay(
     settings, folds = checked(scene, spp, seed, max_depth, folds)
     common = dict(spp=settings.spp, seed=seed, max_depth=settings.max_depth, folds=folds, **options)
     with KeptVertices.borrowed(scene, settings.spp, settings.max_depth, kept_budget) as vertices:
-        reverse = dict(names=names, passes=passes, kept=vertices)
+        reverse = dict(names=names, passes=passes, density=density, kept=vertices)
         with device_lock:
             if common.get("values") is None:
                 common["values"] = scene.values.copy()  # those of the picture, whatever happens meanwhile
@@ -108,7 +111,11 @@ def _sums_at(before, scene, sums, vertices, reverse, common):
     changed = before != now
     if not changed.any():
         return sums
-    fixed = [r for r in scene.layout.parameters.values() if r.traced and (r.orientation or r.why_not)]
+    extinctions = scene.layout.extinctions  # transmittance is kept with the vertices, not shaded again
+    fixed = [
+        r for name, r in scene.layout.parameters.items()
+        if r.traced and (r.orientation or r.why_not or name in extinctions)
+    ]  # fmt: skip
     moved = any(record.of(changed).any() for record in fixed)
     common = {**common, "values": before, "label": "picture before"}
     if vertices is None or moved or (changed & (now == 0)).any():

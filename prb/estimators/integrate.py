@@ -13,6 +13,8 @@ from prb.device.film import largest_weight, reach
 from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.estimators import work
+from prb.estimators.density import DEFAULT, kernel_name
+from prb.estimators.kept_vertices import vertex_size
 from prb.estimators.reconstruction import Reconstruction, divided, sample_weights
 from prb.estimators.settings import check_passes, fold_bounds, resolved
 from prb.estimators.sums import Result, Sums
@@ -22,7 +24,7 @@ from prb.kernels.arrays import vec3f, vec10f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
-from prb.kernels.estimators.kept_vertices import VERTEX_SIZE
+from prb.kernels.estimators.density import SUFFIXED
 
 BATCHES = 8  # for a variance, where there are as many samples
 FILTERED_BATCHES = 16  # the same where samples count in several pixels
@@ -51,6 +53,7 @@ def integrate(
     weights=None,
     normalised_alone=False,
     kept=None,
+    density=DEFAULT,
     progress=False,
     label="render",
 ) -> Result:
@@ -73,6 +76,7 @@ def integrate(
     normalised_alone: there is a second gradient, of these samples divided by their own weights.
     kept: `KeptVertices`, where each of the two sweeps of reverse mode is a call of its own: the first returns
         only the image, the second only the gradient.
+    density: how derivatives by the extinction of media are found: a method of prb/estimators/density.py.
     progress: a bar on standard error, if that is a terminal.
     """
     scene = scene.view(sensor)
@@ -87,7 +91,7 @@ def integrate(
         if mode == modes.REVERSE and reach(scene.film):
             return _by_batches(
                 scene, settings, values=values, image_adjoint=image_adjoint, names=names,
-                deterministic=deterministic, progress=progress, label=label,
+                deterministic=deterministic, density=density, progress=progress, label=label,
             )  # fmt: skip
         passes = max(passes, min(spp, BATCHES)) if mode == modes.REVERSE else passes
     pixels = work.sampled_pixels(scene)
@@ -105,8 +109,12 @@ def integrate(
         if integers and not runtime.adds_integers():
             why = f"{runtime.arch()} cannot add 64-bit integers"
             raise ParameterError(f"deterministic: {why}; leave it out, or use the CPU")
-        orientations = mode not in (modes.PRIMAL, modes.RESHADED) and work.has_orientations(scene, names)
-        flags = dict(exclusive=exclusive, integers=integers, orientations=orientations)
+        derives = mode not in (modes.PRIMAL, modes.RESHADED)
+        orientations = derives and work.has_orientations(scene, names)
+        by_density = work.density(scene, names, kernel_name(density)) if derives else ""
+        flags = dict(
+            exclusive=exclusive, integers=integers, orientations=orientations, density=by_density
+        )  # fmt: skip
         execution = work.execution(plan, **flags)
 
         sweeps = (0, 2) if kept is None else kept.sweeps
@@ -141,11 +149,12 @@ def integrate(
             gradient=output(length, element) if differentiates else unused(1, element),
             param_tangents=passed(np.asarray(param_tangents, np.float32)) if forward else unused(1),
             kept_vertices=(
-                scratch("kept vertices", (cut.workers, VERTEX_SIZE * plan.kept_vertices), ti.f32)
+                scratch("kept vertices", (cut.workers, vertex_size(scene) * plan.kept_vertices), ti.f32)
                 if rows
                 else unused((1, 1))
             ),
             kept_paths=unused(1, vec10f),
+            kept_probes=unused((1, 1)),
             rejected=output(1, ti.i32),
         )
         scale = min(_fixed_point_scale(adjoint, scene) for adjoint in adjoints) if integers else 1.0
@@ -167,8 +176,9 @@ def integrate(
                 )  # fmt: skip
                 workers = work.distribute_items(launch, piece.items, cut.workers, plan)
                 if kept is not None:
-                    own = kept.of_launch(piece.first_pixel, first, workers, piece.paths)
-                    outputs.kept_vertices, outputs.kept_paths = own
+                    probes = by_density in SUFFIXED
+                    own = kept.of_launch(piece.first_pixel, first, workers, piece.paths, probes=probes)
+                    outputs.kept_vertices, outputs.kept_paths, outputs.kept_probes = own
                 for reconstruction in (picture, tangents):
                     if reconstruction is not None:
                         reconstruction.begin(launch, piece)
@@ -223,6 +233,7 @@ class Outputs:
     param_tangents: object
     kept_vertices: object
     kept_paths: object
+    kept_probes: object
     rejected: object
 
 

@@ -10,10 +10,21 @@ from prb.device.film import sampled_size
 from prb.device.lock import device_lock
 from prb.estimators.settings import UNLIMITED
 from prb.kernels.arrays import vec10f
-from prb.kernels.estimators.kept_vertices import VERTEX_SIZE
+from prb.kernels.estimators.density import PROBE_SIZE
+from prb.kernels.estimators.kept_vertices import groups, size_of
 
-VERTEX_BYTES = 4 * VERTEX_SIZE  # at most
 PATH_BYTES = 40  # without its vertices
+PROBE_BYTES = 4 * PROBE_SIZE  # of a path, where the extinction of media is differentiated
+
+
+def vertex_size(scene):
+    """How many numbers a kept vertex of a scene has at most."""
+    return size_of(groups(scene.layout.features))
+
+
+def vertex_bytes(scene):
+    """How many bytes a kept vertex of a scene has at most."""
+    return 4 * vertex_size(scene)
 
 
 class KeptVertices:
@@ -24,10 +35,11 @@ class KeptVertices:
     takes longer than filling them.
     """
 
-    def __init__(self, key, vertices):
-        """key: what the arrays are made for. vertices: how many of each path can be kept on average."""
+    def __init__(self, key, vertices, size):
+        """key: what the arrays are made for. vertices: how many of each path can be kept on average. size:
+        numbers of each."""
         self.sweeps = 0, 1
-        self._key, self._vertices = key, vertices
+        self._key, self._vertices, self._size = key, vertices, size
         self._launches = {}
 
     @classmethod
@@ -36,14 +48,15 @@ class KeptVertices:
         not enough for one vertex of each path. They are set to the first sweep, and taken from the scene, so
         that no other call uses them."""
         width, height = sampled_size(scene.film)
-        vertices = (budget / (height * width * spp) - PATH_BYTES) / VERTEX_BYTES
+        of_path = PATH_BYTES + (PROBE_BYTES if scene.layout.extinctions else 0)
+        vertices = (budget / (height * width * spp) - of_path) / vertex_bytes(scene)
         if vertices < 1:
             return None
         key = runtime.ensure(), height, width, spp, min(vertices, max_depth if max_depth > 0 else UNLIMITED)
         kept, scene.state.kept_vertices = scene.state.kept_vertices, None  # those that do not fit are freed
         if kept is None or kept._key != key:
             kept = None
-            kept = cls(key, key[-1])
+            kept = cls(key, key[-1], vertex_size(scene))
         kept.sweeps = 0, 1
         return kept
 
@@ -64,19 +77,23 @@ class KeptVertices:
         """Set to the second sweep, which reads the kept vertices."""
         self.sweeps = 1, 2
 
-    def of_launch(self, first_pixel, first_sample, workers, paths):
-        """The arrays (vertices, paths) of one launch."""
+    def of_launch(self, first_pixel, first_sample, workers, paths, *, probes):
+        """The arrays (vertices, paths, probes) of one launch. probes: whether each path has one."""
         key = first_pixel, first_sample
-        if key in self._launches and self._launches[key][0].shape[0] != workers:
+        kept = self._launches.get(key)
+        if kept and (kept[0].shape[0] != workers or probes and kept[2].shape[0] != paths):
             del self._launches[key]  # other parameters are differentiated, by another number of workers
         if key not in self._launches:
-            row = min(int(VERTEX_SIZE * self._vertices * paths / workers), (2**31 - 1) // workers)
-            self._launches[key] = empty((workers, max(row, 1))), empty(paths, vec10f)
+            row = min(int(self._size * self._vertices * paths / workers), (2**31 - 1) // workers)
+            self._launches[key] = (
+                empty((workers, max(row, 1))), empty(paths, vec10f),
+                empty((paths if probes else 1, PROBE_SIZE)),
+            )  # fmt: skip
         return self._launches[key]
 
     def nbytes(self):
         """Bytes that are allocated."""
         return sum(
-            4 * int(np.prod(vertices.shape)) + PATH_BYTES * paths.shape[0]
-            for vertices, paths in self._launches.values()
+            4 * int(np.prod(vertices.shape)) + PATH_BYTES * paths.shape[0] + PROBE_BYTES * probes.shape[0]
+            for vertices, paths, probes in self._launches.values()
         )

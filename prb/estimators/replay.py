@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from prb.estimators import cross_folds
+from prb.estimators.density import DEFAULT, kernel_name
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.sums import Result
@@ -20,14 +21,20 @@ class ReplayAdjoint(Adjoint):
     always; the other methods exist to check it.
 
     passes: as of `TapeAdjoint`, for symmetry; memory does not depend on it.
+    density: how derivatives by the extinction of participating media are found: `SampleMatching()`,
+        `DifferentialRatioTracking()` or `FreeFlight()`.
 
     Interior derivatives only: a parameter that moves a silhouette or a shadow's edge would need a boundary
     term. Sampled directions are constants (detached), so it cannot differentiate what bends an ideal ray.
     """
 
     passes: int = 1
+    density: object = DEFAULT
     name = "replay"
     has_forward = has_stderr = has_deterministic_sums = has_picture = True
+
+    def __post_init__(self):
+        kernel_name(self.density)
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
@@ -37,14 +44,14 @@ class ReplayAdjoint(Adjoint):
         """
         return integrate(
             scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
-            names=names, passes=self.passes, label="gradient", **options,
+            names=names, passes=self.passes, density=self.density, label="gradient", **options,
         )  # fmt: skip
 
     def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J tangents and the image, in one pass that carries the tangent of each path's throughput."""
         return integrate(
             scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
-            names=names, label="derivative", **options,
+            names=names, density=self.density, label="derivative", **options,
         )  # fmt: skip
 
     def value_and_grad(
@@ -54,7 +61,7 @@ class ReplayAdjoint(Adjoint):
         """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget."""
         return cross_folds.by_replay(
             scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth,
-            kept_budget=kept_budget, passes=self.passes, **options,
+            kept_budget=kept_budget, passes=self.passes, density=self.density, **options,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):

@@ -16,12 +16,12 @@ from prb.estimators.settings import check_passes, resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
 from prb.io.progress import bar as progress_bar
-from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec16f
+from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
 
 FREE_MEMORY_FRACTION = 0.8  # of the device's free memory, unless the caller sets a limit
-PATH_BYTES = 64 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
+PATH_BYTES = 80 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
 BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
 TEXTURE_BYTES = 32  # vertex_t, where the scene has textures
 GRADIENT_COPIES = 1024  # at most
@@ -181,7 +181,7 @@ class Buffers:
     def __init__(self, generation, paths, located):
         self.generation, self.paths, self.located = generation, paths, located
         self.L = _with_adjoint(empty(paths, vec3f), empty(paths, vec3f))
-        self.state = empty(paths, vec16f)
+        self.state = empty(paths, vec20f)
         self.slices = empty(paths, vec3f), empty(paths, vec3f)  # adjoints of beta_k and beta_{k+1}
         self.betas = [empty(paths, vec3f)]
         self.vertices = []

@@ -14,7 +14,7 @@ import numpy as np
 from prb.device import runtime
 from prb.device.film import columns, filter_width, margin, reach, sampled_size, shifts
 from prb.device.params import records
-from prb.estimators.kept_vertices import VERTEX_BYTES
+from prb.estimators.kept_vertices import vertex_bytes
 from prb.estimators.settings import UNLIMITED
 from prb.kernels import material
 from prb.kernels.emitter import FOUND_BY_RAYS
@@ -167,7 +167,7 @@ def device_bytes(scene, mode, spp):
         found += 16 * height * width + (8 * items if reach(scene.film) else 0)  # sums, positions
     if mode == modes.REVERSE:
         images += height * width + items  # the adjoints
-        found += VERTEX_BYTES * plan.kept_vertices * work.workers
+        found += vertex_bytes(scene) * plan.kept_vertices * work.workers
     return 12 * images + found
 
 
@@ -190,6 +190,12 @@ def gradient_size(scene, names):
 def has_orientations(scene, names):
     """True if a vertex normal or a light's direction is among the named parameters."""
     return not scene.layout.orientations.isdisjoint(names or ())
+
+
+def density(scene, names, method):
+    """How kernels differentiate by extinction: "" where none of the named parameters (None: all) needs it."""
+    extinctions = scene.layout.extinctions
+    return method if extinctions and (names is None or not extinctions.isdisjoint(names)) else ""
 
 
 def min_selection(scene, names):
@@ -218,10 +224,15 @@ def new_launch(scene, settings, *, min_selection=0.0):
         crop_x=film.crop_offset[0] - around, crop_y=film.crop_offset[1] - around,
         width=film.crop_size[0] + 2 * around, film_width=film.width, max_depth=max_depth,
         rr_depth=min(settings.rr_depth, UNLIMITED),
-        max_vertices=max_depth - (0 if set(FOUND_BY_RAYS) & set(features.emitters) else 1),
+        max_vertices=max_depth - (0 if _light_found_by_rays(features) else 1), medium=scene.medium,
         environment=scene.layout.environment, min_selection=min_selection, fixed_point_scale=1.0,
     )  # fmt: skip
     return launch
+
+
+def _light_found_by_rays(features):
+    """True if rays can find light by themselves."""
+    return features.emissive or not set(FOUND_BY_RAYS).isdisjoint(features.emitters)
 
 
 def _set(record, **fields):

@@ -1,4 +1,4 @@
-"""Lookups in volumes: Mitsuba's values, tangents, transposes, and what Taichi's reverse mode makes of them."""
+"""Lookups in volumes: Mitsuba's values, tangents, transposes, and what Taichi's reverse mode makes of it."""
 
 from functools import partial
 
