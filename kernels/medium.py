@@ -120,6 +120,17 @@ def push_forward_extinction(scene: ti.template(), tangents: ti.template(), mediu
 
 
 @ti.func
+def change(scene: ti.template(), medium, p):
+    """sigma_t at a point, less the same number as a constant: zero, with the derivative of sigma_t."""
+    constants = ti.static(scene.constant_params)
+    row = scene.media[medium, SIGMA_T], scene.media[medium, SCALE]
+    density = volume.fetch(scene, scene.params, row[0], p)
+    scale = volume.fetch_number(scene, scene.params, row[1], p)
+    now = volume.fetch_from(scene, constants, 0, row[0], p)
+    return density * scale - now * volume.fetch_number_from(scene, constants, 0, row[1], p)
+
+
+@ti.func
 def albedo(scene: ti.template(), buffer: ti.template(), medium, p):
     """The single-scattering albedo at a point, its numbers from `buffer` (parameters or their tangents)."""
     return volume.fetch(scene, buffer, scene.media[medium, ALBEDO], p)

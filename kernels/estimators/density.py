@@ -98,7 +98,7 @@ def consider(
             probe.balance = ray.balance * vertex.probe_weight
 
 
-PROBE_SIZE = 21  # numbers of a probe that is kept, without `rest`
+PROBE_SIZE = 24  # numbers of a probe that is kept
 
 
 @ti.func
@@ -110,6 +110,7 @@ def pack(probe: ti.template(), kept: ti.template(), i):
         kept[i, 6 + k] = probe.d[k]
         kept[i, 9 + k] = probe.beta[k]
         kept[i, 12 + k] = probe.balance[k]
+        kept[i, 21 + k] = probe.rest[k]
     kept[i, 15], kept[i, 16], kept[i, 17] = probe.total, probe.strength, probe.eta
     kept[i, 18] = ti.bit_cast(probe.medium, ti.f32)
     kept[i, 19] = ti.bit_cast(probe.depth, ti.f32)
@@ -125,6 +126,7 @@ def unpack(probe: ti.template(), kept: ti.template(), i):
         probe.d[k] = kept[i, 6 + k]
         probe.beta[k] = kept[i, 9 + k]
         probe.balance[k] = kept[i, 12 + k]
+        probe.rest[k] = kept[i, 21 + k]
     probe.total, probe.strength, probe.eta = kept[i, 15], kept[i, 16], kept[i, 17]
     probe.medium = ti.bit_cast(kept[i, 18], ti.i32)
     probe.depth = ti.bit_cast(kept[i, 19], ti.i32)
@@ -145,6 +147,33 @@ def begin_suffix(probe: ti.template(), state: ti.template()):
 
 
 @ti.func
+def weights(scene: ti.template(), probe: ti.template(), event, vertex: ti.template()):
+    """The terms that the derivative by extinction has at the flight to a vertex, number `event`.
+
+    Returns (loss, at_collision, gain, gain_p). The path's radiance from this flight on changes by the factors
+    -loss * dsigma_t at vertex.probe and at_collision * dsigma_t at vertex.p, each channel for itself; and the
+    path's radiance by gain * dsigma_t at gain_p.
+    """
+    loss, at_collision, gain, gain_p = vertex.segment_length, vec3(0.0), vec3(0.0), vertex.probe
+    is_chosen = event == probe.event and probe.total > 0
+    if ti.static(has_suffix(scene)):
+        if is_chosen:
+            gain = probe.length * probe.rest * (probe.total / probe.strength)  # fault: gain-left-out
+            gain_p = probe.p
+    if ti.static(scene.execution.density == MATCHING):
+        loss *= ti.select(is_chosen, probe.total / ti.select(is_chosen, probe.strength, 1.0), 0.0)
+    elif vertex.medium >= 0:
+        sigma = media.extinction(scene, vertex.medium, vertex.p)
+        at_collision = ti.select(sigma > 0, 1.0 / ti.max(sigma, 1e-30), 0.0)
+        if ti.static(scene.execution.density == RATIO):
+            at_collision *= 1.0 - tracker_weight(sigma)
+    if ti.static(scene.execution.density == RATIO):
+        if is_chosen:
+            gain *= tracker_weight(media.extinction(scene, probe.medium, probe.p))
+    return loss, at_collision, gain, gain_p
+
+
+@ti.func
 def differentiate(
     mode: ti.template(),
     scene: ti.template(),
@@ -160,30 +189,22 @@ def differentiate(
     """Add the derivative by extinction along the flight to a vertex. state: before it takes off what the
     vertex adds. event: the vertex's number."""
     if vertex.segment_length > 0:
-        R = state.R + state.R_low
+        loss, at_collision, gain, gain_p = weights(scene, probe, event, vertex)
+        R, medium = state.R + state.R_low, vertex.segment_medium
         emitted = modes.throughput(state) * glow(scene, vertex, shading)
-        loss = -vertex.segment_length * R
+        by_sigma = -loss * R
         if ti.static(scene.features.emissive):  # what is emitted before the point is not blocked there
-            loss += ti.select(vertex.beyond == 1, 0.0, vertex.segment_length) * emitted
-        medium = vertex.segment_medium
+            by_sigma += ti.select(vertex.beyond == 1, 0.0, loss) * emitted
         if ti.static(scene.execution.density == MATCHING):
-            if event == probe.event:
-                chosen = probe.strength / probe.total
-                by_sigma = (probe.length * probe.rest + loss) / chosen  # fault: gain-left-out
-                add(mode, scene, gradient, tangents, sums, medium, vertex.probe, by_sigma)
+            if loss > 0:
+                add(mode, scene, gradient, tangents, sums, medium, vertex.probe, by_sigma + gain)
         else:
-            add(mode, scene, gradient, tangents, sums, medium, vertex.probe, loss)
+            add(mode, scene, gradient, tangents, sums, medium, vertex.probe, by_sigma)
             if vertex.medium >= 0:
-                sigma = media.extinction(scene, medium, vertex.p)
-                gain = ti.select(sigma > 0, (R - emitted) / ti.max(sigma, 1e-30), 0.0)
-                if ti.static(scene.execution.density == RATIO):
-                    gain *= 1.0 - tracker_weight(sigma)
-                add(mode, scene, gradient, tangents, sums, medium, vertex.p, gain)
+                add(mode, scene, gradient, tangents, sums, medium, vertex.p, (R - emitted) * at_collision)
             if ti.static(scene.execution.density == RATIO):
                 if event == probe.event:
-                    weight = tracker_weight(media.extinction(scene, medium, probe.p))
-                    gain = probe.length * probe.rest * (weight * probe.total / probe.strength)
-                    add(mode, scene, gradient, tangents, sums, medium, probe.p, gain)
+                    add(mode, scene, gradient, tangents, sums, medium, gain_p, gain)
 
 
 @ti.func

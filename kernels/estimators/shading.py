@@ -85,6 +85,28 @@ def contribution(scene: ti.template(), vertex: ti.template(), shading: ti.templa
 
 
 @ti.func
+def attenuated(scene: ti.template(), vertex: ti.template(), E, f, direct, loss, at_collision):
+    """E and f with the derivative by extinction that `pull_back` and kernels/estimators/density.py write
+    down, as factors of value 1 that Taichi's reverse mode differentiates.
+
+    direct: the part of E that comes from the light sample. loss, at_collision: of `density.weights`.
+    """
+    emitted = glow(scene, vertex, shade(scene, vertex))
+    rest = E - emitted
+    if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
+        rest -= direct * vertex.shadow_length * media.change(scene, vertex.shadow_medium, vertex.shadow_p)
+    if vertex.segment_length > 0:
+        at_probe = media.change(scene, vertex.segment_medium, vertex.probe)
+        factor = 1.0 - loss * at_probe
+        emitted *= 1.0 - ti.select(vertex.beyond == 1, loss, 0.0) * at_probe
+        if vertex.medium >= 0:
+            factor += at_collision * media.change(scene, vertex.medium, vertex.p)
+        rest *= factor
+        f *= factor
+    return rest + emitted, f
+
+
+@ti.func
 def glow(scene: ti.template(), vertex: ti.template(), shading: ti.template()):
     """The part of E that the medium emits on the way to the vertex."""
     result = vec3(0.0, 0.0, 0.0)

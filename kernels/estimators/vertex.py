@@ -52,7 +52,7 @@ class Vertex:
 
     All that follows is of scenes with participating media (kernels/estimators/vertex_in_media.py).
 
-    medium: the medium in which the path is scattered at p (-1: it is not); directions are in world space then.
+    medium: the medium in which the path is scattered at p (-1: it is not), directions then in world space.
     straight: 1 if the path passes straight through the surface, as if it were not there.
     weight: of the flight to this vertex, see `medium.Flight`.
     segment_medium, segment_length, probe: the medium that the path flew through to this vertex, the length of
