@@ -90,6 +90,11 @@ class Scene:
         return self.layout.cameras[self._number].sensor
 
     @property
+    def sensor_medium(self) -> int:
+        """The number of the medium around the camera, -1 for vacuum."""
+        return self.layout.media_of_sensor(self._number)
+
+    @property
     def film(self) -> Film:
         """The sensor's film, with the crop window of this view."""
         film = self.sensor.film

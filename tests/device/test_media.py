@@ -46,6 +46,7 @@ def test_media_that_shapes_share_are_one():
     boundary, sides = columns.BOUNDARY, columns.SIDES
     assert layout.arrays["shapes"][:, 3].tolist() == [boundary + 1, boundary + 2, boundary + 1, 0]
     assert len(layout.arrays["media"]) == 2 and layout.media_of_sensor(0) == 1
+    assert scene.sensor_medium == 1
     outside = scene_of(fog, None, exterior=haze)
     assert outside.layout.arrays["shapes"][:, 3].tolist() == [
         boundary + 1 + 2 * sides,
@@ -198,10 +199,12 @@ def interpolate(values, unit, filter, wrap):
 def assert_bounds_hold(scene, filter="trilinear", wrap="clamp", seed=5, n=20000):
     params = prb.traverse(scene)
     grid_of_cells = cells(scene)
-    unit = np.random.default_rng(seed).uniform(0, 1, (n, 3))
-    unit[: n // 4] = np.round(unit[: n // 4] * 4) / 4  # the borders of cells
-    found = interpolate(params[SIGMA].astype(float), unit, filter, wrap) * params[SCALE]
     count = np.array(grid_of_cells.shape[2::-1])
+    rng = np.random.default_rng(seed)
+    unit = rng.uniform(0, 1, (n, 3))
+    unit[: n // 2] = np.round(unit[: n // 2] * count) / count  # the borders of cells, to rounding
+    unit[: n // 2] += rng.choice([-5e-7, 0, 5e-7], (n // 2, 3))
+    found = interpolate(params[SIGMA].astype(float), unit, filter, wrap) * params[SCALE]
     for shift in (-1e-6, 1e-6):  # on a border, both cells
         i = np.clip(((unit + shift) * count).astype(int), 0, count - 1)
         low, high = grid_of_cells[i[:, 2], i[:, 1], i[:, 0]].T
