@@ -339,6 +339,8 @@ def test_tables_of_phase_functions():
     fog = medium(phase=blend(tabulated([1, 1, 3], "a"), tabulated([0, 1, 0, 1], "b"), 0.5))
     scene = scene_of(fog)
     layout, params = scene.layout, prb.traverse(scene)
+    assert layout.features.phase_values == 4 and layout.weights >= {"a.values", "b.values"}
+    assert scene_of(medium(phase=tabulated(np.ones(5)))).layout.features.phase_values == 8
     first = layout.arrays["phases"][:, scattering.TABLE].tolist()
     table = layout.arrays["phase_tables"]
     for at, expected in zip(first, ([0, 1 / 3, 1], [0, 1 / 3, 2 / 3, 1]), strict=True):
