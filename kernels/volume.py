@@ -9,9 +9,9 @@ channels of a voxel are neighbours. Outside the cube a grid goes on by its wrap 
 """
 
 from prb.kernels.backend import ti
-from prb.kernels.frame import read3, vec3
+from prb.kernels.frame import larger, read3, smaller, vec3
 from prb.kernels.gradient import add
-from prb.kernels.interpolation import LUMINANCE, luminance, neighbours, read, scatter_entry
+from prb.kernels.interpolation import CLAMP, LUMINANCE, luminance, neighbours, read, scatter_entry
 
 CONSTANT, GRID = 0, 1
 
@@ -40,15 +40,23 @@ def surrounding(record, q):
     both after. columns: what the voxels before and after in a row add to them. f: the weights of those after.
     """
     nearest = record[NEAREST] == 1
-    x0, x1, fx = neighbours(q.x, record[NX], record[WRAP], nearest)
-    y0, y1, fy = neighbours(q.y, record[NY], record[WRAP], nearest)
-    z0, z1, fz = neighbours(q.z, record[NZ], record[WRAP], nearest)
+    n = ti.Vector([record[NX], record[NY], record[NZ]])
+    i, k, f = ti.Vector([0, 0, 0]), ti.Vector([0, 0, 0]), vec3(0.0, 0.0, 0.0)
+    if record[WRAP] == CLAMP:  # as `neighbours` does it, with half the instructions
+        x = q * ti.cast(n, ti.f32) - ti.select(nearest, 0.0, 0.5)
+        x = larger(smaller(x, ti.cast(n - 1, ti.f32)), 0.0)
+        i = ti.cast(x, ti.i32)
+        k = smaller(i + 1, n - 1)
+        f = x - ti.cast(i, ti.f32)
+    else:
+        for axis in ti.static(range(3)):
+            i[axis], k[axis], f[axis] = neighbours(q[axis], n[axis], record[WRAP], nearest)
+    f = ti.select(nearest, 0.0, f)
     width = record[NX] * record[CHANNELS]
-    z0 *= record[NY]
-    z1 *= record[NY]
-    rows = ti.Vector([z0 + y0, z0 + y1, z1 + y0, z1 + y1]) * width
-    columns = ti.Vector([x0, x1]) * record[CHANNELS]
-    return rows, columns, vec3(fx, fy, fz)
+    above, below = i.z * record[NY], k.z * record[NY]
+    rows = ti.Vector([above + i.y, above + k.y, below + i.y, below + k.y]) * width
+    columns = ti.Vector([i.x, k.x]) * record[CHANNELS]
+    return rows, columns, f
 
 
 @ti.func

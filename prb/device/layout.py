@@ -37,7 +37,8 @@ class Layout:
     parameters: every parameter by name, in the order of the scene. start: their values in the model.
     dependents: all that is computed from parameters. cameras: the sensors among them, in their order.
     environment: entry of `lights` of the environment, or -1. weights: names of the textures and volumes that
-    are weights of blends and masks. sensor_media: number of the medium that each sensor is in, -1 for vacuum.
+    are weights of blends and masks or values of tabulated phase functions, whose derivatives need samples of
+    what has no weight. sensor_media: number of the medium that each sensor is in, -1 for vacuum.
     extinctions: names of the parameters that the extinction of media is made of.
     """
 

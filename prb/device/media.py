@@ -38,8 +38,9 @@ class MediaTables:
     """Collects the rows of `media` and `phases`, and the volumes that these name.
 
     volumetric: whether the integrator sees media; if not, no medium gets a number and no volume is a
-    parameter. weight_names: names of the volumes that are weights of blends. extinction_names: of those
-    that extinction is made of.
+    parameter. weight_names: names of the volumes that are weights of blends, and of the values of tabulated
+    phase functions: where one of these is zero, its derivative, too, needs samples that it gives no chance.
+    extinction_names: of those that extinction is made of.
     """
 
     def __init__(self, builder, *, volumetric):
@@ -104,6 +105,7 @@ class MediaTables:
             if kind == "tabphase":
                 row[scattering.TABLE] = self._table_size
                 self._tabulated.append((volume, self._table_size))
+                self.weight_names.add(volume.name)
                 self._table_size += volume.value.size
         self._kinds.add(kind)
         self._weights = max(self._weights, len(leaf.weights))
@@ -126,6 +128,7 @@ class MediaTables:
             phases=tuple(sorted(self._kinds)),
             phase_leaves=self._leaves,
             phase_weights=self._weights,
+            phase_values=_power_of_two(max([volume.value.size for volume, _ in self._tabulated], default=0)),
             crossings=dims,
         )
 
@@ -188,6 +191,11 @@ def _straight_through(shapes):
         straight |= not kinds.isdisjoint({"null", "thindielectric"})
         dims |= "thindielectric" in kinds or ("null" in kinds and len(leaves) > 1)
     return straight, dims
+
+
+def _power_of_two(n):
+    """The next power of two, which more scenes have in common; 0 for 0."""
+    return 1 << (n - 1).bit_length() if n else 0
 
 
 def _channels(volume):

@@ -90,8 +90,8 @@ class Scene:
         return self.layout.cameras[self._number].sensor
 
     @property
-    def medium(self) -> int:
-        """Number of the medium around the sensor, -1 for vacuum."""
+    def sensor_medium(self) -> int:
+        """The number of the medium around the camera, -1 for vacuum."""
         return self.layout.sensor_media[self._number]
 
     @property

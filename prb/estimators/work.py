@@ -224,7 +224,7 @@ def new_launch(scene, settings, *, min_selection=0.0):
         crop_x=film.crop_offset[0] - around, crop_y=film.crop_offset[1] - around,
         width=film.crop_size[0] + 2 * around, film_width=film.width, max_depth=max_depth,
         rr_depth=min(settings.rr_depth, UNLIMITED),
-        max_vertices=max_depth - (0 if _light_found_by_rays(features) else 1), medium=scene.medium,
+        max_vertices=max_depth - (0 if _light_found_by_rays(features) else 1), medium=scene.sensor_medium,
         environment=scene.layout.environment, min_selection=min_selection, fixed_point_scale=1.0,
     )  # fmt: skip
     return launch

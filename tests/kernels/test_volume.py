@@ -1,4 +1,4 @@
-"""Lookups in volumes: Mitsuba's values, tangents, transposes, and what Taichi's reverse mode makes of it."""
+"""Lookups in volumes: Mitsuba's values, tangents, transposes, Taichi's own reverse mode."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from prb.kernels import volume
 from prb.kernels.arrays import SceneArrays, vec3f, vec6f
 from prb.kernels.backend import ti
 from prb.kernels.gradient import GradientBlock
-from prb.kernels.texture import LUMINANCE
+from prb.kernels.interpolation import LUMINANCE
 from prb.kernels.view import Execution, SceneView
 from prb.scene.model import Phase
 
@@ -63,16 +63,19 @@ def _loss(
     points: Points, grads: ti.types.ndarray(vec6f, 1), loss: Numbers,
 ):  # fmt: skip
     for i in range(points.shape[0]):
-        scene = SceneView(features, EXECUTION, arrays, 0.0, None, buffer, 0)
-        g = grads[i]
-        a, b = ti.Vector([0.0, 0.0, 0.0]), ti.Vector([0.0, 0.0, 0.0])
-        if ti.static(what == COLOUR):
-            a = volume.fetch(scene, scene.params, index, points[i])
-        elif ti.static(what == NUMBER):
-            a.x = volume.fetch_number(scene, scene.params, index, points[i])
-        else:
-            a, b = volume.fetch_pair(scene, scene.params, index, points[i])
-        loss[0] += g[0] * a.x + g[1] * a.y + g[2] * a.z + g[3] * b.x + g[4] * b.y + g[5] * b.z
+        found = 0.0
+        if index >= 0:  # outside of conditions Taichi 1.7.4 does not set cotangents of local vectors to zero
+            scene = SceneView(features, EXECUTION, arrays, 0.0, None, buffer, 0)
+            g = grads[i]
+            a, b = ti.Vector([0.0, 0.0, 0.0]), ti.Vector([0.0, 0.0, 0.0])
+            if ti.static(what == COLOUR):
+                a = volume.fetch(scene, scene.params, index, points[i])
+            elif ti.static(what == NUMBER):
+                a.x = volume.fetch_number(scene, scene.params, index, points[i])
+            else:
+                a, b = volume.fetch_pair(scene, scene.params, index, points[i])
+            found = g[0] * a.x + g[1] * a.y + g[2] * a.z + g[3] * b.x + g[4] * b.y + g[5] * b.z
+        loss[0] += found
 
 
 class Lookups:
