@@ -17,6 +17,7 @@ from prb.kernels import phase as models
 from prb.kernels import traced, volume
 from prb.kernels.backend import ti
 from prb.kernels.medium import PHASE, PHASES
+from prb.kernels.phase import tabphase
 
 # Columns of `phases`, one row for each leaf: its model; the factors of its weight (2 i for the value t of
 # volume i, 2 i + 1 for 1 - t, -1 for none); the volume of its parameter (-1 for none); its first number in
@@ -65,14 +66,35 @@ def scatter(scene: ti.template(), gradient: ti.template(), leaf, name: ti.templa
 
 @ti.func
 def leaf_values(scene: ti.template(), leaf, p, wi, wo_light, wo):
-    """The values of a leaf's model for two directions, which are its densities, too."""
+    """The values of a leaf's model for two directions."""
     value_light, value = 0.0, 0.0
     for name in ti.static(scene.features.phases):
         if scene.phases[leaf, KIND] == ti.static(models.KINDS[name]):
-            numbers = parameters(scene, scene.params, leaf, name, p)
-            value_light = traced.value(models.of(name).eval, numbers, wi, wo_light)
-            value = traced.value(models.of(name).eval, numbers, wi, wo)
+            if ti.static(models.reads(name) == models.TABLE):
+                light_k, value_k = tabphase.values(scene, scene.phases[leaf, VOLUME], wi, wo_light, wo)
+                value_light, value = light_k, value_k
+            else:
+                numbers = parameters(scene, scene.params, leaf, name, p)
+                value_light = traced.value(models.of(name).eval, numbers, wi, wo_light)
+                value = traced.value(models.of(name).eval, numbers, wi, wo)
     return value_light, value
+
+
+@ti.func
+def leaf_densities(scene: ti.template(), leaf, p, wi, wo_light, wo):
+    """The densities of a leaf's model for two directions."""
+    pdf_light, pdf = 0.0, 0.0
+    for name in ti.static(scene.features.phases):
+        if scene.phases[leaf, KIND] == ti.static(models.KINDS[name]):
+            if ti.static(models.reads(name) == models.TABLE):
+                index, table = scene.phases[leaf, VOLUME], scene.phases[leaf, TABLE]
+                pdf_light = tabphase.density(scene, index, table, wi, wo_light)
+                pdf = tabphase.density(scene, index, table, wi, wo)
+            else:
+                numbers = parameters(scene, scene.params, leaf, name, p)
+                pdf_light = traced.value(models.of(name).pdf, numbers, wi, wo_light)
+                pdf = traced.value(models.of(name).pdf, numbers, wi, wo)
+    return pdf_light, pdf
 
 
 @ti.func
@@ -106,17 +128,23 @@ def sample(scene: ti.template(), medium, p, wi, wo_light, u):
     pdf_light, pdf, wo = 0.0, 0.0, -wi
     for name in ti.static(scene.features.phases):
         if scene.phases[first + selected, KIND] == ti.static(models.KINDS[name]):
-            numbers = parameters(scene, scene.params, first + selected, name, p)
-            wo_k, pdf_k = traced.value(models.of(name).sample, numbers, wi, u)
-            wo = wo_k
-            pdf = pdf_k * probability
-            pdf_light = traced.value(models.of(name).pdf, numbers, wi, wo_light) * probability
+            if ti.static(models.reads(name) == models.TABLE):
+                index, table = scene.phases[first + selected, VOLUME], scene.phases[first + selected, TABLE]
+                wo = tabphase.sample(scene, index, table, wi, u)
+                pdf = tabphase.density(scene, index, table, wi, wo) * probability
+                pdf_light = tabphase.density(scene, index, table, wi, wo_light) * probability
+            else:
+                numbers = parameters(scene, scene.params, first + selected, name, p)
+                wo_k, pdf_k = traced.value(models.of(name).sample, numbers, wi, u)
+                wo = wo_k
+                pdf = pdf_k * probability
+                pdf_light = traced.value(models.of(name).pdf, numbers, wi, wo_light) * probability
     if ti.static(scene.features.phase_leaves > 1):
         for k in range(count):
             if k != selected:
                 q = ti.max(weight(scene, first + k, p, -1), scene.min_selection) / total
                 if q > 0:
-                    pdf_light_k, pdf_k = leaf_values(scene, first + k, p, wi, wo_light, wo)
+                    pdf_light_k, pdf_k = leaf_densities(scene, first + k, p, wi, wo_light, wo)
                     pdf_light += q * pdf_light_k
                     if pdf > 0:
                         pdf += q * pdf_k
@@ -160,13 +188,21 @@ def leaf_pull_back(
     grad_w = 0.0
     for name in ti.static(scene.features.phases):
         if scene.phases[leaf, KIND] == ti.static(models.KINDS[name]):
-            function = ti.static(models.of(name).eval)
-            numbers = parameters(scene, scene.params, leaf, name, p)
-            if ti.static(models.reads(name) == models.NOTHING):
-                grad_w = grad_light * traced.value(function, numbers, wi, wo_light)
-                grad_w += grad * traced.value(function, numbers, wi, wo)
+            if ti.static(models.reads(name) in (models.NOTHING, models.TABLE)):
+                if ti.static(models.reads(name) == models.TABLE):
+                    index = scene.phases[leaf, VOLUME]
+                    tabphase.pull_back(
+                        scene, gradient, index, wi, wo_light, wo, w * grad_light, w * grad
+                    )
+                if ti.static(scene.features.phase_weights > 0):
+                    value_light, value = leaf_values(scene, leaf, p, wi, wo_light, wo)
+                    grad_w = grad_light * value_light + grad * value
             else:
-                value_light, grads_light = traced.vjp(function, (numbers, wi, wo_light), w * grad_light, (0,))
+                function = ti.static(models.of(name).eval)
+                numbers = parameters(scene, scene.params, leaf, name, p)
+                value_light, grads_light = traced.vjp(
+                    function, (numbers, wi, wo_light), w * grad_light, (0,)
+                )
                 value, grads = traced.vjp(function, (numbers, wi, wo), w * grad, (0,))
                 grad_w = grad_light * value_light + grad * value
                 sums = [grads_light[0][i] + grads[0][i] for i in ti.static(range(models.items(name)))]
@@ -200,13 +236,19 @@ def leaf_push_forward(scene: ti.template(), tangents: ti.template(), leaf, p, wi
     value, dvalue = 0.0, 0.0
     for name in ti.static(scene.features.phases):
         if scene.phases[leaf, KIND] == ti.static(models.KINDS[name]):
-            function = ti.static(models.of(name).eval)
-            numbers = parameters(scene, scene.params, leaf, name, p)
-            if ti.static(models.reads(name) == models.NOTHING):
-                value = traced.value(function, numbers, wi, wo)
+            if ti.static(models.reads(name) == models.TABLE):
+                value_k, dvalue_k = tabphase.push_forward(
+                    scene, tangents, scene.phases[leaf, VOLUME], wi, wo
+                )
+                value, dvalue = value_k, dvalue_k
+            elif ti.static(models.reads(name) == models.NOTHING):
+                value = traced.value(models.of(name).eval, [], wi, wo)
             else:
+                numbers = parameters(scene, scene.params, leaf, name, p)
                 dnumbers = parameters(scene, tangents, leaf, name, p)
-                value_k, dvalue_k = traced.jvp(function, (numbers, wi, wo), (dnumbers, None, None))
+                value_k, dvalue_k = traced.jvp(
+                    models.of(name).eval, (numbers, wi, wo), (dnumbers, None, None)
+                )
                 value, dvalue = value_k, dvalue_k
     return value, dvalue
 

@@ -50,6 +50,7 @@ class Features:
         three channels somewhere. emissive: some medium emits.
     phases: names of phase functions in the registry, sorted. phase_leaves: the largest number of leaves of a
         medium's phase function. phase_weights: the largest number of factors in the weight of a leaf.
+    phase_values: the largest number of values of a tabulated phase function, or more.
     crossings: some surface dims what passes straight through it (all but `null`).
     """
 
@@ -77,6 +78,7 @@ class Features:
     phases: tuple[str, ...] = ()
     phase_leaves: int = 1
     phase_weights: int = 0
+    phase_values: int = 0
     crossings: bool = False
 
     @property

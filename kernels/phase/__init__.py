@@ -6,20 +6,20 @@ of deflection is -(wi . wo), 1 forward. (Mitsuba's formulas have wi . wo, with t
 values are the same.) Values are by the solid angle of wo and have the integral 1 over the sphere.
 
 Each model has
-    PARAMETER           the `Parameter` that it takes, or None; its volume is the leaf's (kernels/scattering.py)
-    READS               how: NOTHING, p is empty; NUMBER, p has one number; PAIR, p has two vectors, six numbers;
-                        TABLE, any number of them from memory, by functions of its own
+    PARAMETER           the `Parameter` that it takes, or None; its numbers are a volume (kernels/scattering.py)
+    READS               how: NOTHING, p is empty; NUMBER, p has one number; PAIR, p has two vectors of six
+                        numbers; TABLE, functions of its own read any number of them from memory
     eval(p, wi, wo)     the phase function
     sample(p, wi, u)    (wo, density) from two uniform numbers u on [0, 1); a density of 0 means that there is
                         no direction
     pdf(p, wi, wo)      the density of `sample` for wo
 
-The last three are traced functions (kernels/traced.py). All models are sampled perfectly, so that `pdf` has
-the numbers of `eval`; but where a parameter is differentiated, it moves the value and not the density, which
-is a constant under detached sampling.
+The last three are traced functions (kernels/traced.py), except those of TABLE. Models are sampled perfectly:
+`pdf` has the numbers of `eval`. But a parameter moves only the value, as the density is a constant under
+detached sampling.
 """
 
-from prb.kernels.phase import hg, isotropic, rayleigh
+from prb.kernels.phase import hg, isotropic, rayleigh, sggx, tabphase
 from prb.kernels.phase.reads import NOTHING, NUMBER, PAIR, TABLE
 from prb.kernels.traced import traced
 
@@ -29,6 +29,8 @@ REGISTRY = {
     "hg": hg,
     "isotropic": isotropic,
     "rayleigh": rayleigh,
+    "sggx": sggx,
+    "tabphase": tabphase,
 }
 KINDS = {name: number for number, name in enumerate(REGISTRY)}
 

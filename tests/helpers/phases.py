@@ -344,6 +344,7 @@ def arrays(leaves, weights=(), min_selection=0.0, *, names=None):
         hide_emitters=False, stack=2, media=True,
         phases=tuple(sorted(names or {leaf.name for leaf in leaves})), phase_leaves=len(leaves),
         phase_weights=max(len(leaf.weights) for leaf in leaves),
+        phase_values=max(len(leaf.numbers) if leaf.name == "tabphase" else 0 for leaf in leaves),
     )  # fmt: skip
     return Arrays(
         features, np.array(rows or [np.zeros(volume.ROW)], np.int32), np.zeros((max(len(rows), 1), 12), np.float32),
