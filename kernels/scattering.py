@@ -191,18 +191,14 @@ def leaf_pull_back(
             if ti.static(models.reads(name) in (models.NOTHING, models.TABLE)):
                 if ti.static(models.reads(name) == models.TABLE):
                     index = scene.phases[leaf, VOLUME]
-                    tabphase.pull_back(
-                        scene, gradient, index, wi, wo_light, wo, w * grad_light, w * grad
-                    )
+                    tabphase.pull_back(scene, gradient, index, wi, wo_light, wo, w * grad_light, w * grad)
                 if ti.static(scene.features.phase_weights > 0):
                     value_light, value = leaf_values(scene, leaf, p, wi, wo_light, wo)
                     grad_w = grad_light * value_light + grad * value
             else:
                 function = ti.static(models.of(name).eval)
                 numbers = parameters(scene, scene.params, leaf, name, p)
-                value_light, grads_light = traced.vjp(
-                    function, (numbers, wi, wo_light), w * grad_light, (0,)
-                )
+                value_light, grads_light = traced.vjp(function, (numbers, wi, wo_light), w * grad_light, (0,))
                 value, grads = traced.vjp(function, (numbers, wi, wo), w * grad, (0,))
                 grad_w = grad_light * value_light + grad * value
                 sums = [grads_light[0][i] + grads[0][i] for i in ti.static(range(models.items(name)))]
@@ -237,9 +233,7 @@ def leaf_push_forward(scene: ti.template(), tangents: ti.template(), leaf, p, wi
     for name in ti.static(scene.features.phases):
         if scene.phases[leaf, KIND] == ti.static(models.KINDS[name]):
             if ti.static(models.reads(name) == models.TABLE):
-                value_k, dvalue_k = tabphase.push_forward(
-                    scene, tangents, scene.phases[leaf, VOLUME], wi, wo
-                )
+                value_k, dvalue_k = tabphase.push_forward(scene, tangents, scene.phases[leaf, VOLUME], wi, wo)
                 value, dvalue = value_k, dvalue_k
             elif ti.static(models.reads(name) == models.NOTHING):
                 value = traced.value(models.of(name).eval, [], wi, wo)

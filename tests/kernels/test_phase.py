@@ -143,7 +143,7 @@ def test_sggx_of_a_sphere_is_isotropic():
     wi, wo = pairs(200, 12)
     for size in (1.0, 0.01):
         f = evaluate("sggx", (size, size, size, 0, 0, 0), wi, wo)
-        np.testing.assert_allclose(f, 1 / (4 * np.pi), rtol=1e-9)
+        np.testing.assert_allclose(f, 1 / (4 * np.pi), rtol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_what_is_zero_is_sampled_where_it_is_differentiated(name):
     _light, wo, density = scattering_sample(a, axis, axis, uniform(n))
     found = gradients(wo, 1 / density)
     error = 5 * found.std(axis=0) / np.sqrt(n)
-    assert np.all(error < 0.1 * np.abs(expected).max())
+    assert np.all(error < 0.2 * np.abs(expected).max())
     assert np.all(np.abs(found.mean(axis=0) - expected) <= error + 1e-3 * np.abs(expected).max())
 
 
