@@ -45,14 +45,14 @@ def test_media_that_shapes_share_are_one():
     layout = scene.layout
     boundary, sides = columns.BOUNDARY, columns.SIDES
     assert layout.arrays["shapes"][:, 3].tolist() == [boundary + 1, boundary + 2, boundary + 1, 0]
-    assert len(layout.arrays["media"]) == 2 and layout.media_of_sensor(0) == 1
+    assert len(layout.arrays["media"]) == 2 and layout.sensor_media[0] == 1
     assert scene.sensor_medium == 1
     outside = scene_of(fog, None, exterior=haze)
     assert outside.layout.arrays["shapes"][:, 3].tolist() == [
         boundary + 1 + 2 * sides,
         boundary + 0 + 2 * sides,
     ]
-    assert outside.layout.media_of_sensor(0) == -1
+    assert outside.layout.sensor_media[0] == -1
 
 
 def test_parameters_and_their_rows():
@@ -156,7 +156,7 @@ def test_other_integrators_know_no_media():
     plain = scene_of(None, None, volumetric=False)
     assert scene.layout.features == plain.layout.features and changed(scene) == {}
     assert list(prb.traverse(scene)) == list(prb.traverse(plain))
-    assert scene.layout.media_of_sensor(0) == -1
+    assert scene.layout.sensor_media[0] == -1
     for name, array in plain.layout.arrays.items():
         np.testing.assert_array_equal(scene.layout.arrays[name], array)
 
