@@ -24,6 +24,7 @@ from prb.errors import (
     ParameterError,
     PrbError,
     SceneError,
+    VolumeError,
 )
 from prb.estimators.finite_difference import FiniteDifference
 from prb.estimators.gradients import Estimate
@@ -40,8 +41,8 @@ from prb.scene.files import bundled_scenes, convert_file
 __all__ = [
     "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
     "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
-    "RecursivePicture", "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "available_archs",
-    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",
+    "RecursivePicture", "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "VolumeError",
+    "available_archs", "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",
     "priors", "read_image", "render", "render_backward", "render_forward", "schedules", "traverse",
     "value_and_grad", "write_image",
 ]  # fmt: skip
