@@ -24,6 +24,7 @@ from prb.errors import (
     ParameterError,
     PrbError,
     SceneError,
+    VolumeError,
 )
 from prb.estimators.density import DifferentialRatioTracking, FreeFlight, SampleMatching
 from prb.estimators.finite_difference import FiniteDifference
@@ -42,8 +43,8 @@ __all__ = [
     "Adam", "Adjoint", "DeviceError", "DifferentialRatioTracking", "Estimate", "FiniteDifference",
     "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError", "NotFiniteError",
     "ParameterError", "Params", "PrbError", "Recovery", "RecursivePicture", "ReplayAdjoint", "SGD",
-    "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "available_archs", "bundled_scenes", "check",
-    "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors", "read_image",
+    "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "VolumeError", "available_archs",
+    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors", "read_image",
     "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
     "write_image",
 ]  # fmt: skip

@@ -67,3 +67,7 @@ class MissingPackageError(PrbError, ImportError):
 
 class ImageError(PrbError):
     """A picture that cannot be read, written, or used as it is."""
+
+
+class VolumeError(PrbError):
+    """A volume's file that cannot be read or written."""

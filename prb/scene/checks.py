@@ -9,11 +9,13 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from prb.kernels.bsdf import REGISTRY
-from prb.scene.leaves import flatten
+from prb.scene.leaves import flatten, inside, nested, textures_of
+from prb.scene.media import check_media
 from prb.scene.model import Bsdf, SceneModel, Shape, Texture
 from prb.scene.reading.values import fail, warning
 
 IMAGES = ("bitmap", "checkerboard")  # kinds of textures that are looked up by texture coordinates
+_MANY = ("bitmap", "volume")  # kinds that hold many values, which are brought into range
 FACTORS = ("texture", "scale")  # keys of emitters whose values are factors, not radiometric quantities
 
 
@@ -35,9 +37,10 @@ def check(model: SceneModel) -> None:
     for bsdf in {id(s.bsdf): s.bsdf for s in model.shapes}.values():
         flatten(bsdf)
     _check_ranges(model)
+    check_media(model)
     warned: set[tuple] = set()
     for shape in model.shapes:
-        for texture in _textures(shape):
+        for texture in textures_of(shape):
             if texture.kind == "mesh_attribute":
                 _check_attribute(model, shape, texture)
         if shape.kind == "mesh" and shape.texcoords is None and (shape.name, id(shape.bsdf)) not in warned:
@@ -49,28 +52,13 @@ def _warn(model: SceneModel, place: str, message: str) -> None:
     model.warnings.append(warning(place, message))
 
 
-def _textures(shape: Shape) -> list[Texture]:
-    """All textures of a shape, those inside others included."""
-    found = [t for model in _nested(shape.bsdf) for t in model.textures.values()]
-    found += shape.emitter.textures.values() if shape.emitter else []
-    return [inner for texture in found for inner in _inside(texture)]
-
-
-def _nested(model: Bsdf) -> list[Bsdf]:
-    return [model, *(inner for child in model.children for inner in _nested(child))]
-
-
-def _inside(texture: Texture) -> list[Texture]:
-    return [texture, *(inner for child in texture.children for inner in _inside(child))]
-
-
 # --- the ranges of textures -----------------------------------------------------------------------------
 
 
 def _check_ranges(model: SceneModel) -> None:
     """Bring each texture into the range that all its uses allow."""
     uses: dict[int, list] = {}
-    bsdfs = {id(m): m for shape in model.shapes for m in _nested(shape.bsdf)}
+    bsdfs = {id(m): m for shape in model.shapes for m in nested(shape.bsdf)}
     emitters = [e for e in (*(s.emitter for s in model.shapes), *model.emitters) if e is not None]
     for owner in (*bsdfs.values(), *{id(e): e for e in emitters}.values()):
         for key, texture in owner.textures.items():
@@ -79,12 +67,12 @@ def _check_ranges(model: SceneModel) -> None:
                 use = _Use(place, *_range(owner, key, texture), False, _reflects(owner, key))
             else:
                 use = _Use(place, 0.0, np.inf, key not in FACTORS)
-            for inner in _inside(texture):
+            for inner in inside(texture):
                 uses.setdefault(id(inner), [inner]).append(use)
     for texture, *places in uses.values():
         if len(places) > 1:
             _agree(texture, places)
-        if len(places) > 1 or texture.kind == "bitmap" or texture.raw:
+        if len(places) > 1 or texture.kind in _MANY or texture.raw:
             _fit(model, texture, places)
 
 
@@ -110,7 +98,7 @@ def _agree(texture: Texture, uses: list[_Use]) -> None:
     """Fail where surfaces and lights would read one colour differently."""
     light = next((use for use in uses if use.emission), None)
     surface = next((use for use in uses if not use.emission), None)
-    if light and surface and texture.kind not in IMAGES and not texture.raw:
+    if light and surface and texture.kind not in (*IMAGES, "volume") and not texture.raw:
         fail(
             texture.name,
             f"is the colour of the light {light.place} and of {surface.place}; write it twice, once for each",
@@ -123,7 +111,8 @@ def _fit(model: SceneModel, texture: Texture, uses: list[_Use]) -> None:
     An image is clipped to it, with a warning, but for reflectances: they keep values above 1, and their range
     reaches as far as the image does. A constant has to be in range.
     """
-    value, image = texture.value, texture.kind == "bitmap"
+    holder = texture.volume or texture
+    value, image = holder.value, texture.kind in _MANY
     bounds = [(use.low, _high(use, texture)) for use in uses]
     low, high = (f(bound) for f, bound in zip((max, min), zip(*bounds, strict=True), strict=True))
     if value is not None and (value.min() < low or value.max() > high):
@@ -135,26 +124,28 @@ def _fit(model: SceneModel, texture: Texture, uses: list[_Use]) -> None:
             fail(texture.name, f"{strict} allows only values in [{low:g}, {high:g}]; give it one of its own")
         _warn(
             model,
-            texture.name,
-            f"the image has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
+            holder.name,
+            f"the {'volume' if texture.volume else 'image'} has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
             f" [{low:g}, {high:g}]{f' for {strict}' if len(uses) > 1 else ''}",
         )
-        texture.value = value = np.clip(value, low, high)
+        holder.value = value = np.clip(value, low, high)
     above = next((use for use in uses if use.reflects and value is not None and value.max() > use.high), None)
     if above is not None:
         _warn(
             model,
-            texture.name,
+            holder.name,
             f"{above.place} has values up to {value.max():.4g}, above {above.high:g}, so"
             " energy is not conserved; scale them down where that is not wanted",
         )
     texture.low, texture.high = low, high
+    if texture.volume:
+        holder.low, holder.high = max(holder.low, low), min(holder.high, high)
 
 
 def _high(use: _Use, texture: Texture) -> float:
     """The upper limit that a use sets, which a reflectance moves up to the largest value of an image."""
-    if use.reflects and (texture.kind == "bitmap" or texture.raw):
-        return max(use.high, float(texture.value.max()))
+    if use.reflects and (texture.kind in _MANY or texture.raw):
+        return max(use.high, float((texture.volume or texture).value.max()))
     return use.high
 
 
@@ -163,10 +154,10 @@ def _high(use: _Use, texture: Texture) -> float:
 
 def _check_coordinates(model: SceneModel, shape: Shape) -> None:
     """An image on a mesh without texture coordinates is, as in Mitsuba, repeated on each triangle."""
-    for bsdf in _nested(shape.bsdf):
+    for bsdf in nested(shape.bsdf):
         if bsdf.kind in ("normalmap", "bumpmap"):
             _no_coordinates(shape, bsdf.textures[bsdf.kind], f"a {bsdf.kind} turns normals along them")
-    image = next((t for t in _textures(shape) if t.kind in IMAGES), None)
+    image = next((t for t in textures_of(shape) if t.kind in IMAGES), None)
     if image is not None:
         _warn(
             model,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from prb.errors import SceneError
 from prb.kernels.view import BACK, BOTH, FRONT, MAX_WEIGHTS, PLAIN
-from prb.scene.model import Bsdf
+from prb.scene.model import Bsdf, Shape, Texture
 
 MAX_LEAVES = 8
 
@@ -89,9 +89,26 @@ def parameters_of(texture):
     """Names of the parameters that a texture looks up; of an attribute, without the mesh."""
     if texture.kind == "checkerboard":
         return [name for child in texture.children for name in parameters_of(child)]
-    return [texture.name]
+    return [texture.volume.name if texture.kind == "volume" else texture.name]
 
 
 def is_attribute(texture):
     """True if the texture looks up attributes of the mesh it is on."""
     return texture.kind == "mesh_attribute" or any(map(is_attribute, texture.children))
+
+
+def nested(model: Bsdf) -> list[Bsdf]:
+    """The model and all those inside it."""
+    return [model, *(inner for child in model.children for inner in nested(child))]
+
+
+def inside(texture: Texture) -> list[Texture]:
+    """The texture and all those inside it."""
+    return [texture, *(inner for child in texture.children for inner in inside(child))]
+
+
+def textures_of(shape: Shape) -> list[Texture]:
+    """All textures of a shape, those inside others included."""
+    found = [t for model in nested(shape.bsdf) for t in model.textures.values()]
+    found += shape.emitter.textures.values() if shape.emitter else []
+    return [inner for texture in found for inner in inside(texture)]

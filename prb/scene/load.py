@@ -18,6 +18,7 @@ from prb.scene.reading.values import describe, fail, kind_of, nearest
 from prb.scene.reading.xml import Document, file_name, read_xml
 
 _MAX_NESTING = 64
+_READ_WHERE_USED = ("texture", "volume", "phase")  # what a range or a number of channels is asked of
 
 
 def load_model_dict(d: Mapping, *, base_dir: str | Path | None = None) -> SceneModel:
@@ -156,25 +157,33 @@ def _index(
     """
     if id(data) in inside or len(inside) > _MAX_NESTING:
         fail(path, "the dictionary contains itself, or is nested too deeply")
-    bsdfs = 0
+    count = 0
     for key, value in data.items():
         if not isinstance(value, Mapping) or not isinstance(key, str):
             continue
         child_path = f"{path}.{key}" if path else key
         kind = kind_of(value)
         category = _category(context, value)
-        child = key
         if parent == "scene":
             child = value["id"] if isinstance(value.get("id"), str) and kind != "ref" else key
-        elif parent == "shape" and category in ("bsdf", "emitter"):
-            child = category
-        elif parent == "bsdf" and category in ("bsdf", "ref"):
-            child = child_name(kind_of(data), bsdfs)
-            bsdfs += 1
+        elif parent in ("bsdf", "phase") and category in (parent, "ref") and key != "weight":
+            child = child_name(kind_of(data), count)
+            count += 1
+        else:
+            child = _role(parent, category, key)
         context.nodes[child_path] = Node(value, child_path, f"{name}.{child}" if name else child)
         if kind != "ref" and "id" in value:
             _note_id(context, value["id"], child_path)
         _index(context, value, child_path, context.nodes[child_path].name, category, [*inside, id(data)])
+
+
+def _role(parent: str | None, category: str | None, key: str) -> str:
+    """What Mitsuba calls an object under a key, by the role that it plays there."""
+    if parent == "shape" and category in ("bsdf", "emitter"):
+        return category
+    if category == "medium":
+        return f"{key}_medium" if parent == "shape" else "medium"
+    return "phase_function" if (parent, category) == ("medium", "phase") else key
 
 
 def _category(context: Context, data: Mapping) -> str | None:
@@ -193,7 +202,9 @@ def _note_id(context: Context, identifier: Any, path: str) -> None:
 
 
 def _scene(context: Context, d: Mapping) -> SceneModel:
-    found: dict[str, list] = {c: [] for c in ("sensor", "integrator", "shape", "emitter", "bsdf", "texture")}
+    found: dict[str, list] = {
+        c: [] for c in ("sensor", "integrator", "shape", "emitter", "bsdf", "medium", *_READ_WHERE_USED)
+    }
     for key, value in d.items():
         if key in ("type", "id"):
             continue
@@ -224,8 +235,8 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
     made = {
         category: [reader.make() for reader in readers]
         for category, readers in found.items()
-        if category != "texture"
-    }  # read where they are used
+        if category not in _READ_WHERE_USED
+    }
     made["shape"] = in_world(made["shape"])
     _check_use(context, found)
     emitters = [e for e in made["emitter"] if e.kind != "area"]
@@ -244,13 +255,20 @@ def _scene(context: Context, d: Mapping) -> SceneModel:
 
 
 def _check_use(context: Context, found: dict[str, list[Reader]]) -> None:
-    """No surface model, texture or area light stands at the top level for nothing."""
+    """No surface model, medium, texture or area light stands at the top level for nothing."""
     for reader in found["emitter"]:
         if reader.type == "area" and reader.path not in context.attached:
             reader.fail("an area emitter belongs inside a shape, or is referred to by one")
-    for reader in (*found["bsdf"], *found["texture"]):
+    users = {
+        "bsdf": "shape",
+        "medium": "shape or sensor",
+        "texture": "surface or light",
+        "volume": "medium",
+        "phase": "medium",
+    }
+    for reader in (reader for category in users for reader in found[category]):
         if reader.path not in context.referenced:
-            user = "shape" if reader.category == "bsdf" else "surface or light"
+            user = users[reader.category]
             context.warn(
                 reader.path,
                 f"no {user} uses this {reader.type}; refer to it with"

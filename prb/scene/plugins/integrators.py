@@ -1,10 +1,12 @@
 """Integrators. prb's path tracer renders for all of them; a warning says where that makes a difference.
 
 `path` and `prb` are this path tracer, and `direct` is it with paths of two edges. Mitsuba's projective
-integrators differ from it only in derivatives of moving edges, its volumetric ones only in participating
-media, which prb refuses. `moment` and `aov` are wrappers that write further channels: the integrator inside
+integrators differ from it only in derivatives of moving edges. `volpath`, `volpathmis` and `prbvolpath` are
+this path tracer where it sees participating media. `moment` and `aov` are wrappers that write further channels: the integrator inside
 renders the picture.
 """
+
+from dataclasses import replace
 
 from prb.scene.model import Integrator
 from prb.scene.reading.reader import Reader
@@ -86,15 +88,13 @@ def _warn_of_edges(reader: Reader, instead: str) -> None:
 
 
 def _volpath(reader: Reader) -> Integrator:
-    reader.warn(f"{reader.type} is rendered as path: prb has no participating media yet")
     if reader.type == "volpathmis":
-        reader.without_effect("use_spectral_mis")
-    return _paths(reader, _UNLIMITED)
+        reader.boolean("use_spectral_mis", True)  # prb chooses by the media
+    return replace(_paths(reader, _UNLIMITED), volumetric=True)
 
 
 def _prbvolpath(reader: Reader) -> Integrator:
-    reader.warn("prbvolpath is rendered as prb: prb has no participating media yet")
-    return _paths(reader, _PRB_DEPTH, "prb")
+    return replace(_paths(reader, _PRB_DEPTH, "prb"), volumetric=True)
 
 
 def _moment(reader: Reader) -> Integrator:

@@ -121,7 +121,9 @@ def _nested(reader: Reader, low: int, high: int) -> tuple[Bsdf, ...]:
 
 
 def child_name(kind: str, index: int) -> str:
-    """What Mitsuba calls the nested model number `index` of a bsdf in the names of parameters."""
+    """What Mitsuba calls the nested model number `index` of a bsdf or phase function in the names of parameters."""
+    if kind == "blendphase":
+        return f"phase_{index}"
     if kind == "twosided":
         return f"brdf_{index}"
     return "nested_bsdf" if kind in ("mask", "normalmap", "bumpmap") else f"bsdf_{index}"

@@ -7,9 +7,12 @@ new surface-scattering model needs nothing here, its file in `prb.kernels.bsdf` 
 from prb.scene.plugins.emitters import EMITTERS
 from prb.scene.plugins.integrators import INTEGRATORS
 from prb.scene.plugins.materials import BSDFS
+from prb.scene.plugins.media import MEDIA
+from prb.scene.plugins.phases import PHASES
 from prb.scene.plugins.sensors import FILMS, RFILTERS, SAMPLERS, SENSORS
 from prb.scene.plugins.shapes import SHAPES
 from prb.scene.plugins.textures import TEXTURES
+from prb.scene.plugins.volumes import VOLUMES
 from prb.scene.reading.reader import Plugin
 
 PLUGINS = {
@@ -19,11 +22,14 @@ PLUGINS = {
         "emitter": EMITTERS,
         "film": FILMS,
         "integrator": INTEGRATORS,
+        "medium": MEDIA,
+        "phase": PHASES,
         "rfilter": RFILTERS,
         "sampler": SAMPLERS,
         "sensor": SENSORS,
         "shape": SHAPES,
         "texture": TEXTURES,
+        "volume": VOLUMES,
     }.items()
     for name, make in table.items()
 }

@@ -29,9 +29,6 @@ _SAMPLERS = {  # those that 'independent' stands in for, and their keys
 }
 _REFUSED = {  # Mitsuba's plugins that may stand inside a film or a sensor, and why prb lacks them
     "specfilm": "prb's pictures are rgb; use hdrfilm",
-    **dict.fromkeys(
-        ("homogeneous", "heterogeneous"), "no camera stands inside a medium; remove it from the sensor"
-    ),
 }
 
 
@@ -84,16 +81,17 @@ def _sensor(reader: Reader, to_world: np.ndarray) -> Sensor:
     reader.without_effect("shutter_open", "shutter_close")
     _refuse(reader)
     found: dict = {}
-    for child in reader.children("film", "sampler"):
-        if child.category not in ("film", "sampler"):
+    for child in reader.children("film", "sampler", "medium"):
+        if child.category not in ("film", "sampler", "medium"):
             child.misplaced(reader)
         if child.category in found:
             child.fail(f"a sensor holds one {child.category}; remove one of the two")
         found[child.category] = child.make()
     film = replace(found.get("film", Film()))
     return Sensor(
-        reader.name, to_world, 0.0, film, near_clip, far_clip, found.get("sampler", 4), kind=reader.type
-    )
+        reader.name, to_world, 0.0, film, near_clip, far_clip, found.get("sampler", 4), kind=reader.type,
+        medium=found.get("medium"),
+    )  # fmt: skip
 
 
 def is_rigid(matrix: np.ndarray) -> bool:

@@ -7,6 +7,10 @@ transform. A sphere's point outward, and inward under a mirroring transform; a c
 outward. A mesh's geometric normal follows the winding of the transformed triangle. `flip_normals` reverses
 all of them. An instance transforms the normals of its shapes by the inverse transpose.
 
+The media under `interior` and `exterior` fill the side that the geometric normal points away from and the other
+one. In prb a shapegroup and an instance may name them, too, for those of their shapes that name none; a medium
+stays where it is in world space, whatever an instance does to its shape.
+
 Instances become copies in world space when the scene is loaded: a copy of a mesh takes as much memory as the
 mesh, about 0.3 kB of device memory for each triangle. The copies share surface models and attributes.
 """
@@ -21,7 +25,8 @@ from prb.scene.meshes.mesh import read_mesh
 from prb.scene.meshes.obj import read_obj
 from prb.scene.meshes.ply import read_ply
 from prb.scene.meshes.serialized import read_serialized
-from prb.scene.model import Bsdf, Emitter, Shape
+from prb.scene.model import Bsdf, Emitter, Medium, Shape
+from prb.scene.plugins.media import SIDES, sides_of
 from prb.scene.reading.reader import Node, Reader
 from prb.scene.reading.transforms import check_invertible
 
@@ -130,7 +135,7 @@ def _mesh(reader: Reader) -> Shape:
 
 def _shapegroup(reader: Reader) -> ShapeGroup:
     """The shapes that instances copy; they may not emit."""
-    shapes = []
+    shapes, media = [], sides_of(reader)
     for child in reader.children("shape"):
         if child.type in ("shapegroup", "instance"):
             child.fail(f"a shapegroup holds no {child.type}; write the shapes themselves into it")
@@ -144,12 +149,12 @@ def _shapegroup(reader: Reader) -> ShapeGroup:
         shapes.append(shape)
     if not shapes:
         reader.fail("the shapegroup is empty; write the shapes to be instanced into it")
-    return ShapeGroup(shapes)
+    return ShapeGroup([_filled(shape, media) for shape in shapes])
 
 
 def _instance(reader: Reader) -> list[Shape]:
     """Copies of the shapes of one shapegroup."""
-    to_world = reader.transform()
+    to_world, media = reader.transform(), sides_of(reader)
     group = None
     for child in reader.children("shapegroup"):
         if child.type != "shapegroup":
@@ -161,7 +166,12 @@ def _instance(reader: Reader) -> list[Shape]:
         group = child.make()
     if group is None:
         reader.fail('there is no shapegroup; refer to one, as {"type": "ref", "id": "..."}')
-    return [_copy(reader, shape, to_world) for shape in group.shapes]
+    return [_copy(reader, _filled(shape, media), to_world) for shape in group.shapes]
+
+
+def _filled(shape: Shape, media: dict[str, Medium]) -> Shape:
+    """The shape with the media of what it stands in, if it bounds none itself."""
+    return replace(shape, **media) if media and shape.interior is shape.exterior is None else shape
 
 
 def _copy(reader: Reader, shape: Shape, to_world: np.ndarray) -> Shape:
@@ -191,11 +201,12 @@ def _copy(reader: Reader, shape: Shape, to_world: np.ndarray) -> Shape:
 
 
 def _shape(reader: Reader, kind: str, to_world: np.ndarray, flip_normals: bool) -> Shape:
-    """What all shapes have: a bsdf and an emitter, nested or by reference."""
+    """What all shapes have: a bsdf, an emitter and media, nested or by reference."""
     reader.without_effect("silhouette_sampling_weight")
+    media = sides_of(reader)
     bsdf: Bsdf | None = None
     emitter: Emitter | None = None
-    for child in reader.children("bsdf", "emitter"):
+    for child in reader.children("bsdf", "emitter", *SIDES):
         if child.category == "bsdf":
             if bsdf is not None:
                 child.fail("a shape holds one bsdf; remove one of the two")
@@ -209,11 +220,13 @@ def _shape(reader: Reader, kind: str, to_world: np.ndarray, flip_normals: bool) 
             emitter = child.make()
         elif child.category == "emitter":
             child.fail(f"{child.type} (emitter) does not belong to a shape; move it to the top level")
+        elif child.category == "medium":
+            child.fail("a medium stands under the key interior or exterior of a shape; call it so")
         else:
             child.misplaced(reader)
     if bsdf is None:
         bsdf = _default_bsdf(reader, emitter)
-    return Shape(reader.name, kind, bsdf, emitter, to_world, flip_normals)
+    return Shape(reader.name, kind, bsdf, emitter, to_world, flip_normals, **media)
 
 
 def _default_bsdf(reader: Reader, emitter: Emitter | None) -> Bsdf:

@@ -1,4 +1,4 @@
-"""Colours and textures: constants, `bitmap`, `checkerboard`, `mesh_attribute`, `rawconstant`.
+"""Colours and textures: constants, `bitmap`, `checkerboard`, `mesh_attribute`, `rawconstant`, `volume`.
 
 Each reader takes the range of the parameter that the texture stands for, and whether it is emission.
 """
@@ -11,6 +11,7 @@ from prb.errors import ImageError
 from prb.io.images import from_srgb, read_texels
 from prb.scene.model import Texture
 from prb.scene.plugins.spectra import COLOUR_PLUGINS, rgb_value, spectrum_value
+from prb.scene.plugins.volumes import volume_of
 from prb.scene.reading.reader import Reader
 from prb.scene.reading.values import describe, numeric_array
 
@@ -141,6 +142,15 @@ def _mesh_attribute(reader: Reader, *, low, high, emission) -> Texture:
     return Texture(f"{reader.name}", "mesh_attribute", None, low, high, attribute=name)
 
 
+def _volume(reader: Reader, *, low, high, emission) -> Texture:
+    """A volume, read where the surface lies in world space.
+
+    As for an image, `prb.scene.checks` sees to its range.
+    """
+    volume = volume_of(reader, "volume", None, low=-np.inf, emission=emission)
+    return Texture(reader.name, "volume", None, low, high, volume=volume)
+
+
 def _to_uv(reader: Reader) -> np.ndarray:
     """The (2, 3) part of `to_uv` that acts on texture coordinates; 3x3 and 4x4 matrices are taken."""
     value = numeric_array(getattr(reader.data.get("to_uv"), "matrix", reader.data.get("to_uv")))
@@ -162,4 +172,5 @@ TEXTURES: Mapping = {
     "checkerboard": _checkerboard,
     "mesh_attribute": _mesh_attribute,
     "rawconstant": _rawconstant,
+    "volume": _volume,
 }

@@ -28,7 +28,6 @@ OBJECTS = (
     "volume",
     "field",
 )
-_MEDIA = ("medium", "phase", "volume")
 SCENE_ATTRIBUTES = ("type", "id", "name")
 
 
@@ -323,8 +322,6 @@ class Builder:
         return value
 
     def _object(self, element: Element, path: str) -> dict:
-        if element.tag in _MEDIA:
-            element.fail(f"<{element.tag}>: participating media are not in prb yet; remove them")
         if element.tag == "scene":
             element.fail("a <scene> inside a <scene>; use <include> for another file")
         element.check_attributes(("type",), ("id", "name"))
