@@ -85,16 +85,17 @@ def contribution(scene: ti.template(), vertex: ti.template(), shading: ti.templa
 
 
 @ti.func
-def attenuated(scene: ti.template(), vertex: ti.template(), E, f, direct, loss, at_collision):
-    """E and f with the derivative by extinction that `pull_back` and kernels/estimators/density.py write
-    down, as factors of value 1 that Taichi's reverse mode differentiates.
-
-    direct: the part of E that comes from the light sample. loss, at_collision: of `density.weights`.
+def attenuated(scene: ti.template(), vertex: ti.template(), shading: ti.template(), loss, at_collision):
+    """(E, f) with the derivatives by extinction, as factors of value 1 that Taichi's reverse mode
+    differentiates: those of the light's transmittance as in `pull_back`, those along the path as in
+    kernels/estimators/density.py. loss, at_collision: of `density.weights`.
     """
-    emitted = glow(scene, vertex, shade(scene, vertex))
-    rest = E - emitted
+    emitted, f = glow(scene, vertex, shading), shading.f
+    rest = contribution(scene, vertex, shading) - emitted
     if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
-        rest -= direct * vertex.shadow_length * media.change(scene, vertex.shadow_medium, vertex.shadow_p)
+        direct = shading.direct * shading.f_light * vertex.light_weight * vertex.through * vertex.weight
+        at_point = media.change(scene, vertex.shadow_medium, vertex.shadow_p)
+        rest -= direct * vertex.shadow_length * at_point
     if vertex.segment_length > 0:
         at_probe = media.change(scene, vertex.segment_medium, vertex.probe)
         factor = 1.0 - loss * at_probe

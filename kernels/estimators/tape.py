@@ -8,20 +8,89 @@
 in one straight-line kernel for each bounce, which Taichi differentiates: `shade_bounce.grad`, run from the
 last bounce to the first, is the reverse sweep. Memory therefore grows with paths times bounces. For each
 bounce and path it keeps the vertex (64 bytes), the lookup points of its textures (32 bytes, in scenes with
-textures) and beta_k (12 bytes); the cotangents of beta alternate between two slices. A beta of zero needs no
-special treatment here.
+textures), what lies in media (4 MEDIA_SIZE bytes, in scenes with media) and beta_k (12 bytes); the cotangents
+of beta alternate between two slices. A beta of zero needs no special treatment here.
+
+The derivative by the extinction of media is that of factors of value 1 and of a term of value 0, the gain by
+scattering where the path's suffix begins (kernels/estimators/density.py). `trace_suffixes` comes before.
 """
 
+from prb.kernels import medium as media
 from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
-from prb.kernels.estimators import modes
+from prb.kernels.estimators import density, modes
+from prb.kernels.estimators.kept_vertices import Row
 from prb.kernels.estimators.launch import Launch, camera_ray, film_place
-from prb.kernels.estimators.path import extend, find, new_state
-from prb.kernels.estimators.shading import contribution, shade
+from prb.kernels.estimators.path import Li, extend, find, new_state
+from prb.kernels.estimators.shading import attenuated, contribution, shade
 from prb.kernels.estimators.vertex import Ray, no_vertex
 from prb.kernels.frame import vec2, vec3
+from prb.kernels.gradient import GradientBlock
 from prb.kernels.sampler import Sampler
+from prb.kernels.traced import traced
 from prb.kernels.view import SceneView, new_stack
+
+# What the tape records of a vertex in a scene with media, all as floats: fields of the `Vertex`, then the
+# four results of `density.weights`.
+FIELDS = (
+    ("medium", 1), ("segment_medium", 1), ("shadow_medium", 1), ("beyond", 1), ("segment_length", 1),
+    ("shadow_length", 1), ("p", 3), ("weight", 3), ("probe", 3), ("glow_p", 3), ("glow_weight", 3),
+    ("through", 3), ("shadow_p", 3),
+)  # fmt: skip
+WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
+MEDIA_SIZE = WEIGHTS + 10
+SEGMENT_LENGTH = 4  # column of that field
+
+
+@traced
+def placed_fields():
+    """(name, size, first column) of each of FIELDS."""
+    return [(name, size, sum(n for _, n in FIELDS[:i])) for i, (name, size) in enumerate(FIELDS)]
+
+
+@traced
+def field(vertex, name):
+    """The vertex's field of that name."""
+    return getattr(vertex, name)
+
+
+@ti.func
+def assign(target: ti.template(), x):
+    target = x  # noqa: F841  the argument is passed by reference
+
+
+@ti.func
+def record_media(vertex_m: ti.template(), i, vertex: ti.template(), loss, at_collision, gain, gain_p):
+    """Record the media's part of a vertex in row i."""
+    for name, size, first in ti.static(placed_fields()):
+        if ti.static(size == 1):
+            vertex_m[i, first] = ti.cast(field(vertex, name), ti.f32)
+        else:
+            for k in ti.static(range(size)):
+                vertex_m[i, first + k] = field(vertex, name)[k]
+    vertex_m[i, WEIGHTS] = loss
+    for k in ti.static(range(3)):
+        vertex_m[i, WEIGHTS + 1 + k] = at_collision[k]
+        vertex_m[i, WEIGHTS + 4 + k] = gain[k]
+        vertex_m[i, WEIGHTS + 7 + k] = gain_p[k]
+
+
+@ti.func
+def row3(rows: ti.template(), i, first: ti.template()):
+    """Three consecutive numbers of a row."""
+    return vec3(rows[i, first], rows[i, first + 1], rows[i, first + 2])
+
+
+@ti.func
+def read_media(vertex_m: ti.template(), i, vertex: ti.template()):
+    """Read what `record_media` recorded into the vertex."""
+    for name, size, first in ti.static(placed_fields()):
+        if ti.static(size == 3):
+            assign(field(vertex, name), row3(vertex_m, i, first))
+        elif ti.static(name.endswith("length")):
+            assign(field(vertex, name), vertex_m[i, first])
+        else:
+            assign(field(vertex, name), ti.cast(vertex_m[i, first], ti.i32))
 
 
 @ti.func
@@ -77,6 +146,44 @@ def begin(
 
 
 @ti.kernel
+def trace_suffixes(
+    features: ti.template(),
+    execution: ti.template(),
+    launch: Launch,
+    arrays: SceneArrays,
+    sensor: SensorArrays,
+    unused_rows: ti.types.ndarray(ti.f32, ndim=2),
+    unused_numbers: ti.types.ndarray(ti.f32, ndim=1),
+    probes: ti.types.ndarray(ti.f32, ndim=2),
+):
+    """The `Probe` of each path, its suffix traced (kernels/estimators/density.py)."""
+    ti.loop_config(block_dim=ti.static(execution.block))
+    for index in range(launch.workers * ti.static(execution.stride)):
+        if index % ti.static(execution.stride) != 0:
+            continue
+        worker = index // ti.static(execution.stride) * launch.worker_stride % launch.workers
+        scene = SceneView(features, execution, arrays, launch.min_selection, new_stack(features.stack))
+        gradient = GradientBlock(execution, unused_numbers, 0, 0, 1.0)
+        first = worker * launch.items_per_worker
+        for i in range(first, ti.min(first + launch.items_per_worker, launch.items)):
+            column, line, sampler = path_place(launch, i)
+            ray = camera_ray(sensor, launch, column, line, sampler)
+            probe, rest = density.new_probe(), vec3(0.0, 0.0, 0.0)
+            row = Row(worker=worker, first=-1, end=-1, length=0)
+            for part in range(2):
+                zero = vec3(0.0, 0.0, 0.0)
+                sums = modes.Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
+                active = launch.max_vertices > 0 and (part == 0 or probe.total > 0)
+                Li(
+                    modes.FORWARD, scene, launch, sampler, ray, -part, active, sums, unused_rows, row,
+                    gradient, unused_numbers, probe,
+                )  # fmt: skip
+                rest = ti.select(modes.is_usable(sums.L), sums.L + sums.L_low, zero)
+            probe.rest = rest
+            density.pack(probe, probes, i)
+
+
+@ti.kernel
 def record(
     features: ti.template(),
     execution: ti.template(),
@@ -87,13 +194,16 @@ def record(
     vertex_i: ti.types.ndarray(vec4i, ndim=1),
     vertex_f: ti.types.ndarray(vec12f, ndim=1),
     vertex_t: ti.types.ndarray(vec8f, ndim=1),
+    vertex_m: ti.types.ndarray(ti.f32, ndim=2),
+    probes: ti.types.ndarray(ti.f32, ndim=2),
     alive: ti.types.ndarray(ti.i32, ndim=1),
 ):
     """Trace and record one more vertex of every active path.
 
     alive: [0] counts the paths that continue after it. vertex_i: emitter, material, light_emitter, lobe, each
     -1 for none. vertex_f: emission_weight, light_weight, 1 / (density * survival probability), wi, wo_light,
-    wo. vertex_t, if vertices are `located`: uv, uv_light, u, v, and the slot as two numbers.
+    wo. vertex_t, if vertices are `located`: uv, uv_light, u, v, and the slot as two numbers. vertex_m, in
+    scenes with media: see FIELDS. probes: of `trace_suffixes`.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
     for index in range(launch.workers * ti.static(execution.stride)):
@@ -127,6 +237,14 @@ def record(
                     high, low = ti.f32(vertex.slot >> 16), ti.f32(vertex.slot & 65535)
                     uv, uv_light = vertex.uv, vertex.uv_light
                     vertex_t[i] = vec8f(uv.x, uv.y, uv_light.x, uv_light.y, vertex.u, vertex.v, high, low)
+                if ti.static(features.media):
+                    loss, at_collision, gain, gain_p = 0.0, vec3(0.0), vec3(0.0), vertex.probe
+                    if ti.static(execution.density != ""):
+                        probe = density.new_probe()
+                        if ti.static(density.has_suffix(scene)):
+                            density.unpack(probe, probes, i)
+                        loss, at_collision, gain, gain_p = density.weights(scene, probe, bounce + 1, vertex)
+                    record_media(vertex_m, i, vertex, loss, at_collision, gain, gain_p)
                 states[i] = pack(next_ray, state, continues)
         if count > 0:
             ti.atomic_add(alive[0], count)
@@ -143,6 +261,7 @@ def shade_bounce(
     vertex_i: ti.types.ndarray(vec4i, ndim=1),
     vertex_f: ti.types.ndarray(vec12f, ndim=1),
     vertex_t: ti.types.ndarray(vec8f, ndim=1),
+    vertex_m: ti.types.ndarray(ti.f32, ndim=2),
     params: ti.types.ndarray(ti.f32, ndim=1),
     beta: ti.types.ndarray(vec3f, ndim=1),
     beta_next: ti.types.ndarray(vec3f, ndim=1),
@@ -159,7 +278,10 @@ def shade_bounce(
         ids = vertex_i[i]
         E = vec3(0.0, 0.0, 0.0)
         factor = vec3(0.0, 0.0, 0.0)
-        if ids[0] >= 0 or ids[1] >= 0:
+        counts = ids[0] >= 0 or ids[1] >= 0
+        if ti.static(features.media):
+            counts = counts or vertex_m[i, 0] >= 0 or vertex_m[i, SEGMENT_LENGTH] > 0
+        if counts:
             base = (i % gradient_copies) * gradient_size
             scene = SceneView(features, execution, arrays, params=params, base=base)
             numbers = vertex_f[i]
@@ -177,8 +299,17 @@ def shade_bounce(
                 vertex.uv, vertex.uv_light = vec2(place[0], place[1]), vec2(place[2], place[3])
                 vertex.u, vertex.v = place[4], place[5]
                 vertex.slot = (ti.i32(place[6]) << 16) + ti.i32(place[7])
+            if ti.static(features.media):
+                read_media(vertex_m, i, vertex)
             shading = shade(scene, vertex)
             E = contribution(scene, vertex, shading)
-            factor = shading.f * numbers[2]
+            f = shading.f
+            if ti.static(execution.density != ""):
+                at_collision = row3(vertex_m, i, WEIGHTS + 1)
+                E, f = attenuated(scene, vertex, shading, vertex_m[i, WEIGHTS], at_collision)
+                if vertex.segment_length > 0:
+                    gain, gain_p = row3(vertex_m, i, WEIGHTS + 4), row3(vertex_m, i, WEIGHTS + 7)
+                    L[i] += gain * media.change(scene, vertex.segment_medium, gain_p)
+            factor = f * numbers[2]
         L[i] += beta[i] * E
         beta_next[i] = beta[i] * factor

@@ -1,15 +1,17 @@
 """The tape as an adjoint method: what it allocates, and the order in which its kernels run."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from prb.device import runtime
-from prb.device.arrays import clear, empty, fetch, passed, upload, zeros
+from prb.device.arrays import clear, empty, fetch, passed, unused, upload, zeros
 from prb.device.lock import locked
 from prb.errors import MemoryLimitError, ParameterError
 from prb.estimators import work
+from prb.estimators.density import DEFAULT, kernel_name
 from prb.estimators.methods import Adjoint
 from prb.estimators.reconstruction import Reconstruction, divided, sample_weights
 from prb.estimators.settings import check_passes, resolved
@@ -19,6 +21,8 @@ from prb.io.progress import bar as progress_bar
 from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
+from prb.kernels.estimators.density import PROBE_SIZE, SUFFIXED
+from prb.kernels.estimators.tape import MEDIA_SIZE
 
 FREE_MEMORY_FRACTION = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 80 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
@@ -36,6 +40,7 @@ class TapeAdjoint(Adjoint):
 
     passes: parts that the samples are split into, one after the other, to need less memory.
     memory_limit: bytes that it may allocate; None: 80 % of what the device has free.
+    density: how derivatives by the extinction of participating media are found, as of `ReplayAdjoint`.
 
     Raises MemoryLimitError, before it allocates, where a pass does not fit, and ParameterError for an
     unlimited depth. Interior derivatives only; neither a forward mode nor standard errors.
@@ -43,7 +48,11 @@ class TapeAdjoint(Adjoint):
 
     passes: int = 1
     memory_limit: int | None = None
+    density: object = DEFAULT
     name = "tape"
+
+    def __post_init__(self):
+        kernel_name(self.density)
 
     @locked
     def backward(
@@ -71,8 +80,11 @@ class TapeAdjoint(Adjoint):
         plan = work.device_plan()
         orientations = work.has_orientations(scene, names)
         features = scene.layout.features
-        execution = work.execution(plan, orientations=orientations)
-        unrolled = work.execution(plan, orientations=orientations, unrolled=True)
+        flags = dict(
+            orientations=orientations, density=work.density(scene, names, kernel_name(self.density))
+        )  # fmt: skip
+        execution = work.execution(plan, **flags)
+        unrolled = work.execution(plan, unrolled=True, **flags)
         pixels, spp, max_depth = work.sampled_pixels(scene), settings.spp, settings.max_depth
         chunk = math.ceil(spp / self.passes)
         size, copies = max(values.size, 1), _gradient_copies(scene)
@@ -82,6 +94,8 @@ class TapeAdjoint(Adjoint):
         own[: values.size] = values
         params = _with_adjoint(upload(np.tile(own, copies)), zeros(copies * size))
         buffers = Buffers.of(scene, paths, _located(scene, names))
+        suffixed = flags["density"] in SUFFIXED
+        probes = zeros((paths, PROBE_SIZE)) if suffixed else unused((1, 1))
         L, state, slices = buffers.L, buffers.state, buffers.slices
         betas, vertices = buffers.betas, buffers.vertices
         alive = zeros(1, ti.i32)
@@ -103,12 +117,20 @@ class TapeAdjoint(Adjoint):
                            betas[k], betas[k + 1], L)  # fmt: skip
 
                 tape.begin(launch, sensor, state)
+                if suffixed:
+                    rest = unused((1, 1)), unused(1)
+                    tape.trace_suffixes(features, execution, launch, scene_arrays, sensor, *rest, probes)
                 clear(L)
                 bounces = 0
-                for k in range(max_depth):
+                # Passing straight through a surface is a bounce, but no edge's end.
+                for k in itertools.count() if features.media else range(max_depth):
+                    if k >= max_depth:
+                        self._check_memory(scene, settings, names, k + 1)
                     buffers.reserve(k)
                     clear(alive)
-                    tape.record(features, execution, launch, k, scene_arrays, state, *vertices[k], alive)
+                    tape.record(
+                        features, execution, launch, k, scene_arrays, state, *vertices[k], probes, alive
+                    )  # fmt: skip
                     shade(tape.shade_bounce, k)
                     bounces = k + 1
                     bar.update()
@@ -135,10 +157,11 @@ class TapeAdjoint(Adjoint):
         result.gradient = result.gradient[: values.size]
         return result
 
-    def _check_memory(self, scene, settings, names):
-        """Raise MemoryLimitError, before anything is allocated, if one pass does not fit."""
+    def _check_memory(self, scene, settings, names, bounces=None):
+        """Raise MemoryLimitError, before anything is allocated, if one pass does not fit. bounces: as many as
+        paths have edges by default."""
         runtime.ensure()
-        spp, max_depth = settings.spp, settings.max_depth
+        spp, max_depth = settings.spp, bounces or settings.max_depth
         asked = dict(max_depth=max_depth, names=names)
         needed = device_bytes(scene, spp=spp, passes=self.passes, **asked)
         limit, free = self.memory_limit, runtime.free_memory()
@@ -166,7 +189,8 @@ def device_bytes(scene, *, spp, max_depth, passes=1, names=None):
 
 def bounce_bytes(scene, names=None):
     """Bytes of one bounce of one path."""
-    return BOUNCE_BYTES + (TEXTURE_BYTES if _located(scene, names) else 0)
+    media = 4 * MEDIA_SIZE if scene.layout.features.media else 0
+    return BOUNCE_BYTES + (TEXTURE_BYTES if _located(scene, names) else 0) + media
 
 
 def _located(scene, names):
@@ -178,8 +202,8 @@ class Buffers:
     """The tape's arrays for a number of paths. A scene keeps the last ones, as allocating takes longer than
     filling them: a loop of gradients allocates once. They are freed with the scene."""
 
-    def __init__(self, generation, paths, located):
-        self.generation, self.paths, self.located = generation, paths, located
+    def __init__(self, generation, paths, located, media):
+        self.generation, self.paths, self.located, self.media = generation, paths, located, media
         self.L = _with_adjoint(empty(paths, vec3f), empty(paths, vec3f))
         self.state = empty(paths, vec20f)
         self.slices = empty(paths, vec3f), empty(paths, vec3f)  # adjoints of beta_k and beta_{k+1}
@@ -195,19 +219,22 @@ class Buffers:
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
             scene.state.tape_buffers = None  # free the old ones first
-            scene.state.tape_buffers = cls(runtime.ensure(), paths, located)
+            media = scene.layout.features.media
+            scene.state.tape_buffers = cls(runtime.ensure(), paths, located, media)
         return scene.state.tape_buffers
 
     def reserve(self, bounce):
         """Make sure that there are arrays for a bounce."""
         if bounce == len(self.vertices):
             places = empty(self.paths if self.located else 1, vec8f)
-            self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f), places))
+            media = empty((self.paths, MEDIA_SIZE)) if self.media else unused((1, 1))
+            self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f), places, media))
             self.betas.append(empty(self.paths, vec3f))
 
     def nbytes(self):
         """Bytes that are allocated already."""
         bounce = BOUNCE_BYTES + (TEXTURE_BYTES if self.located else 0)
+        bounce += 4 * MEDIA_SIZE if self.media else 0
         return self.paths * (PATH_BYTES + bounce * len(self.vertices))
 
 
