@@ -42,9 +42,9 @@ __all__ = [
     "Adam", "Adjoint", "DeviceError", "Estimate", "FiniteDifference", "ImageError", "MemoryLimitError",
     "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
     "RecursivePicture", "ReplayAdjoint", "SGD", "Scene", "SceneError", "TapeAdjoint", "VolumeError",
-    "available_archs", "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",
-    "priors", "read_image", "render", "render_backward", "render_forward", "schedules", "traverse",
-    "value_and_grad", "write_image",
+    "available_archs", "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses",
+    "optimize", "priors", "read_image", "render", "render_backward", "render_forward", "schedules",
+    "traverse", "value_and_grad", "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -40,7 +40,8 @@ def check_media(model: SceneModel) -> None:
         _warn(
             model,
             media[0].name,
-            f"the medium{more} is not seen by the integrator {model.integrator.kind}; use volpath or prbvolpath",
+            f"the medium{more} is not seen by the integrator {model.integrator.kind}; use volpath or"
+            " prbvolpath",
         )
         return
     warned: set[str] = set()
@@ -53,8 +54,8 @@ def check_media(model: SceneModel) -> None:
             _warn(
                 model,
                 shape.name,
-                f"has an interior, but {why}, so that light may leave '{shape.interior.name}' without passing it;"
-                " close the surface",
+                f"has an interior, but {why}, so that light may leave '{shape.interior.name}' without passing"
+                " it; close the surface",
             )
 
 

@@ -3,5 +3,5 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3] / "shared" / "data" / "mitsuba" / "tests" / "scenes"
-MEDIA = "participating_media"  # the folder of scenes that prb refuses: it has no media yet
+MEDIA = "participating_media"  # the folder of scenes with media
 SCENES = [file for file in sorted(ROOT.glob("*/*.xml")) if file.parent.name != MEDIA]
