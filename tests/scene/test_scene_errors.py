@@ -85,7 +85,11 @@ MISTAKES = [
     ({"shape": {"radius": 2}}, "shape.type: missing", "sphere"),
     (bsdf(reflectence=0.3), "red.reflectence: unknown key", "did you mean 'reflectance'?"),
     (bsdf(reflectence=rgb(1, 1, 1)), "red.reflectence: unknown key", "did you mean 'reflectance'?"),
-    (shape(zzz=1), "shape.zzz: unknown key", "rectangle takes bsdf, emitter, flip_normals"),
+    (
+        shape(zzz=1),
+        "shape.zzz: unknown key",
+        "rectangle takes bsdf, emitter, exterior, flip_normals, interior",
+    ),
     (sensor(fow=40), "sensor.fow: unknown key", "did you mean 'fov'?"),
     (
         {"shape": {"type": "cube", "b": {"type": "ref", "id": "redd"}}, "red": DIFFUSE},
