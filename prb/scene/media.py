@@ -76,7 +76,7 @@ def border_edges(vertices: np.ndarray, faces: np.ndarray) -> int:
 
     Triangles that have two corners at one place do not count.
     """
-    _, place = np.unique(vertices + np.float32(0), axis=0, return_inverse=True)  # + 0: -0 and 0 are one place
+    _, place = np.unique(vertices, axis=0, return_inverse=True)
     corners = place.reshape(-1)[faces].astype(np.int64)
     a, b, c = corners.T
     corners = corners[(a != b) & (b != c) & (c != a)]

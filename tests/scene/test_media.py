@@ -262,7 +262,7 @@ WRONG = {
     "key": (dict(sigmat=1), "fog.sigmat: unknown key; did you mean 'sigma_t'?"),
     "grid": (dict(sigma_t=grid()), "fog.sigma_t: the density of a homogeneous medium is one colour; use het"),
     "image": (dict(albedo={"type": "checkerboard"}), "fog.albedo: checkerboard lies on a surface"),
-    "voxel": (dict(albedo=grid(GRID * 0 - np.eye(3, 4, dtype="f")[None])), "fog.albedo: -1 in the voxel z 0,"),
+    "voxel": (dict(albedo=grid(GRID * 0 - np.eye(3, 4, dtype="f")[None])), "fog.albedo: -1 in the voxel"),
     "voxel nan": (dict(albedo=grid(GRID * np.inf)), "fog.albedo.data: the voxel z 0, y 0, x 0 holds inf;"),
     "max": (dict(albedo=grid(max_value=0.2)), "fog.albedo.max_value: 0.2 is below the grid's maximum of"),
     "channels": (dict(albedo=grid(np.ones((2, 2, 2, 4)))), "fog.albedo.data: has 4 channels; prb reads"),
