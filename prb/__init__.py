@@ -44,9 +44,9 @@ __all__ = [
     "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError", "NotFiniteError",
     "ParameterError", "Params", "PrbError", "Recovery", "RecursivePicture", "ReplayAdjoint", "SGD",
     "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "VolumeError", "available_archs",
-    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize", "priors", "read_image",
-    "render", "render_backward", "render_forward", "schedules", "traverse", "value_and_grad",
-    "write_image",
+    "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",
+    "priors", "read_image", "render", "render_backward", "render_forward", "schedules", "traverse",
+    "value_and_grad", "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

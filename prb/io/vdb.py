@@ -84,9 +84,7 @@ def _named(path, grids, name):
     if wanted is None:
         return next(iter(numbers.values()))
     if wanted not in numbers:
-        raise VolumeError(
-            f"{path}: has no grid of floats called '{wanted}'; grid_name may name one of {listed}"
-        )
+        raise VolumeError(f"{path}: has no grid of floats '{wanted}'; grid_name may name one of {listed}")
     return numbers[wanted]
 
 

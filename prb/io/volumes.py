@@ -17,9 +17,7 @@ from prb.io.images import atomic, check_output
 
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 CHANNELS = (1, 3, 6)  # a number, a colour, a symmetric matrix
-MEMORY_FRACTION = (
-    0.25  # of the machine's memory, for the numbers of one grid; its gradient takes as much again
-)
+MEMORY_FRACTION = 0.25  # of the machine's memory, for the numbers of one grid; a gradient is as large
 MAX_NUMBERS = 2**31 - 1  # the kernels count them with 32 bits
 
 _MAGIC = b"VOL\x03"
@@ -51,8 +49,8 @@ def read_vol(path):
             held = (length - _HEADER.itemsize) // 4
             if held < count:
                 raise VolumeError(
-                    f"{path}: claims {size_of(shape)}, {count} numbers, but holds {held}; the file is truncated,"
-                    " write it again"
+                    f"{path}: claims {size_of(shape)}, {count} numbers, but holds {held}; the file is"
+                    " truncated, write it again"
                 )
             check_size(path, shape)
             values = np.fromfile(file, "<f4", count)
@@ -103,8 +101,8 @@ def check_size(path, shape):
     if 4 * numbers > limit or numbers > MAX_NUMBERS:
         raise VolumeError(
             f"{path}: {size_of(shape)} take {4 * numbers / 2**30:.3g} GiB, more than the"
-            f" {min(limit, 4 * MAX_NUMBERS) / 2**30:.3g} GiB that prb gives one grid on this machine; reduce its"
-            " resolution"
+            f" {min(limit, 4 * MAX_NUMBERS) / 2**30:.3g} GiB that prb gives one grid on this machine; reduce"
+            " its resolution"
         )
 
 

@@ -122,10 +122,11 @@ def _fit(model: SceneModel, texture: Texture, uses: list[_Use]) -> None:
             fail(texture.name, f"{worst:g} is out of range; expected a value in [{low:g}, {high:g}]")
         if not image:
             fail(texture.name, f"{strict} allows only values in [{low:g}, {high:g}]; give it one of its own")
+        what = "volume" if texture.volume else "image"
         _warn(
             model,
             holder.name,
-            f"the {'volume' if texture.volume else 'image'} has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
+            f"the {what} has values in [{value.min():.3g}, {value.max():.3g}]; clipped to"
             f" [{low:g}, {high:g}]{f' for {strict}' if len(uses) > 1 else ''}",
         )
         holder.value = value = np.clip(value, low, high)

@@ -40,7 +40,8 @@ def check_media(model: SceneModel) -> None:
         _warn(
             model,
             media[0].name,
-            f"the medium{more} is not seen by the integrator {model.integrator.kind}; use volpath or prbvolpath",
+            f"the medium{more} is not seen by the integrator {model.integrator.kind}; use volpath or"
+            " prbvolpath",
         )
         return
     warned: set[str] = set()
@@ -53,8 +54,8 @@ def check_media(model: SceneModel) -> None:
             _warn(
                 model,
                 shape.name,
-                f"has an interior, but {why}, so that light may leave '{shape.interior.name}' without passing it;"
-                " close the surface",
+                f"has an interior, but {why}, so that light may leave '{shape.interior.name}' without passing"
+                " it; close the surface",
             )
 
 
@@ -75,7 +76,7 @@ def border_edges(vertices: np.ndarray, faces: np.ndarray) -> int:
 
     Triangles that have two corners at one place do not count.
     """
-    _, place = np.unique(vertices + np.float32(0), axis=0, return_inverse=True)  # + 0: -0 and 0 are one place
+    _, place = np.unique(vertices, axis=0, return_inverse=True)
     corners = place.reshape(-1)[faces].astype(np.int64)
     a, b, c = corners.T
     corners = corners[(a != b) & (b != c) & (c != a)]

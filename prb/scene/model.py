@@ -15,8 +15,8 @@ class Texture:
 
     name: its parameter, as `prb.traverse` lists it (``red.reflectance.value``).
     kind: "rgb" (three numbers), "uniform" (one number, the same in all channels), "bitmap" (an image, value
-    (height, width, 1 or 3)), "checkerboard" (two children), "mesh_attribute" (one of the mesh), "volume" (looked
-    up at the surface's point in world space).
+    (height, width, 1 or 3)), "checkerboard" (two children), "mesh_attribute" (one of the mesh), "volume"
+    (looked up at the surface's point in world space).
     value: float32, linear; shape (3,) or () for constants; None where the kind has none.
     low, high: the valid range of each number; updates and optimisers keep to it. The `high` of a reflectance
     is 1, or the largest value of the image that the scene gives it.

@@ -14,8 +14,8 @@ def with_values(data, names, params, write_bitmap, *, write_volume=None, volumes
 
     params: name -> array, all parameters of the scene. Attributes and normals of a mesh are left out, since
         they stand in the mesh's own file. write_bitmap: a function (name, texels) -> the name of a file;
-        write_volume: likewise (name, voxels), for a .vol; without it grids are left out. volumes: those of the
-        scene by name (`prb.scene.media.volumes_of`), which say where a grid lies that its file had placed.
+        write_volume: likewise (name, voxels), for a .vol; without it grids are left out. volumes: those of
+        the scene by name (`prb.scene.media.volumes_of`): where a grid lies that its file had placed.
     """
     data = copy.deepcopy(data)
     place = _Places(named_nodes(data), params, write_bitmap, write_volume, volumes or {})

@@ -133,7 +133,17 @@ def test_the_readme_lists_every_plugin():
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"`(\w+)`", text.partition("## What it reads")[2].partition("## Formats")[0])
-    said = {"traverse", "mi", "prb", "params", "sample_border"}
+    said = {
+        "traverse",
+        "mi",
+        "prb",
+        "params",
+        "sample_border",
+        "interior",
+        "exterior",
+        "emission",
+        "grid_name",
+    }
     assert set(PLUGINS) <= set(listed) and set(listed) <= set(PLUGINS) | said
 
 

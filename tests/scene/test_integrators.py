@@ -25,9 +25,9 @@ INTEGRATORS = {
     "prb_basic": ({"type": "prb_basic"}, ("prb", 6), "rendered as prb"),
     "prb_projective": ({"type": "prb_projective", "sppi": 0}, ("prb", 6), "no moving edges"),
     "direct_projective": ({"type": "direct_projective"}, ("path", 2), "rendered as direct"),
-    "volpath": ({"type": "volpath", "max_depth": 9}, ("path", 9), "no participating media"),
-    "volpathmis": ({"type": "volpathmis", "use_spectral_mis": True}, ("path", -1), "no participating media"),
-    "prbvolpath": ({"type": "prbvolpath"}, ("prb", 6), "no participating media"),
+    "volpath": ({"type": "volpath", "max_depth": 9}, ("path", 9), ""),
+    "volpathmis": ({"type": "volpathmis", "use_spectral_mis": True}, ("path", -1), ""),
+    "prbvolpath": ({"type": "prbvolpath"}, ("prb", 6), ""),
     "moment": ({"type": "moment", "a": {**PATH, "max_depth": 3}}, ("path", 3), "moments are not written"),
     "aov": ({"type": "aov", "aovs": "dd:depth", "a": DIRECT}, ("path", 2), "no further channels are"),
     "both": ({"type": "aov", "a": {"type": "moment", "b": PATH}}, ("path", -1), "moments"),
@@ -41,6 +41,7 @@ def test_integrators(case):
     model = load(**integrator)
     assert (model.integrator.kind, model.integrator.max_depth) == expected
     assert warning in " ".join(model.warnings) and bool(warning) == bool(model.warnings)
+    assert model.integrator.volumetric == ("vol" in integrator["type"])
 
 
 def test_hide_emitters_is_that_of_the_integrator_inside():

@@ -283,8 +283,8 @@ XML = {
     "not here": (_xml('type="cube"><bsdf type="measured"/>'),
                  "shape.bsdf.type: the plugin 'measured' exists in Mitsuba but not (yet) in prb; supported: ",
                  "(scene.xml, line 4)"),
-    "medium": (_xml('type="cube"><medium type="homogeneous" name="interior"/>'),
-               "scene.xml, line 4 column 20: <medium>: participating media are not in prb yet", "remove"),
+    "medium": (_xml('type="cube"><medium type="homogeneous" name="inside"/>'),
+               "shape.inside: a medium stands under the key interior or exterior", "(scene.xml, line 4)"),
 }  # fmt: skip
 
 

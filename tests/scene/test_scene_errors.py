@@ -85,7 +85,11 @@ MISTAKES = [
     ({"shape": {"radius": 2}}, "shape.type: missing", "sphere"),
     (bsdf(reflectence=0.3), "red.reflectence: unknown key", "did you mean 'reflectance'?"),
     (bsdf(reflectence=rgb(1, 1, 1)), "red.reflectence: unknown key", "did you mean 'reflectance'?"),
-    (shape(zzz=1), "shape.zzz: unknown key", "rectangle takes bsdf, emitter, flip_normals"),
+    (
+        shape(zzz=1),
+        "shape.zzz: unknown key",
+        "rectangle takes bsdf, emitter, exterior, flip_normals, interior",
+    ),
     (sensor(fow=40), "sensor.fow: unknown key", "did you mean 'fov'?"),
     (
         {"shape": {"type": "cube", "b": {"type": "ref", "id": "redd"}}, "red": DIFFUSE},
@@ -168,7 +172,7 @@ MISTAKES = [
     (bsdf(reflectance=[0.1, 0.2, 0.3]), "red.reflectance: expected a number or a colour", '"type": "rgb"'),
     (bsdf(reflectance=None), "red.reflectance: expected a number or a colour, got null", ""),
     (bsdf(reflectance=DIFFUSE), "red.reflectance: expected a colour or a texture", "diffuse (bsdf)"),
-    (bsdf(reflectance={"type": "volume"}), "red.reflectance.type: the plugin 'volume' exists", "bitmap"),
+    (bsdf(reflectance={"type": "sunsky"}), "red.reflectance.type: the plugin 'sunsky' exists", "bitmap"),
     (bsdf(reflectance={"type": "bitmap"}), "red.reflectance: expected one of filename, bitmap", "got none"),
     (bsdf(reflectance={"type": "uniform"}), "red.reflectance.value: missing; expected a number", ""),
     (bsdf(reflectance={"type": "uniform", "value": 1.1}), "red.reflectance.value: 1.1 is out of range", ""),

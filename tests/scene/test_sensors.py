@@ -248,7 +248,7 @@ WRONG = [
     ({"film": {"type": "hdrfilm", "rfilter": {"type": "lanczos", "lobes": 0}}},
      "camera.film.rfilter.lobes: 0 is"),
     ({"film": {"type": "specfilm"}}, f"camera.film.type: the plugin 'specfilm' {ABSENT}"),
-    ({"fog": {"type": "homogeneous"}}, f"camera.fog.type: the plugin 'homogeneous' {ABSENT}"),
+    ({"a": {"type": "homogeneous"}, "b": {"type": "homogeneous"}}, "camera.b: a sensor holds one medium"),
 ]  # fmt: skip
 
 

@@ -175,7 +175,6 @@ MISTAKES = {
     "path": ("<path value='nowhere'/>", "line 1 column 24: no such folder: 'nowhere'; looked in"),
     "include": ("<include filename='no.xml'/>", "line 1 column 24: no such file: 'no.xml'; looked in"),
     "recursion": ("<include filename='scene.xml'/>", "line 1 column 24: the file includes itself: scene.xml"),
-    "medium": ("<medium type='homogeneous'/>", "line 1 column 24: <medium>: participating media are not in"),
     "scene": ("<scene type='scene'/>", "line 1 column 24: a <scene> inside a <scene>"),
     "deep": ("<bsdf type='mask'>" * 70, "line 1 column 1086: elements are nested more than 60 deep"),
 }

@@ -2,8 +2,8 @@
 
 `path` and `prb` are this path tracer, and `direct` is it with paths of two edges. Mitsuba's projective
 integrators differ from it only in derivatives of moving edges. `volpath`, `volpathmis` and `prbvolpath` are
-this path tracer where it sees participating media. `moment` and `aov` are wrappers that write further channels: the integrator inside
-renders the picture.
+this path tracer where it sees participating media. `moment` and `aov` are wrappers that write further
+channels: the integrator inside renders the picture.
 """
 
 from dataclasses import replace

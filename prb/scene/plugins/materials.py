@@ -121,7 +121,7 @@ def _nested(reader: Reader, low: int, high: int) -> tuple[Bsdf, ...]:
 
 
 def child_name(kind: str, index: int) -> str:
-    """What Mitsuba calls the nested model number `index` of a bsdf or phase function in the names of parameters."""
+    """What Mitsuba calls the nested model number `index` of a bsdf or phase function in parameters' names."""
     if kind == "blendphase":
         return f"phase_{index}"
     if kind == "twosided":

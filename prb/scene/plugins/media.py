@@ -1,7 +1,7 @@
 """Participating media: `homogeneous` and `heterogeneous`, and where they are named: shapes and sensors.
 
 `emission` is prb's own: what the medium itself emits, as radiance for each unit of length, whatever its
-density and its `scale`. Accepted without effect: `has_spectral_extinction`, for prb looks at `sigma_t` itself.
+density and its `scale`. Accepted without effect: `has_spectral_extinction`; prb looks at `sigma_t` itself.
 """
 
 from collections.abc import Mapping

@@ -73,8 +73,8 @@ def _check_definite(reader: Reader, volume: Volume) -> None:
             z, y, x = np.unravel_index(at, volume.value.shape[:3])
             where = f"in the voxel z {z}, y {y}, x {x} "
         reader.fail(
-            f"the matrix {where}has a negative eigenvalue; the six numbers are xx, yy, zz, xy, xz, yz of squared"
-            " projected areas",
+            f"the matrix {where}has a negative eigenvalue; the six numbers are xx, yy, zz, xy, xz, yz of"
+            " squared projected areas",
             "S",
         )
 

@@ -7,9 +7,9 @@ transform. A sphere's point outward, and inward under a mirroring transform; a c
 outward. A mesh's geometric normal follows the winding of the transformed triangle. `flip_normals` reverses
 all of them. An instance transforms the normals of its shapes by the inverse transpose.
 
-The media under `interior` and `exterior` fill the side that the geometric normal points away from and the other
-one. In prb a shapegroup and an instance may name them, too, for those of their shapes that name none; a medium
-stays where it is in world space, whatever an instance does to its shape.
+The media under `interior` and `exterior` fill the side that the geometric normal points away from, and the
+other one. In prb a shapegroup and an instance may name them, too, for those of their shapes that name none; a
+medium stays where it is in world space, whatever an instance does to its shape.
 
 Instances become copies in world space when the scene is loaded: a copy of a mesh takes as much memory as the
 mesh, about 0.3 kB of device memory for each triangle. The copies share surface models and attributes.

@@ -1,8 +1,8 @@
-"""Numbers that vary in space: `constvolume`, `gridvolume`, and what a medium or a phase function reads as one.
+"""Numbers that vary in space: `constvolume`, `gridvolume`, and what a medium or phase function reads as one.
 
 A gridvolume's numbers come from a .vol or a .vdb file, or from an array. It lies in the unit cube under
-`to_world`; with `use_grid_bbox` that cube is first mapped to the file's box. An OpenVDB file always says where
-its grid lies, in its transform, and so `use_grid_bbox` is true for it unless it is set to false.
+`to_world`; with `use_grid_bbox` that cube is first mapped to the file's box. An OpenVDB file says where its
+grid lies, in its transform, and so `use_grid_bbox` is true for it unless it is set to false.
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def volume_of(
         child.fail(f"expected {wanted}, or a volume, got {child.type} ({child.category})")
     if child.path != reader.place(key):
         reader.fail(
-            f"'{child.name}' is a texture of surfaces; write the colour here, or refer to a volume", key
+            f"'{child.name}' is a texture of surfaces; write the colour here or refer to a volume", key
         )
     volume = Volume(name, "constant", _colour(child, low=low, high=high, emission=emission), -np.inf)
     return _in_range(volume, child.path, low, high, channels)
@@ -189,9 +189,7 @@ def _array(reader: Reader, key: str) -> np.ndarray:
     if array.shape[3] not in CHANNELS:
         reader.fail(f"has {array.shape[3]} channels; prb reads volumes of 1, 3 or 6", key)
     if array.size > MAX_NUMBERS:
-        reader.fail(
-            f"{array.size} numbers are more than prb takes ({MAX_NUMBERS}); reduce the resolution", key
-        )
+        reader.fail(f"{array.size} numbers are more than prb takes ({MAX_NUMBERS}); take fewer", key)
     with np.errstate(over="ignore"):  # what overflows is reported as not finite
         return np.ascontiguousarray(array, np.float32)
 
