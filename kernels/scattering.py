@@ -99,7 +99,7 @@ def leaf_densities(scene: ti.template(), leaf, p, wi, wo_light, wo):
 
 @ti.func
 def select_leaf(scene: ti.template(), first, count, p, u):
-    """Select a leaf by the uniform number u: its number, its probability, the sum of the selection weights."""
+    """Select a leaf by the uniform number u: (its number, its probability, the sum of selection weights)."""
     selected, probability, total = 0, 1.0, 1.0
     if ti.static(scene.features.phase_leaves > 1):
         total = 0.0

@@ -6,7 +6,7 @@ of deflection is -(wi . wo), 1 forward. (Mitsuba's formulas have wi . wo, with t
 values are the same.) Values are by the solid angle of wo and have the integral 1 over the sphere.
 
 Each model has
-    PARAMETER           the `Parameter` that it takes, or None; its numbers are a volume (kernels/scattering.py)
+    PARAMETER           the `Parameter` that it takes, or None; its numbers are a volume
     READS               how: NOTHING, p is empty; NUMBER, p has one number; PAIR, p has two vectors of six
                         numbers; TABLE, functions of its own read any number of them from memory
     eval(p, wi, wo)     the phase function

@@ -6,7 +6,7 @@ from prb.kernels.warp import circle
 
 
 def around(axis, cosine, sine, fraction):
-    """The direction at an angle, given by cosine and sine, from a unit axis; azimuth as a fraction of 2 pi."""
+    """The direction at an angle (cosine, sine) from a unit axis; azimuth as a fraction of 2 pi."""
     s, t = tangents(axis)
     c = circle(fraction)
     return (sine * c.x) * s + (sine * c.y) * t + cosine * axis

@@ -83,7 +83,7 @@ def sample(p, wi, u):
     p = by_trace(p)
     _adjoint, determinant, _positive = inverse(p)
     k, j = tangents(wi)
-    s_k, s_j, s_i = times(p, k), times(p, j), times(p, wi)
+    s_j, s_i = times(p, j), times(p, wi)
     jj, ii = dot(j, s_j), maximum(dot(wi, s_i), FLOOR)
     ki, ji, kj = dot(k, s_i), dot(j, s_i), dot(k, s_j)
     root = sqrt(maximum(jj * ii - ji * ji, FLOOR))

@@ -53,12 +53,21 @@ def between(buffer: ti.template(), first, n, cosine):
 
 
 @ti.func
+def part(buffer: ti.template(), first, n, begin: ti.template(), count: ti.template()):
+    """The sum of those of `count` numbers that exist, halved again and again: the tape has no loops."""
+    if ti.static(count > 1):
+        half = ti.static(count // 2)
+        return part(buffer, first, n, begin, half) + part(buffer, first, n, begin + half, count - half)
+    else:
+        return ti.select(begin < n, buffer[first + ti.min(begin, n - 1)], 0.0)
+
+
+@ti.func
 def integral(scene: ti.template(), buffer: ti.template(), first, n):
     """The integral over the cosine of what is linear between the n numbers from `first` on."""
     total = 0.0
     if ti.static(scene.execution.unrolled):
-        for k in ti.static(range(unrolled_values(scene.features))):
-            total += ti.select(k < n, buffer[first + ti.min(k, n - 1)], 0.0)
+        total = part(buffer, first, n, 0, unrolled_values(scene.features))
     else:
         for k in range(n):
             total += buffer[first + k]

@@ -347,7 +347,8 @@ def arrays(leaves, weights=(), min_selection=0.0, *, names=None):
         phase_values=max(len(leaf.numbers) if leaf.name == "tabphase" else 0 for leaf in leaves),
     )  # fmt: skip
     return Arrays(
-        features, np.array(rows or [np.zeros(volume.ROW)], np.int32), np.zeros((max(len(rows), 1), 12), np.float32),
+        features, np.array(rows or [np.zeros(volume.ROW)], np.int32),
+        np.zeros((max(len(rows), 1), 12), np.float32),
         medium, table, np.array(nodes or [0], np.float32), np.array(params or [0], np.float32), min_selection,
     )  # fmt: skip
 
@@ -390,7 +391,7 @@ def scattering_push_forward(a, wi, wo_light, wo, tangents):
 
 
 def scattering_tape(a, wi, wo_light, wo, grads):
-    """What Taichi's own reverse mode makes of `eval` with unrolled loops: the gradient of all rows together."""
+    """What Taichi's own reverse mode makes of `eval` with unrolled loops: the gradient of all rows."""
     n = len(grads)
 
     def array(x):

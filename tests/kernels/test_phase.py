@@ -184,6 +184,7 @@ MEDIA = {
     "isotropic": ([Leaf("isotropic")], ()),
     "tabphase": ([Leaf("tabphase", VALUES)], ()),
     "two values": ([Leaf("tabphase", (1.0, 3.0))], ()),
+    "many values": ([Leaf("tabphase", tuple(1.0 + i % 7 for i in range(40)))], ()),
     "blend": ([Leaf("hg", (0.7,), ((0, 1),)), Leaf("hg", (-0.3,), ((0, 0),))], (0.3,)),
     "nested": (
         [
@@ -274,7 +275,7 @@ def test_derivatives_of_a_medium(name):
 
 @pytest.mark.parametrize("name", ["weight zero", "tabphase"])
 def test_what_is_zero_is_sampled_where_it_is_differentiated(name):
-    """Samples estimate the derivative of an integral by every number, although a weight or values are zero."""
+    """Samples estimate an integral's derivative by every number, although a weight or values are zero."""
     a = arrays(*MEDIA[name], 0.05)
     axis, n = AXES[2], 2**16
     cells = Sphere(axis)
