@@ -85,26 +85,23 @@ def contribution(scene: ti.template(), vertex: ti.template(), shading: ti.templa
 
 
 @ti.func
-def attenuated(scene: ti.template(), vertex: ti.template(), shading: ti.template(), loss, at_collision):
+def attenuated(
+    scene: ti.template(), vertex: ti.template(), shading: ti.template(), loss, at_collision,
+    at_probe, at_p, at_shadow,
+):  # fmt: skip
     """(E, f) with the derivatives by extinction, as factors of value 1 that Taichi's reverse mode
     differentiates: those of the light's transmittance as in `pull_back`, those along the path as in
-    kernels/estimators/density.py. loss, at_collision: of `density.weights`.
+    kernels/estimators/density.py.
+
+    loss, at_collision: of `density.weights`. at_probe, at_p, at_shadow: `medium.change` there.
     """
     emitted, f = glow(scene, vertex, shading), shading.f
     rest = contribution(scene, vertex, shading) - emitted
-    if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
-        direct = shading.direct * shading.f_light * vertex.light_weight * vertex.through * vertex.weight
-        at_point = media.change(scene, vertex.shadow_medium, vertex.shadow_p)
-        rest -= direct * vertex.shadow_length * at_point
-    if vertex.segment_length > 0:
-        at_probe = media.change(scene, vertex.segment_medium, vertex.probe)
-        factor = 1.0 - loss * at_probe
-        emitted *= 1.0 - ti.select(vertex.beyond == 1, loss, 0.0) * at_probe
-        if vertex.medium >= 0:
-            factor += at_collision * media.change(scene, vertex.medium, vertex.p)
-        rest *= factor
-        f *= factor
-    return rest + emitted, f
+    direct = shading.direct * shading.f_light * vertex.light_weight * vertex.through * vertex.weight
+    factor = 1.0 - loss * at_probe + at_collision * at_p
+    rest = (rest - direct * vertex.shadow_length * at_shadow) * factor
+    emitted *= 1.0 - ti.select(vertex.beyond == 1, loss, 0.0) * at_probe
+    return rest + emitted, f * factor
 
 
 @ti.func

@@ -39,7 +39,9 @@ FIELDS = (
 )  # fmt: skip
 WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
 MEDIA_SIZE = WEIGHTS + 10
-SEGMENT_LENGTH = 4  # column of that field
+MEDIUM, SEGMENT_MEDIUM, SHADOW_MEDIUM, SEGMENT_LENGTH, SHADOW_LENGTH = 0, 1, 2, 4, 5  # columns of fields
+P, PROBE, SHADOW_P = 6, 12, 24
+CHANGES = 4  # points of a bounce where extinction counts: probe, p, shadow_p, and `density.weights`'s gain_p
 
 
 @traced
@@ -217,6 +219,8 @@ def record(
         for i in range(first, ti.min(first + launch.items_per_worker, launch.items)):
             ray, state, active = unpack(states[i], bounce)
             vertex_i[i] = ti.Vector([-1, -1, -1, -1])
+            if ti.static(features.media):
+                record_media(vertex_m, i, no_vertex(), 0.0, vec3(0.0), vec3(0.0), vec3(0.0))
             if active:
                 _column, _row, sampler = path_place(launch, i)
                 vertex, next_ray = find(scene, launch, sampler, ray, state, False)
@@ -251,6 +255,40 @@ def record(
 
 
 @ti.kernel
+def change_extinction(
+    features: ti.template(),
+    execution: ti.template(),
+    paths: ti.i32,
+    gradient_copies: ti.i32,
+    gradient_size: ti.i32,
+    arrays: SceneArrays,
+    vertex_m: ti.types.ndarray(ti.f32, ndim=2),
+    params: ti.types.ndarray(ti.f32, ndim=1),
+    changes: ti.types.ndarray(vec3f, ndim=1),
+):
+    """Add `medium.change` at the points of one bounce where extinction counts to `changes`: zeros.
+
+    Only its derivative is run. It is a kernel of its own because Taichi takes minutes to differentiate one
+    with as many lookups in grids.
+    """
+    for index in range(CHANGES * paths):
+        i, j = index // CHANGES, index % CHANGES
+        at = ti.select(j == 0, PROBE, ti.select(j == 1, P, ti.select(j == 2, SHADOW_P, WEIGHTS + 7)))
+        medium = ti.cast(vertex_m[i, ti.select(j == 1, MEDIUM, SEGMENT_MEDIUM)], ti.i32)
+        present = vertex_m[i, SEGMENT_LENGTH] > 0
+        if j == 1:
+            present = medium >= 0
+        if j == 2:
+            medium = ti.cast(vertex_m[i, SHADOW_MEDIUM], ti.i32)
+            present = vertex_m[i, SHADOW_LENGTH] > 0
+        if present:
+            base = (i % gradient_copies) * gradient_size
+            scene = SceneView(features, execution, arrays, params=params, base=base)
+            p = vec3(vertex_m[i, at], vertex_m[i, at + 1], vertex_m[i, at + 2])
+            changes[index] += media.change(scene, medium, p)
+
+
+@ti.kernel
 def shade_bounce(
     features: ti.template(),
     execution: ti.template(),
@@ -263,6 +301,7 @@ def shade_bounce(
     vertex_t: ti.types.ndarray(vec8f, ndim=1),
     vertex_m: ti.types.ndarray(ti.f32, ndim=2),
     params: ti.types.ndarray(ti.f32, ndim=1),
+    changes: ti.types.ndarray(vec3f, ndim=1),
     beta: ti.types.ndarray(vec3f, ndim=1),
     beta_next: ti.types.ndarray(vec3f, ndim=1),
     L: ti.types.ndarray(vec3f, ndim=1),
@@ -273,6 +312,7 @@ def shade_bounce(
 
     beta, beta_next: the product before and after the bounce. params: `gradient_copies` copies of the
     `gradient_size` parameters. Paths use them in turn, so that atomic additions of cotangents contend less.
+    changes: zeros, CHANGES for each path, whose derivatives are those of extinction (`change_extinction`).
     """
     for i in range(paths):
         ids = vertex_i[i]
@@ -305,11 +345,12 @@ def shade_bounce(
             E = contribution(scene, vertex, shading)
             f = shading.f
             if ti.static(execution.density != ""):
-                at_collision = row3(vertex_m, i, WEIGHTS + 1)
-                E, f = attenuated(scene, vertex, shading, vertex_m[i, WEIGHTS], at_collision)
-                if vertex.segment_length > 0:
-                    gain, gain_p = row3(vertex_m, i, WEIGHTS + 4), row3(vertex_m, i, WEIGHTS + 7)
-                    L[i] += gain * media.change(scene, vertex.segment_medium, gain_p)
+                first, at_collision = CHANGES * i, row3(vertex_m, i, WEIGHTS + 1)
+                E, f = attenuated(
+                    scene, vertex, shading, vertex_m[i, WEIGHTS], at_collision,
+                    changes[first], changes[first + 1], changes[first + 2],
+                )  # fmt: skip
+                L[i] += row3(vertex_m, i, WEIGHTS + 4) * changes[first + 3]
             factor = f * numbers[2]
         L[i] += beta[i] * E
         beta_next[i] = beta[i] * factor

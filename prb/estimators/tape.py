@@ -22,7 +22,7 @@ from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
 from prb.kernels.estimators.density import PROBE_SIZE, SUFFIXED
-from prb.kernels.estimators.tape import MEDIA_SIZE
+from prb.kernels.estimators.tape import CHANGES, MEDIA_SIZE
 
 FREE_MEMORY_FRACTION = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 80 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
@@ -94,6 +94,8 @@ class TapeAdjoint(Adjoint):
         own[: values.size] = values
         params = _with_adjoint(upload(np.tile(own, copies)), zeros(copies * size))
         buffers = Buffers.of(scene, paths, _located(scene, names))
+        count = CHANGES * paths if flags["density"] else 1
+        changes = _with_adjoint(zeros(count, vec3f), zeros(count, vec3f))
         suffixed = flags["density"] in SUFFIXED
         probes = zeros((paths, PROBE_SIZE)) if suffixed else unused((1, 1))
         L, state, slices = buffers.L, buffers.state, buffers.slices
@@ -114,7 +116,7 @@ class TapeAdjoint(Adjoint):
 
                 def shade(kernel, k, items=items):
                     kernel(features, unrolled, items, copies, size, scene_arrays, *vertices[k], params,
-                           betas[k], betas[k + 1], L)  # fmt: skip
+                           changes, betas[k], betas[k + 1], L)  # fmt: skip
 
                 tape.begin(launch, sensor, state)
                 if suffixed:
@@ -150,7 +152,13 @@ class TapeAdjoint(Adjoint):
                     betas[k + 1]._set_grad(slices[(k + 1) % 2])
                     betas[k]._set_grad(slices[k % 2])
                     clear(slices[k % 2])
+                    clear(changes.grad)
                     shade(tape.shade_bounce.grad, k)
+                    if flags["density"]:
+                        tape.change_extinction.grad(
+                            features, unrolled, items, copies, size, scene_arrays, vertices[k][3], params,
+                            changes,
+                        )  # fmt: skip
                     bar.update()
                 result.gradient += params.grad.to_numpy().reshape(copies, size).sum(axis=0, dtype=np.float64)
         result.image, result.folds = picture.image(), picture.sums
