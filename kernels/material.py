@@ -380,19 +380,100 @@ def passed_straight(scene: ti.template(), vertex):
 
 
 @ti.func
+def dims(scene: ti.template(), material):
+    """True unless the material is `null`, which changes nothing of what passes straight through it."""
+    is_null = False
+    if ti.static("null" in scene.features.bsdfs):
+        only = scene.materials[material][1] == 1
+        is_null = only and scene.bsdfs[scene.materials[material][0], KIND] == ti.static(models.KINDS["null"])
+    return not is_null
+
+
+@ti.func
+def straight_leaf(scene: ti.template(), leaf, wi, point):
+    """What a leaf contributes to `straight`, without its weight."""
+    result = vec3(0.0, 0.0, 0.0)
+    flip, visible = leaf_side(scene, leaf, wi.z)
+    for name in ti.static(scene.features.bsdfs):
+        if ti.static(models.passes_straight(name)):
+            if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
+                frame = bump.leaf_frame(scene, leaf, point, wi, flip)
+                p = fetch(scene, leaf, name, point)
+                wi_k = bump.to_leaf(scene, frame, wi, flip)
+                result = visible * traced.value(models.of(name).straight, p, wi_k)
+    return result
+
+
+@ti.func
 def straight(scene: ti.template(), material, wi, point):
     """What passes straight through a surface: the coefficient, for each channel."""
     result = vec3(0.0, 0.0, 0.0)
     first, count = scene.materials[material][0], scene.materials[material][1]
-    for k in range(count):
+    if ti.static(scene.execution.unrolled):
+        for k in ti.static(range(scene.features.leaves)):
+            if k < count:
+                w = weight(scene, first + k, point, -1)
+                result += w * straight_leaf(scene, first + k, wi, point)
+    else:
+        for k in range(count):
+            w = weight(scene, first + k, point, -1)
+            result += w * straight_leaf(scene, first + k, wi, point)
+    return result
+
+
+@ti.func
+def pull_back_straight(scene: ti.template(), gradient: ti.template(), material, wi, point, grad):
+    """Add the cotangent of `straight`, pulled back to the parameters, to the gradient."""
+    first = scene.materials[material][0]
+    for k in range(scene.materials[material][1]):
         leaf = first + k
         flip, visible = leaf_side(scene, leaf, wi.z)
+        w = weight(scene, leaf, point, -1)
+        grad_w = grad.dot(straight_leaf(scene, leaf, wi, point))
         for name in ti.static(scene.features.bsdfs):
-            if ti.static(models.passes_straight(name)):
+            if ti.static(models.passes_straight(name) and len(models.of(name).PARAMETERS) > 0):
                 if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
                     frame = bump.leaf_frame(scene, leaf, point, wi, flip)
                     p = fetch(scene, leaf, name, point)
                     wi_k = bump.to_leaf(scene, frame, wi, flip)
-                    coefficient = traced.value(models.of(name).straight, p, wi_k)
-                    result += visible * weight(scene, leaf, point, -1) * coefficient
+                    _value, grads = traced.vjp(
+                        models.of(name).straight, (p, wi_k), grad * (w * visible), (0,)
+                    )
+                    for i in ti.static(range(len(models.of(name).PARAMETERS))):
+                        if ti.static(models.of(name).PARAMETERS[i].differentiable):
+                            index = scene.bsdfs[leaf, FIRST_TEXTURE + i]
+                            scatter(scene, gradient, index, point, name, i, grads[0][i])
+        for i in ti.static(range(scene.features.weights)):
+            code = scene.bsdfs[leaf, WEIGHTS + i]
+            if code >= 0:
+                sign = ti.select((code & 1) == 1, -1.0, 1.0)
+                grad_t = sign * weight(scene, leaf, point, i) * grad_w
+                texture.scatter_number(scene.lookup("weight"), gradient, code >> 1, point, grad_t)
+
+
+@ti.func
+def push_forward_straight(scene: ti.template(), tangents: ti.template(), material, wi, point):
+    """The tangent of `straight`, for the parameters' tangents."""
+    result = vec3(0.0, 0.0, 0.0)
+    first = scene.materials[material][0]
+    for k in range(scene.materials[material][1]):
+        leaf = first + k
+        flip, visible = leaf_side(scene, leaf, wi.z)
+        w = weight(scene, leaf, point, -1)
+        coefficient = straight_leaf(scene, leaf, wi, point)
+        for i in ti.static(range(scene.features.weights)):
+            code = scene.bsdfs[leaf, WEIGHTS + i]
+            if code >= 0:
+                dt = texture.fetch_number(scene.lookup("weight"), tangents, code >> 1, point)
+                sign = ti.select((code & 1) == 1, -1.0, 1.0)
+                result += (sign * dt * weight(scene, leaf, point, i)) * coefficient
+        for name in ti.static(scene.features.bsdfs):
+            if ti.static(models.passes_straight(name) and len(models.of(name).PARAMETERS) > 0):
+                if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
+                    frame = bump.leaf_frame(scene, leaf, point, wi, flip)
+                    p = fetch(scene, leaf, name, point)
+                    dp = fetch_tangents(scene, tangents, leaf, name, point)
+                    wi_k = bump.to_leaf(scene, frame, wi, flip)
+                    _value, d = traced.jvp(models.of(name).straight, (p, wi_k), (dp, None))
+                    result += (w * visible) * d
     return result

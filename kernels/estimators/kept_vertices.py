@@ -142,6 +142,12 @@ def is_lit_through_media(vertex: ti.template()):
     return (vertex.light_emitter >= 0) & (vertex.shadow_length > 0)
 
 
+@ti.func
+def crosses(vertex: ti.template()):
+    """True if next-event estimation looked through a surface that dims it."""
+    return (vertex.light_emitter >= 0) & (vertex.crossing_material >= 0)
+
+
 EMITS, SCATTERS, IS_LIT = OPTIONAL
 OF_MEDIA = (
     Group(always, (Column("medium", integer=True), Column("straight", integer=True), Column("weight", 3),
@@ -154,6 +160,11 @@ OF_MEDIA = (
     Group(flies, (Column("segment_medium", integer=True), Column("probe", 3))),
     Group(is_lit_through_media, (Column("shadow_medium", integer=True), Column("shadow_p", 3))),
 )  # fmt: skip
+OF_CROSSINGS = (
+    Group(is_lit, (Column("crossing_material", integer=True),)),
+    Group(crosses, (Column("crossings"), Column("crossing_wi", 3), Column("crossing_slot", integer=True),
+     Column("crossing_u"), Column("crossing_v"), Column("crossing_uv", 2), Column("crossing", 3))),
+)  # fmt: skip
 OF_GLOW = Group(
     flies, (Column("glow_p", 3), Column("glow_weight", 3), Column("beyond", integer=True), Column("glow", 3))
 )
@@ -164,7 +175,10 @@ def groups(features):
     """The groups, after `COMMON`, of a scene's vertices."""
     if not features.media:
         return OPTIONAL
-    return (*OF_MEDIA, OF_GLOW) if features.emissive else OF_MEDIA
+    found = OF_MEDIA
+    if features.crossings:
+        found += OF_CROSSINGS
+    return (*found, OF_GLOW) if features.emissive else found
 
 
 @traced

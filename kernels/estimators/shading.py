@@ -19,7 +19,7 @@ from prb.kernels import emission, material, scattering, volume
 from prb.kernels import medium as media
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec3
-from prb.kernels.texture import at_uv
+from prb.kernels.texture import LookupPoint, at_uv
 
 
 @ti.dataclass
@@ -28,7 +28,8 @@ class Shading:
 
     emitted: radiance of the emitter that the ray met. direct: radiance of the sampled light, without its
     geometric factor. f_light, f: BSDF times |cos| for the direction to that light and for the sampled
-    direction. glow: radiance emitted for each unit of length of the flight to the vertex.
+    direction. glow: radiance emitted for each unit of length of the flight to the vertex. crossing: what
+    the light's crossing lets pass, 1 if there is none.
     """
 
     emitted: vec3
@@ -36,13 +37,14 @@ class Shading:
     f_light: vec3
     f: vec3
     glow: vec3
+    crossing: vec3
 
 
 @ti.func
 def black():
     """The shading of a vertex with neither emission nor surface."""
     zero = vec3(0.0, 0.0, 0.0)
-    return Shading(emitted=zero, direct=zero, f_light=zero, f=zero, glow=zero)
+    return Shading(emitted=zero, direct=zero, f_light=zero, f=zero, glow=zero, crossing=vec3(1.0, 1.0, 1.0))
 
 
 @ti.func
@@ -69,7 +71,31 @@ def shade(scene: ti.template(), vertex: ti.template()):
                 shading.glow = media.emission(scene, scene.params, vertex.segment_medium, vertex.glow_p)
     if vertex.light_emitter >= 0:
         shading.direct = emission.radiance(scene, vertex.light_emitter, at_uv(vertex.uv_light))
+        if ti.static(scene.features.crossings):
+            if vertex.crossing_material >= 0:
+                at = crossing_point(vertex)
+                shading.crossing = material.straight(scene, vertex.crossing_material, vertex.crossing_wi, at)
+                if ti.static(scene.execution.unrolled):  # the derivative counts for all crossings
+                    n = vertex.crossings
+                    shading.crossing = n * shading.crossing - (n - 1.0) * vertex.crossing_value
     return shading
+
+
+@ti.func
+def crossing_point(vertex: ti.template()):
+    """Where the textures of the vertex's crossing are looked up."""
+    return LookupPoint(
+        uv=vertex.crossing_uv, slot=vertex.crossing_slot, u=vertex.crossing_u, v=vertex.crossing_v
+    )  # fmt: skip
+
+
+@ti.func
+def light_through(scene: ti.template(), vertex: ti.template(), shading: ti.template()):
+    """Transmittance on the way to the light."""
+    result = vertex.through
+    if ti.static(scene.features.crossings):
+        result *= shading.crossing
+    return result
 
 
 @ti.func
@@ -77,7 +103,7 @@ def contribution(scene: ti.template(), vertex: ti.template(), shading: ti.templa
     """E, what the vertex adds to the radiance of a path of throughput 1."""
     direct = shading.direct * shading.f_light * vertex.light_weight
     if ti.static(scene.features.media):
-        direct *= vertex.through
+        direct *= light_through(scene, vertex, shading)
     E = shading.emitted * vertex.emission_weight + direct
     if ti.static(scene.features.media):
         E = E * vertex.weight + glow(scene, vertex, shading)
@@ -97,7 +123,8 @@ def attenuated(
     """
     emitted, f = glow(scene, vertex, shading), shading.f
     rest = contribution(scene, vertex, shading) - emitted
-    direct = shading.direct * shading.f_light * vertex.light_weight * vertex.through * vertex.weight
+    through = light_through(scene, vertex, shading) * vertex.weight
+    direct = shading.direct * shading.f_light * vertex.light_weight * through
     factor = 1.0 - loss * at_probe + at_collision * at_p
     rest = (rest - direct * vertex.shadow_length * at_shadow) * factor
     emitted *= 1.0 - ti.select(vertex.beyond == 1, loss, 0.0) * at_probe
@@ -132,8 +159,15 @@ def pull_back(
         grad_E *= vertex.weight
         grad_f *= vertex.weight
     grad_light = grad_E * vertex.light_weight
+    if ti.static(scene.features.crossings):
+        if vertex.light_emitter >= 0 and vertex.crossing_material >= 0:
+            grad_through = grad_light * shading.direct * shading.f_light
+            material.pull_back_straight(
+                scene, gradient, vertex.crossing_material, vertex.crossing_wi, crossing_point(vertex),
+                grad_through * vertex.through * vertex.crossings,
+            )  # fmt: skip
     if ti.static(scene.features.media):
-        grad_light *= vertex.through
+        grad_light *= light_through(scene, vertex, shading)
     if vertex.emitter >= 0:
         grad_emitted = grad_E * vertex.emission_weight  # fault: mis-weight-left-out
         emission.pull_back(scene, gradient, vertex.emitter, material.lookup_point(vertex), grad_emitted)
@@ -194,7 +228,13 @@ def push_forward(
             if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
                 dsigma = media.push_forward_extinction(scene, tangents, vertex.shadow_medium, vertex.shadow_p)
                 d_of_light -= shading.direct * shading.f_light * (vertex.shadow_length * dsigma)
-        d_of_light *= vertex.through
+        d_of_light *= light_through(scene, vertex, shading)
+    if ti.static(scene.features.crossings):
+        if vertex.light_emitter >= 0 and vertex.crossing_material >= 0:
+            d = material.push_forward_straight(
+                scene, tangents, vertex.crossing_material, vertex.crossing_wi, crossing_point(vertex)
+            )
+            d_of_light += shading.direct * shading.f_light * vertex.through * (vertex.crossings * d)
     dE += vertex.light_weight * d_of_light
     if ti.static(scene.features.media):
         dE *= vertex.weight

@@ -35,12 +35,14 @@ from prb.kernels.view import SceneView, new_stack
 FIELDS = (
     ("medium", 1), ("segment_medium", 1), ("shadow_medium", 1), ("beyond", 1), ("segment_length", 1),
     ("shadow_length", 1), ("p", 3), ("weight", 3), ("probe", 3), ("glow_p", 3), ("glow_weight", 3),
-    ("through", 3), ("shadow_p", 3),
+    ("through", 3), ("shadow_p", 3), ("crossing_material", 1), ("crossing_slot", 1), ("crossing_u", 1),
+    ("crossing_v", 1), ("crossings", 1), ("crossing_uv", 2), ("crossing_wi", 3), ("crossing_value", 3),
 )  # fmt: skip
 WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
 MEDIA_SIZE = WEIGHTS + 10
 MEDIUM, SEGMENT_MEDIUM, SHADOW_MEDIUM, SEGMENT_LENGTH, SHADOW_LENGTH = 0, 1, 2, 4, 5  # columns of fields
 P, PROBE, SHADOW_P = 6, 12, 24
+FLOATS = "segment_length", "shadow_length", "crossing_u", "crossing_v", "crossings"  # the others are integers
 CHANGES = 4  # points of a bounce where extinction counts: probe, p, shadow_p, and `density.weights`'s gain_p
 
 
@@ -89,7 +91,9 @@ def read_media(vertex_m: ti.template(), i, vertex: ti.template()):
     for name, size, first in ti.static(placed_fields()):
         if ti.static(size == 3):
             assign(field(vertex, name), row3(vertex_m, i, first))
-        elif ti.static(name.endswith("length")):
+        elif ti.static(size == 2):
+            assign(field(vertex, name), vec2(vertex_m[i, first], vertex_m[i, first + 1]))
+        elif ti.static(name in FLOATS):
             assign(field(vertex, name), vertex_m[i, first])
         else:
             assign(field(vertex, name), ti.cast(vertex_m[i, first], ti.i32))

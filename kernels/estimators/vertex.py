@@ -60,7 +60,10 @@ class Vertex:
     glow_p, glow_weight: another such point, where emission is looked up, and its weight. beyond: 1 if it
     lies behind the probe. gain_p, gain_length: a point of the whole ray and its weight, in differential ratio
     tracking; not kept.
-    through: transmittance on the way to the light. shadow_medium, shadow_length, shadow_p: a medium on that
+    through: transmittance on the way to the light, without that of the crossing. crossing_material: that of a
+    surface on that way that light passes straight through, dimmed, or -1; crossings: how many there are, each
+    with the same chance; crossing_wi: direction to where light goes on, in its frame; crossing_slot, _u, _v,
+    _uv: its `LookupPoint`; crossing_value: its coefficient, for the tape alone. shadow_medium, shadow_length, shadow_p: a medium on that
     way, the length of what lies in media, and a point of that, uniform.
     """
 
@@ -95,6 +98,14 @@ class Vertex:
     gain_p: vec3
     gain_length: vec3
     through: vec3
+    crossing_material: ti.i32
+    crossings: ti.f32
+    crossing_wi: vec3
+    crossing_slot: ti.i32
+    crossing_u: ti.f32
+    crossing_v: ti.f32
+    crossing_uv: vec2
+    crossing_value: vec3
     shadow_medium: ti.i32
     shadow_length: ti.f32
     shadow_p: vec3
@@ -107,7 +118,7 @@ def no_vertex():
     return Vertex(
         emitter=-1, emission_weight=1.0, material=-1, light_emitter=-1, pdf=0.0, lobe=-1, eta=1.0, slot=-1,
         medium=-1, straight=0, weight=one, segment_length=0.0, glow_weight=one, through=one,
-        shadow_length=0.0,
+        shadow_length=0.0, crossing_material=-1, crossings=1.0,
     )  # fmt: skip
 
 

@@ -50,7 +50,9 @@ def fly(scene: ti.template(), ray, t_max, sampler, event, vertex: ti.template())
 def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vertex: ti.template()):
     """The transmittance from o along the vector `to_light`, in the vertex; black if something blocks it.
 
-    Surfaces that light passes straight through dim it, and media do.
+    Surfaces that light passes straight through dim it, and media do. One of those surfaces is the vertex's
+    crossing, chosen by a reservoir; if one of them lets nothing pass, it is that one, as no other has a
+    derivative then.
     """
     left = to_light.norm()
     d = to_light / left
@@ -58,6 +60,7 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
     vertex.through = vec3(1.0, 1.0, 1.0)
     vertex.shadow_length = 0.0
     block = 0  # of random numbers
+    coefficient = vec3(1.0, 1.0, 1.0)  # of the crossing
     active = True
     while active:
         slot, t, u, v = bvh.trace(scene, o, d, left, 0)
@@ -80,11 +83,44 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
             s, r = frame(scene, si.n, si.dp_du)
             wi = to_local(-d, s, r, si.n)
             point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v)
-            vertex.through *= material.straight(scene, si.material, wi, point)
+            passed = material.straight(scene, si.material, wi, point)
+            if ti.static(scene.features.crossings):
+                if material.dims(scene, si.material):
+                    cross(sampler, event, block, si, slot, wi, passed, coefficient, vertex)
+                    block += 1
+                else:
+                    vertex.through *= passed
+            else:
+                vertex.through *= passed
             medium = media.crossed(si.boundary, medium, si.ng.dot(d))
             o = ray_origin(si, d)
             left -= t
             active = max_abs(vertex.through) > 0 and left > 0
+    vertex.crossing_value = coefficient
+
+
+@ti.func
+def cross(
+    sampler, event, block, si, slot, wi, passed, coefficient: ti.template(), vertex: ti.template()
+):  # fmt: skip
+    """Let a surface with the coefficient `passed` compete for the vertex's crossing, whose own is
+    `coefficient`; what is not chosen goes into vertex.through."""
+    was_black = vertex.crossing_material >= 0 and max_abs(coefficient) <= 0
+    is_black = max_abs(passed) <= 0
+    count = ti.select(vertex.crossing_material >= 0, vertex.crossings + 1.0, 1.0)
+    chosen = track(sampler, event, SHADOW, block)[0] * count < 1.0
+    if (chosen or is_black) and not was_black:
+        vertex.through *= coefficient
+        coefficient = passed
+        vertex.crossing_material = si.material
+        vertex.crossing_wi = wi
+        vertex.crossing_slot = slot
+        vertex.crossing_u = si.u
+        vertex.crossing_v = si.v
+        vertex.crossing_uv = si.uv
+    else:
+        vertex.through *= passed
+    vertex.crossings = ti.select(is_black or was_black, 1.0, count)
 
 
 @ti.func
