@@ -30,7 +30,7 @@ MIN_SELECTION = 0.05  # `min_selection` where weights are differentiated
 @ti.func
 def lookup_point(vertex):
     """The `LookupPoint` of a vertex."""
-    return LookupPoint(uv=vertex.uv, slot=vertex.slot, u=vertex.u, v=vertex.v)
+    return LookupPoint(uv=vertex.uv, slot=vertex.slot, u=vertex.u, v=vertex.v, p=vertex.p)
 
 
 @ti.func

@@ -85,7 +85,8 @@ def shade(scene: ti.template(), vertex: ti.template()):
 def crossing_point(vertex: ti.template()):
     """Where the textures of the vertex's crossing are looked up."""
     return LookupPoint(
-        uv=vertex.crossing_uv, slot=vertex.crossing_slot, u=vertex.crossing_u, v=vertex.crossing_v
+        uv=vertex.crossing_uv, slot=vertex.crossing_slot, u=vertex.crossing_u, v=vertex.crossing_v,
+        p=vertex.crossing_p,
     )  # fmt: skip
 
 

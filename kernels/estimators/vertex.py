@@ -47,8 +47,8 @@ class Vertex:
     wo: the sampled direction. pdf: its density by solid angle, 0 if there is no direction. u_roulette: the
     uniform number of roulette. lobe: the leaf whose delta lobe wo comes from (-1: none). eta: index of
     refraction on the side of wo over that on the side of wi.
-    uv, slot, u, v: the `LookupPoint` of the surface's or the environment's textures. uv_light: that of the
-    light sample's textures.
+    uv, slot, u, v, p: the `LookupPoint` of the surface's or the environment's textures; p only if some
+    texture is a volume. uv_light: that of the light sample's textures.
 
     All that follows is of scenes with participating media (kernels/estimators/vertex_in_media.py).
 
@@ -63,7 +63,7 @@ class Vertex:
     through: transmittance on the way to the light, without that of the crossing. crossing_material: that of a
     surface on that way that light passes straight through, dimmed, or -1; crossings: how many there are, each
     with the same chance; crossing_wi: direction to where light goes on, in its frame; crossing_slot, _u, _v,
-    _uv: its `LookupPoint`; crossing_value: its coefficient, for the tape alone. shadow_medium, shadow_length, shadow_p: a medium on that
+    _uv, _p: its `LookupPoint`; crossing_value: its coefficient, for the tape alone. shadow_medium, shadow_length, shadow_p: a medium on that
     way, the length of what lies in media, and a point of that, uniform.
     """
 
@@ -105,6 +105,7 @@ class Vertex:
     crossing_u: ti.f32
     crossing_v: ti.f32
     crossing_uv: vec2
+    crossing_p: vec3
     crossing_value: vec3
     shadow_medium: ti.i32
     shadow_length: ti.f32
@@ -177,6 +178,8 @@ def meet(scene: ti.template(), launch, ray, slot, si, vertex: ti.template()):
         vertex.slot = slot
         vertex.u = si.u
         vertex.v = si.v
+        if ti.static("volume" in scene.features.textures):
+            vertex.p = si.p
 
 
 @ti.func

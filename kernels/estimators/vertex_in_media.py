@@ -82,7 +82,7 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
             si = interact(scene, slot, t, u, v, o, d)
             s, r = frame(scene, si.n, si.dp_du)
             wi = to_local(-d, s, r, si.n)
-            point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v)
+            point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v, p=si.p)
             passed = material.straight(scene, si.material, wi, point)
             if ti.static(scene.features.crossings):
                 if material.dims(scene, si.material):
@@ -118,6 +118,7 @@ def cross(
         vertex.crossing_u = si.u
         vertex.crossing_v = si.v
         vertex.crossing_uv = si.uv
+        vertex.crossing_p = si.p
     else:
         vertex.through *= passed
     vertex.crossings = ti.select(is_black or was_black, 1.0, count)

@@ -26,6 +26,7 @@ from prb.device.parameters import (
     ParameterValues,
 )
 from prb.device.textures import TextureTable
+from prb.device.volumes import VolumeTable
 from prb.kernels.view import Features
 from prb.scene.leaves import has_frame
 
@@ -83,10 +84,11 @@ class Layout:
 def lay_out(model, *, progress=False):
     """The layout of a SceneModel."""
     builder = ParameterBuilder()
-    textures = TextureTable(builder)
+    volumes = VolumeTable(builder)
+    textures = TextureTable(builder, volumes)
     materials = MaterialTables(textures.number)
     emitters = EmitterTable(textures.number)
-    media = MediaTables(builder, volumetric=model.integrator.volumetric)
+    media = MediaTables(volumes, volumetric=model.integrator.volumetric)
     shapes = [
         [materials.number(s.bsdf, s), emitters.number(s.emitter), -1, media.code(s)] for s in model.shapes
     ]
@@ -112,6 +114,7 @@ def lay_out(model, *, progress=False):
         twosided=materials.twosided,
         hide_emitters=model.integrator.hide_emitters,
         **geometry.features(),
+        grids=volumes.grids,
         **media.features(model.shapes),
     )
 
@@ -144,6 +147,7 @@ def lay_out(model, *, progress=False):
         **textures.arrays(records),
         **of_emitters,
         **entries.arrays(),
+        **volumes.arrays(records),
         **media.arrays(records),
     }
     layout = Layout(
