@@ -36,7 +36,8 @@ FIELDS = (
     ("medium", 1), ("segment_medium", 1), ("shadow_medium", 1), ("beyond", 1), ("segment_length", 1),
     ("shadow_length", 1), ("p", 3), ("weight", 3), ("probe", 3), ("glow_p", 3), ("glow_weight", 3),
     ("through", 3), ("shadow_p", 3), ("crossing_material", 1), ("crossing_slot", 1), ("crossing_u", 1),
-    ("crossing_v", 1), ("crossings", 1), ("crossing_uv", 2), ("crossing_wi", 3), ("crossing_value", 3), ("crossing_p", 3),
+    ("crossing_v", 1), ("crossings", 1), ("crossing_uv", 2), ("crossing_wi", 3), ("crossing_value", 3),
+    ("crossing_p", 3),
 )  # fmt: skip
 WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
 MEDIA_SIZE = WEIGHTS + 10
