@@ -1,4 +1,4 @@
-"""The scenes of media_against_mitsuba.py: the bundled smoke, the same box full of fog, and cameras around it."""
+"""The scenes of media_against_mitsuba.py: the bundled smoke, a cube of fog, and cameras around them."""
 
 import numpy as np
 import workers
@@ -15,7 +15,7 @@ UNIT_TO_CUBE = [{"scale": 2.0}, {"translate": [-1.0, -1.0, -1.0]}]
 
 
 def cloud(voxels=VOXELS, seed=7):
-    """Density (Z, Y, X) from 0 to 1: a ball of fractal noise that more than half of the grid is empty around."""
+    """Density (Z, Y, X) from 0 to 1: a ball of fractal noise; most of the grid around it is empty."""
     generator = np.random.default_rng(seed)
     axis = (np.arange(voxels) + 0.5) / voxels * 2 - 1
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
