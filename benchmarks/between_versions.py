@@ -79,7 +79,10 @@ class Version:
         self.first = self.answer()
 
     def answer(self):
-        return json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args[0]}: a version ended early; its error is above")
+        return json.loads(line)
 
     def ask(self, task):
         time.sleep(0.05)

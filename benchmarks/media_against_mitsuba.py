@@ -379,7 +379,7 @@ def arguments(argv=None):
     recovery.add_argument("--seconds", type=float, default=150.0, help="of each run of a side")
     recovery.add_argument("--warm-up", type=float, default=5.0, help="seconds of each side, not counted")
     recovery.add_argument(
-        "--rate", type=float, default=0.02, help="of Adam, in shares of the largest density"
+        "--rate", type=float, default=0.005, help="of Adam, in shares of the largest density"
     )
     recovery.add_argument("--initial", type=float, default=0.05, help="density, a share of the largest")
     recovery.add_argument("--judge", type=int, default=256, help="samples per pixel of held-out views")

@@ -36,7 +36,7 @@ def variance_report(result):
     lines = [
         "Variance x time of the gradient by the density, picture and gradient in one call; Mitsuba's over "
         "each method's. `g`: at random voxels, `g, dense`: at those of them whose density is above 0. In "
-        "empty voxels free flight and Mitsuba say 0, which has no variance and is wrong: see the means.",
+        "empty voxels free flight and Mitsuba miss the gain by scattering, and its variance: see the means.",
         "",
         "- " + figure_line("Sample matching, the lesser of <g, 1> and g", least, 4, most=False),
         "",
