@@ -18,8 +18,8 @@ Array: TypeAlias = NDArray[np.float64]
 class Grid:
     """A parameter as priors see it.
 
-    shape: of its values: the grid's axes, (height, width) or (z, y, x), then the channels. wraps: for each
-    axis of the grid whether its first texel is the neighbour of its last one, as with a `wrap_mode` of repeat;
+    shape: of its values: the grid's axes, (height, width) or (z, y, x), then the channels. wraps: for
+    each axis of the grid whether its first texel is the neighbour of its last one, as with `wrap_mode` repeat;
     empty for a parameter that is no grid. initial: the values at the start of the run.
     """
 
