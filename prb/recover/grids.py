@@ -19,8 +19,8 @@ class Grid:
     """A parameter as priors see it.
 
     shape: of its values: the grid's axes, (height, width) or (z, y, x), then the channels. wraps: for
-    each axis of the grid whether its first texel is the neighbour of its last one, as with `wrap_mode` repeat;
-    empty for a parameter that is no grid. initial: the values at the start of the run.
+    each axis of the grid whether its first texel is the neighbour of its last one, as with `wrap_mode`
+    repeat; empty for a parameter that is no grid. initial: the values at the start of the run.
     """
 
     name: str
