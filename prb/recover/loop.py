@@ -49,8 +49,8 @@ class Recovery:
     good ones. ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its
     numbers ended at the low end, how many at the high end), of those parameters that have any. seen: name ->
     (height, width) of the textures, (Z, Y, X) of the volumes, the sum over the iterations of each texel's
-    squared derivatives of the loss; 0: never seen. prior: the sum of the priors' terms at the end, which `losses` leave out; None
-    without.
+    squared derivatives of the loss; 0: never seen. prior: the sum of the priors' terms at the end, which
+    `losses` leave out; None without.
 
     view_losses: name of a sensor -> its loss in each iteration, nan where it was not taken. floors: the noise
     floor of each iteration's loss, what the Monte Carlo noise of the pictures alone would leave of it
