@@ -95,7 +95,7 @@ def lay_out(model, *, progress=False):
     sensor_media = tuple(media.number(sensor.medium) for sensor in model.sensors)
     for light in model.emitters:
         emitters.number(light)
-    orientations = _add_orientations(model, builder)
+    orientations = _add_orientations(model, builder, with_media=media.present)
     sensors = [add_camera(sensor, builder) for sensor in model.sensors]
     records, start = builder.place()
 
@@ -166,7 +166,7 @@ def lay_out(model, *, progress=False):
     return layout
 
 
-def _add_orientations(model, builder):
+def _add_orientations(model, builder, *, with_media):
     """Add vertex normals and the directions of distant lights: id of a shape or emitter -> number of its
     parameter. Copies of a mesh that have one name have the normals in common with the first one's record."""
     found, names = {}, builder.names()
@@ -178,5 +178,7 @@ def _add_orientations(model, builder):
             names.add(name)
     for light in model.emitters:
         if light.kind == "directional":
-            found[id(light)] = builder.add(f"{light.name}.direction", DIRECTION, light.direction)
+            why_not = "media scatter its light by directions that are held fixed" if with_media else ""
+            name = f"{light.name}.direction"
+            found[id(light)] = builder.add(name, DIRECTION, light.direction, why_not=why_not)
     return found

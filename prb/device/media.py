@@ -66,6 +66,11 @@ class MediaTables:
             self._rows.append(self._row(medium))
         return self._numbers[id(medium)]
 
+    @property
+    def present(self):
+        """True if the integrator sees some medium."""
+        return bool(self._media)
+
     def code(self, shape):
         """What `shapes` has for the media on both sides of a shape: see kernels/medium.py."""
         if shape.interior is shape.exterior is None or not self._volumetric:
