@@ -8,7 +8,7 @@ import prb
 from prb import losses
 from prb.estimators import cross_folds, recursive_picture
 from prb.estimators.integrate import integrate
-from prb.estimators.kept_vertices import PATH_BYTES, VERTEX_BYTES, KeptVertices
+from prb.estimators.kept_vertices import PATH_BYTES, KeptVertices, vertex_bytes
 from prb.estimators.settings import resolved
 from prb.kernels.estimators import modes
 
@@ -108,7 +108,7 @@ def test_kept_vertices_are_shaded_again_at_other_values():
     for vertices in (1, 100):
         found, differences = [], []
         for seed in range(48):
-            budget = 12 * 12 * 8 * (PATH_BYTES + vertices * VERTEX_BYTES)
+            budget = 12 * 12 * 8 * (PATH_BYTES + vertices * vertex_bytes(scene))
             with KeptVertices.borrowed(scene, 8, 4, budget) as kept:
                 options = dict(spp=8, seed=seed, folds=4, names=names, kept=kept)
                 picture = integrate(scene, modes.REVERSE, **options)

@@ -9,7 +9,7 @@ from helpers.lit_wall import RADIANCE, lit_scene
 import prb
 from prb import losses
 from prb.estimators import work
-from prb.estimators.kept_vertices import PATH_BYTES, VERTEX_BYTES, KeptVertices
+from prb.estimators.kept_vertices import PATH_BYTES, KeptVertices, vertex_bytes
 from prb.kernels.estimators import modes
 
 
@@ -48,9 +48,9 @@ def test_gradient_does_not_depend_on_what_is_kept(spp, monkeypatch):
     expected = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=0)
     assert scene.state.kept_vertices is None
     vertices = [1, 2.4, 100, 2.4, 2.4]
-    for budget in [paths * (PATH_BYTES + v * VERTEX_BYTES) for v in vertices]:
+    for budget in [paths * (PATH_BYTES + v * vertex_bytes(scene)) for v in vertices]:
         found = prb.value_and_grad(scene, "albedo", loss, spp=spp, seed=2, hit_budget=budget)
-        assert 0 < scene.state.kept_vertices.nbytes() <= budget + 7 * 2 * VERTEX_BYTES * 7
+        assert 0 < scene.state.kept_vertices.nbytes() <= budget + 7 * 2 * vertex_bytes(scene) * 7
         np.testing.assert_allclose(found.image, expected.image, rtol=1e-5, atol=1e-6)
         for name, gradient in expected.grads.items():
             np.testing.assert_allclose(found.grads[name], gradient, rtol=1e-4, err_msg=name)
@@ -67,7 +67,7 @@ def test_kept_vertices_for_few_and_for_many_parameters_take_turns():
     assert workers[0] > workers[1]
     kept = KeptVertices.of(scene, 4, 3, 2**20)
     for n in (*workers, *workers):
-        vertices, paths = kept.of_launch(0, 0, n, size * size * 4)
+        vertices, paths, _ = kept.of_launch(0, 0, n, size * size * 4, probes=False)
         assert vertices.shape[0] == n and paths.shape == (size * size * 4,)
 
     def found(scene, name):
