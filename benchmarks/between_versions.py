@@ -79,7 +79,10 @@ class Version:
         self.first = self.answer()
 
     def answer(self):
-        return json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args[0]}: a version ended early; its error is above")
+        return json.loads(line)
 
     def ask(self, task):
         time.sleep(0.05)
@@ -92,8 +95,9 @@ class Version:
         self.process.wait()
 
 
-def measure(name, other, spp, runs):
-    """{task: (this version's seconds, the other's)} for a scene."""
+def measure(name, other, spp, runs, *, other_path=None):
+    """{task: (this version's seconds, the other's)} for a scene. other: the other version's interpreter, and
+    other_path a checkout of it, where it is not installed there."""
     from workers import with_matrices
 
     import scenes
@@ -106,7 +110,8 @@ def measure(name, other, spp, runs):
         for cache in caches:
             cache.mkdir()
         sides = [
-            Version(sys.executable, ROOT, file, spp, caches[0]), Version(other, None, file, spp, caches[1])
+            Version(sys.executable, ROOT, file, spp, caches[0]),
+            Version(other, other_path, file, spp, caches[1]),
         ]  # fmt: skip
         found = {task: tuple(side.first[task] for side in sides) for task in sides[0].first}
         found = {f"{task}, cold": seconds for task, seconds in found.items()}

@@ -48,7 +48,7 @@ def gradient_report(cases):
     rows = [
         [
             c["scene"], c["filter"], c["place"], c["prb_median_s"], c["mitsuba_median_s"], c["time_ratio"],
-            c["geometric_mean"] / c["time_ratio"], c["geometric_mean"], _range(c["interval"]),
+            c["geometric_mean"] / c["time_ratio"], c["geometric_mean"], range_text(c["interval"]),
             min(p["efficiency"] for p in c["parameters"].values()),
             max(p["largest_z"] for p in c["parameters"].values()),
         ]
@@ -56,31 +56,31 @@ def gradient_report(cases):
     ]  # fmt: skip
     heads = ["scene", "filter", "place", "prb, s", "mitsuba, s", "time ratio", "variance ratio"]
     heads += ["efficiency", "95 %", "least", "z"]
-    lines += [_table(rows, heads), ""]
+    lines += [table(rows, heads), ""]
     rows = [
         [
             c["scene"], c["filter"], c["place"], name, p["variance_ratio"], p["efficiency"],
-            _range(p["interval"]), p["largest_z"],
+            range_text(p["interval"]), p["largest_z"],
         ]
         for c in cases
         for name, p in c["parameters"].items()
     ]  # fmt: skip
     heads = ["scene", "filter", "place", "parameter", "variance ratio", "efficiency", "95 %", "z"]
-    return "\n".join([*lines, _table(rows, heads)])
+    return "\n".join([*lines, table(rows, heads)])
 
 
 def picture_report(found):
     """The filters as Markdown."""
     rows = [
         [
-            f["filter"], f["interior"]["variance_ratio"], _range(f["interior"]["interval"]),
-            f["all"]["variance_ratio"], _range(f["all"]["interval"]), f["prb_median_s"],
+            f["filter"], f["interior"]["variance_ratio"], range_text(f["interior"]["interval"]),
+            f["all"]["variance_ratio"], range_text(f["all"]["interval"]), f["prb_median_s"],
             f["mitsuba_median_s"], f["all"]["largest_z"],
         ]
         for f in found
     ]  # fmt: skip
     heads = ["filter", "interior", "95 %", "all pixels", "95 %", "prb, s", "mitsuba, s", "z of means"]
-    return "Variance of a picture at equal samples, prb's over Mitsuba's.\n\n" + _table(rows, heads)
+    return "Variance of a picture at equal samples, prb's over Mitsuba's.\n\n" + table(rows, heads)
 
 
 def recovery_report(result):
@@ -100,7 +100,7 @@ def recovery_report(result):
         for name, ratios in result["error_ratios"].items()
     ]
     rows.append(["geometric mean", None, None, *result["geometric_mean"]])
-    return "\n".join([*lines, _table(rows, heads, ".3g")])
+    return "\n".join([*lines, table(rows, heads, ".3g")])
 
 
 def draw(curves, seconds):
@@ -128,9 +128,9 @@ def draw(curves, seconds):
     return figure
 
 
-def _range(limits):
+def range_text(limits):
     return f"{limits[0]:.2f} to {limits[1]:.2f}"
 
 
-def _table(rows, heads, form=".3g"):
+def table(rows, heads, form=".3g"):
     return tabulate(rows, headers=heads, tablefmt="github", floatfmt=form)

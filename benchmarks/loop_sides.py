@@ -48,7 +48,10 @@ class Prb:
 
     def gradient(self, target, spp, seed):
         """(seconds, name -> gradient of the weighted squared error)"""
-        loss = prb.losses.relative_l2(target, EPSILON)
+        return self.gradient_of(prb.losses.relative_l2(target, EPSILON), spp, seed)
+
+    def gradient_of(self, loss, spp, seed):
+        """(seconds, name -> gradient of a loss)"""
         start = time.perf_counter()
         grads = prb.value_and_grad(self.scene, self.names, loss, spp=spp, seed=seed, **self.options).grads
         return time.perf_counter() - start, grads
@@ -81,6 +84,7 @@ class Mitsuba:
     each, as `mi.render` takes them by itself."""
 
     name = "mitsuba"
+    integrator = "prb"
 
     def __init__(self, scene, parameters):
         if "DRJIT_LIBLLVM_PATH" not in os.environ:
@@ -93,7 +97,7 @@ class Mitsuba:
         mitsuba.set_log_level(mitsuba.LogLevel.Error)
         self.mi, self.dr = mitsuba, drjit
         scene = self._converted(scene)
-        scene["integrator"]["type"] = "prb"
+        scene["integrator"]["type"] = self.integrator
         self.scene = mitsuba.load_dict(scene)
         self.params = mitsuba.traverse(self.scene)
         self.names = list(parameters)
@@ -148,6 +152,10 @@ class Mitsuba:
 
     def gradient(self, target, spp, seed):
         target = self._target(target)
+        return self.gradient_of(lambda image: self._loss(image, target), spp, seed)
+
+    def gradient_of(self, loss, spp, seed):
+        """As `Prb.gradient_of`. loss: a function of Mitsuba's image that returns one of its numbers."""
         leaves = {name: type(self.params[name])(self.params[name]) for name in self.names}
         for name, leaf in leaves.items():
             self.dr.enable_grad(leaf)
@@ -156,7 +164,7 @@ class Mitsuba:
         self.dr.sync_thread()
         start = time.perf_counter()
         image = self.mi.render(self.scene, self.params, spp=spp, seed=seed)
-        self.dr.backward(self._loss(image, target))
+        self.dr.backward(loss(image))
         gradients = [self.dr.grad(leaf) for leaf in leaves.values()]
         self.dr.eval(gradients)
         self.dr.sync_thread()

@@ -1,4 +1,4 @@
-"""Colours and numbers that vary over surfaces: constants, images, checkerboards, mesh attributes.
+"""Colours and numbers that vary over surfaces: constants, images, checkerboards, mesh attributes, volumes.
 
 A texture is a row of `textures` that says where its numbers lie in the parameter buffer. `fetch` reads them;
 given the parameters' tangents as buffer, it returns the colour's tangent. `scatter` is its transpose. Images
@@ -6,15 +6,17 @@ are interpolated bilinearly between texel centres, which lie at (i + 1/2) / n; v
 downwards.
 """
 
+from prb.kernels import volume
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.interpolation import LUMINANCE, luminance, neighbours, read, scatter_entry
 
-CONSTANT, BITMAP, CHECKERBOARD, VERTEX_ATTRIBUTE, FACE_ATTRIBUTE = 0, 1, 2, 3, 4
+CONSTANT, BITMAP, CHECKERBOARD, VERTEX_ATTRIBUTE, FACE_ATTRIBUTE, VOLUME = 0, 1, 2, 3, 4, 5
 
 # Columns of `textures`. OFFSET: of the texture's first number in the parameter buffer.
 KIND, OFFSET, CHANNELS, COLUMNS, ROWS, NEAREST, WRAP_U, WRAP_V = 0, 1, 2, 3, 4, 5, 6, 7
 CHILDREN = 2  # a checkerboard has the numbers of its two textures in columns 2 and 3
+NUMBER = 3  # a volume has its number among the volumes in column 3
 ROW = 8  # number of columns
 MAX_NESTING = 2  # checkerboards inside one another, at most
 
@@ -24,18 +26,20 @@ class LookupPoint:
     """Where a texture is looked up.
 
     uv: texture coordinates. slot, u, v: for mesh attributes, the primitive (or -1) and the coordinates on it.
+    p: for volumes, the point in world space.
     """
 
     uv: vec2
     slot: ti.i32
     u: ti.f32
     v: ti.f32
+    p: vec3
 
 
 @ti.func
 def at_uv(uv):
     """The lookup point of a light sample, which has texture coordinates alone."""
-    return LookupPoint(uv=uv, slot=-1, u=0.0, v=0.0)
+    return LookupPoint(uv=uv, slot=-1, u=0.0, v=0.0, p=vec3(0.0, 0.0, 0.0))
 
 
 @ti.func
@@ -116,6 +120,9 @@ def fetch_from(scene: ti.template(), buffer: ti.template(), base, index, point):
             entries, weights = interpolation(scene, index, point)
             for i in ti.static(range(4)):
                 color += weights[i] * read(buffer, first + entries[i], record[CHANNELS])
+        if ti.static("volume" in scene.features.textures):
+            if record[KIND] == VOLUME:
+                color = volume.fetch_from(scene, buffer, base, record[NUMBER], point.p)
     else:
         color = read(buffer, first, record[CHANNELS])
     return color
@@ -159,7 +166,11 @@ def scatter(scene: ti.template(), gradient: ti.template(), index, point, grad_co
     """Transpose of `fetch`: add a colour's cotangent to the gradient of the numbers that it is made from."""
     index = resolve(scene, index, point.uv)
     record = scene.textures[index]
-    if record[OFFSET] < gradient.size:
+    is_volume = record[KIND] == VOLUME
+    if ti.static("volume" in scene.features.textures):
+        if is_volume:
+            volume.scatter(scene, gradient, record[NUMBER], point.p, grad_color)
+    if not is_volume and record[OFFSET] < gradient.size:
         first = record[OFFSET]
         if ti.static(scene.features.varies):
             if record[KIND] == CONSTANT:

@@ -87,6 +87,11 @@ class Features:
         return bool(set(self.textures) - {"checkerboard"})
 
     @property
+    def places(self):
+        """True if a vertex has to know points in world space."""
+        return self.media or "volume" in self.textures
+
+    @property
     def textured(self):
         """True if texture coordinates are used."""
         return bool(self.textures) or self.tangents

@@ -24,6 +24,7 @@ of two similar paths.
 """
 
 from prb.kernels import medium as media
+from prb.kernels import tracking
 from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.shading import glow
@@ -210,7 +211,7 @@ def differentiate(
 @ti.func
 def tracker_weight(sigma):
     """MIS weight of the differential tracker against free flight."""
-    mean = media.mean(sigma)
+    mean = tracking.mean(sigma)
     return 1.0 / (1.0 + mean * mean)
 
 

@@ -156,14 +156,15 @@ OF_MEDIA = (
     Group(scatters_anywhere, SCATTERS.columns),
     IS_LIT,
     Group(is_lit, (Column("through", 3), Column("shadow_length"))),
-    Group(is_in_medium, (Column("p", 3),)),
     Group(flies, (Column("segment_medium", integer=True), Column("probe", 3))),
     Group(is_lit_through_media, (Column("shadow_medium", integer=True), Column("shadow_p", 3))),
 )  # fmt: skip
+OF_COLLISIONS, OF_POINTS = (Group(present, (Column("p", 3),)) for present in (is_in_medium, always))
 OF_CROSSINGS = (
     Group(is_lit, (Column("crossing_material", integer=True),)),
     Group(crosses, (Column("crossings"), Column("crossing_wi", 3), Column("crossing_slot", integer=True),
-     Column("crossing_u"), Column("crossing_v"), Column("crossing_uv", 2), Column("crossing", 3))),
+     Column("crossing_u"), Column("crossing_v"), Column("crossing_uv", 2), Column("crossing_p", 3),
+     Column("crossing", 3))),
 )  # fmt: skip
 OF_GLOW = Group(
     flies, (Column("glow_p", 3), Column("glow_weight", 3), Column("beyond", integer=True), Column("glow", 3))
@@ -173,9 +174,10 @@ OF_GLOW = Group(
 @traced
 def groups(features):
     """The groups, after `COMMON`, of a scene's vertices."""
+    points = "volume" in features.textures
     if not features.media:
-        return OPTIONAL
-    found = OF_MEDIA
+        return (*OPTIONAL, OF_POINTS) if points else OPTIONAL
+    found = (*OF_MEDIA, OF_POINTS if points else OF_COLLISIONS)
     if features.crossings:
         found += OF_CROSSINGS
     return (*found, OF_GLOW) if features.emissive else found

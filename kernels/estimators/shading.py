@@ -15,7 +15,7 @@ and the derivative of T by extinction is -T * length * (derivative of sigma_t at
 Derivatives by extinction along the path itself are in kernels/estimators/density.py.
 """
 
-from prb.kernels import emission, material, scattering, volume
+from prb.kernels import emission, material, scattering, straight, volume
 from prb.kernels import medium as media
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec3
@@ -74,7 +74,9 @@ def shade(scene: ti.template(), vertex: ti.template()):
         if ti.static(scene.features.crossings):
             if vertex.crossing_material >= 0:
                 at = crossing_point(vertex)
-                shading.crossing = material.straight(scene, vertex.crossing_material, vertex.crossing_wi, at)
+                shading.crossing = straight.coefficient(
+                    scene, vertex.crossing_material, vertex.crossing_wi, at
+                )
                 if ti.static(scene.execution.unrolled):  # the derivative counts for all crossings
                     n = vertex.crossings
                     shading.crossing = n * shading.crossing - (n - 1.0) * vertex.crossing_value
@@ -85,7 +87,8 @@ def shade(scene: ti.template(), vertex: ti.template()):
 def crossing_point(vertex: ti.template()):
     """Where the textures of the vertex's crossing are looked up."""
     return LookupPoint(
-        uv=vertex.crossing_uv, slot=vertex.crossing_slot, u=vertex.crossing_u, v=vertex.crossing_v
+        uv=vertex.crossing_uv, slot=vertex.crossing_slot, u=vertex.crossing_u, v=vertex.crossing_v,
+        p=vertex.crossing_p,
     )  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def pull_back(
     if ti.static(scene.features.crossings):
         if vertex.light_emitter >= 0 and vertex.crossing_material >= 0:
             grad_through = grad_light * shading.direct * shading.f_light
-            material.pull_back_straight(
+            straight.pull_back(
                 scene, gradient, vertex.crossing_material, vertex.crossing_wi, crossing_point(vertex),
                 grad_through * vertex.through * vertex.crossings,
             )  # fmt: skip
@@ -231,7 +234,7 @@ def push_forward(
         d_of_light *= light_through(scene, vertex, shading)
     if ti.static(scene.features.crossings):
         if vertex.light_emitter >= 0 and vertex.crossing_material >= 0:
-            d = material.push_forward_straight(
+            d = straight.push_forward(
                 scene, tangents, vertex.crossing_material, vertex.crossing_wi, crossing_point(vertex)
             )
             d_of_light += shading.direct * shading.f_light * vertex.through * (vertex.crossings * d)

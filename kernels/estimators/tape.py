@@ -37,6 +37,7 @@ FIELDS = (
     ("shadow_length", 1), ("p", 3), ("weight", 3), ("probe", 3), ("glow_p", 3), ("glow_weight", 3),
     ("through", 3), ("shadow_p", 3), ("crossing_material", 1), ("crossing_slot", 1), ("crossing_u", 1),
     ("crossing_v", 1), ("crossings", 1), ("crossing_uv", 2), ("crossing_wi", 3), ("crossing_value", 3),
+    ("crossing_p", 3),
 )  # fmt: skip
 WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
 MEDIA_SIZE = WEIGHTS + 10
@@ -223,7 +224,7 @@ def record(
         for i in range(first, ti.min(first + launch.items_per_worker, launch.items)):
             ray, state, active = unpack(states[i], bounce)
             vertex_i[i] = ti.Vector([-1, -1, -1, -1])
-            if ti.static(features.media):
+            if ti.static(features.places):
                 record_media(vertex_m, i, no_vertex(), 0.0, vec3(0.0), vec3(0.0), vec3(0.0))
             if active:
                 _column, _row, sampler = path_place(launch, i)
@@ -245,7 +246,7 @@ def record(
                     high, low = ti.f32(vertex.slot >> 16), ti.f32(vertex.slot & 65535)
                     uv, uv_light = vertex.uv, vertex.uv_light
                     vertex_t[i] = vec8f(uv.x, uv.y, uv_light.x, uv_light.y, vertex.u, vertex.v, high, low)
-                if ti.static(features.media):
+                if ti.static(features.places):
                     loss, at_collision, gain, gain_p = 0.0, vec3(0.0), vec3(0.0), vertex.probe
                     if ti.static(execution.density != ""):
                         probe = density.new_probe()
@@ -343,7 +344,7 @@ def shade_bounce(
                 vertex.uv, vertex.uv_light = vec2(place[0], place[1]), vec2(place[2], place[3])
                 vertex.u, vertex.v = place[4], place[5]
                 vertex.slot = (ti.i32(place[6]) << 16) + ti.i32(place[7])
-            if ti.static(features.media):
+            if ti.static(features.places):
                 read_media(vertex_m, i, vertex)
             shading = shade(scene, vertex)
             E = contribution(scene, vertex, shading)

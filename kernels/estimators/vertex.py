@@ -21,7 +21,7 @@ class Ray:
 
     previous: position of the vertex where it starts. pdf: density by solid angle with which the BSDF sampled
     d; DELTA_DENSITY from a delta lobe, FIRST_RAY_DENSITY if the path begins with this ray.
-    medium: the one that it starts in, -1 for vacuum. balance: see `medium.free_flight`. Both in scenes with
+    medium: the one that it starts in, -1 for vacuum. balance: see `tracking.free_flight`. Both in scenes with
     media alone, where `previous` is the last vertex that the path did not pass straight through.
     """
 
@@ -47,14 +47,14 @@ class Vertex:
     wo: the sampled direction. pdf: its density by solid angle, 0 if there is no direction. u_roulette: the
     uniform number of roulette. lobe: the leaf whose delta lobe wo comes from (-1: none). eta: index of
     refraction on the side of wo over that on the side of wi.
-    uv, slot, u, v: the `LookupPoint` of the surface's or the environment's textures. uv_light: that of the
-    light sample's textures.
+    uv, slot, u, v, p: the `LookupPoint` of the surface's or the environment's textures; p only if some
+    texture is a volume. uv_light: that of the light sample's textures.
 
     All that follows is of scenes with participating media (kernels/estimators/vertex_in_media.py).
 
     medium: the medium in which the path is scattered at p (-1: it is not), directions then in world space.
     straight: 1 if the path passes straight through the surface, as if it were not there.
-    weight: of the flight to this vertex, see `medium.Flight`.
+    weight: of the flight to this vertex, see `tracking.Flight`.
     segment_medium, segment_length, probe: the medium that the path flew through to this vertex, the length of
     that flight, and a point on it, uniform; probe_weight: the flight's weight there, which is not kept.
     glow_p, glow_weight: another such point, where emission is looked up, and its weight. beyond: 1 if it
@@ -63,8 +63,9 @@ class Vertex:
     through: transmittance on the way to the light, without that of the crossing. crossing_material: that of a
     surface on that way that light passes straight through, dimmed, or -1; crossings: how many there are, each
     with the same chance; crossing_wi: direction to where light goes on, in its frame; crossing_slot, _u, _v,
-    _uv: its `LookupPoint`; crossing_value: its coefficient, for the tape alone. shadow_medium, shadow_length, shadow_p: a medium on that
-    way, the length of what lies in media, and a point of that, uniform.
+    _uv, _p: its `LookupPoint`; crossing_value: its coefficient, for the tape alone. shadow_medium,
+    shadow_length, shadow_p: a medium on that way, the length of what lies in media, and a point of that,
+    uniform.
     """
 
     emitter: ti.i32
@@ -105,6 +106,7 @@ class Vertex:
     crossing_u: ti.f32
     crossing_v: ti.f32
     crossing_uv: vec2
+    crossing_p: vec3
     crossing_value: vec3
     shadow_medium: ti.i32
     shadow_length: ti.f32
@@ -177,6 +179,8 @@ def meet(scene: ti.template(), launch, ray, slot, si, vertex: ti.template()):
         vertex.slot = slot
         vertex.u = si.u
         vertex.v = si.v
+        if ti.static("volume" in scene.features.textures):
+            vertex.p = si.p
 
 
 @ti.func

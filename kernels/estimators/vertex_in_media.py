@@ -7,7 +7,7 @@ for MIS: next-event estimation looks through them, so the density of the directi
 vertex where the path could have turned.
 """
 
-from prb.kernels import bvh, light, material, scattering
+from prb.kernels import bvh, light, material, scattering, straight, tracking
 from prb.kernels import medium as media
 from prb.kernels.backend import ti
 from prb.kernels.estimators.vertex import (
@@ -27,15 +27,15 @@ from prb.kernels.texture import LookupPoint
 @ti.func
 def fly(scene: ti.template(), ray, t_max, sampler, event, vertex: ti.template()):
     """The ray's flight through its medium: record it, and the collision, if there is one, in the vertex."""
-    flight = media.free_flight(scene, ray.medium, ray.o, ray.d, t_max, sampler, event, ray.balance)
-    if flight.begin < flight.end and flight.end < media.UNBOUNDED:
+    flight = tracking.free_flight(scene, ray.medium, ray.o, ray.d, t_max, sampler, event, ray.balance)
+    if flight.begin < flight.end and flight.end < tracking.UNBOUNDED:
         vertex.segment_medium = ray.medium
         vertex.segment_length = flight.end - flight.begin
         vertex.probe = ray.o + flight.probe * ray.d
         vertex.glow_p = ray.o + flight.source * ray.d
         vertex.beyond = ti.select(flight.source > flight.probe, 1, 0)
         if ti.static(scene.execution.density == "ratio"):
-            t, length = media.ratio_track(scene, ray.medium, ray.o, ray.d, t_max, sampler, event)
+            t, length = tracking.ratio_track(scene, ray.medium, ray.o, ray.d, t_max, sampler, event)
             vertex.gain_p = ray.o + t * ray.d
             vertex.gain_length = length
     if flight.collided == 1:
@@ -65,7 +65,7 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
     while active:
         slot, t, u, v = bvh.trace(scene, o, d, left, 0)
         if medium >= 0:
-            passed, begin, end, next_block = media.transmittance(
+            passed, begin, end, next_block = tracking.transmittance(
                 scene, medium, o, d, ti.min(t, left), sampler, event, SHADOW, block
             )
             vertex.through *= passed
@@ -82,10 +82,10 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
             si = interact(scene, slot, t, u, v, o, d)
             s, r = frame(scene, si.n, si.dp_du)
             wi = to_local(-d, s, r, si.n)
-            point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v)
-            passed = material.straight(scene, si.material, wi, point)
+            point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v, p=si.p)
+            passed = straight.coefficient(scene, si.material, wi, point)
             if ti.static(scene.features.crossings):
-                if material.dims(scene, si.material):
+                if straight.dims(scene, si.material):
                     cross(sampler, event, block, si, slot, wi, passed, coefficient, vertex)
                     block += 1
                 else:
@@ -118,6 +118,7 @@ def cross(
         vertex.crossing_u = si.u
         vertex.crossing_v = si.v
         vertex.crossing_uv = si.uv
+        vertex.crossing_p = si.p
     else:
         vertex.through *= passed
     vertex.crossings = ti.select(is_black or was_black, 1.0, count)
@@ -169,7 +170,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth, forced
         else:
             density, wo, pdf, lobe, eta = material.sample(scene, vertex, u_bsdf)
             pdf_light, vertex.wo, vertex.pdf, vertex.lobe, vertex.eta = density, wo, pdf, lobe, eta
-            vertex.straight = ti.select(material.passed_straight(scene, vertex), 1, 0)
+            vertex.straight = ti.select(straight.passed_straight(scene, vertex), 1, 0)
             if not counts and vertex.straight == 0:
                 vertex.pdf = 0.0
         if ds.pdf > 0 and pdf_light > 0 and counts:

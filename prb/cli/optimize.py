@@ -7,9 +7,9 @@ import numpy as np
 import prb
 from prb.cli.inputs import load_scene, scene_inputs
 from prb.cli.optimize_options import add_options, initial_values, priors_of
-from prb.cli.options import SCENE
+from prb.cli.options import SCENE, sensor
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
-from prb.cli.targets import by_sensor, read_targets, with_masks
+from prb.cli.targets import by_sensor, held_out, read_targets, with_masks
 from prb.device.params import numbers
 from prb.errors import ParameterError
 from prb.estimators import seeds
@@ -18,6 +18,8 @@ from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
 from prb.recover.files import RecoveryFiles, diagnostics, frame_step
 from prb.recover.floor import STOPS
+from prb.recover.grids import is_volume
+from prb.recover.held_out import held_out_losses
 from prb.recover.seen import lines as seen_lines
 from prb.recover.seen import never_seen
 
@@ -82,6 +84,9 @@ def add_parser(commands, shared):
                              "samples at a constant rate")  # fmt: skip
     parser.add_argument("--views-per-iteration", type=int, metavar="N",
                         help="sensors that an iteration takes, at random (default: all)")  # fmt: skip
+    parser.add_argument("--hold-out", action="append", type=sensor, default=[], metavar="N|NAME",
+                        help="a sensor that the run does not take, and whose picture it is judged by; may be "
+                             "repeated")  # fmt: skip
     parser.add_argument("--every", type=int, default=10, metavar="N",
                         help="iterations between checkpoints (default: 10)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
@@ -110,6 +115,7 @@ def _recovered(scene, args):
     for view in views:
         if args.size is not None:
             view.resize(*args.size)
+    others, fitted = held_out(args.hold_out, scene, views)
     if (args.target is None) == (args.reference is None):
         raise ParameterError("targets: give --target, once for each sensor, or --reference and a number")
     paths, masks, weights, lines = [], [], [None] * len(views), []
@@ -123,10 +129,10 @@ def _recovered(scene, args):
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
     source = args.scene, dict(args.define)
-    start, pictures = initial_values(scene, args.init, names, args.seed, source)
+    start, read = initial_values(scene, args.init, names, args.seed, source)
     files = RecoveryFiles(
         args.output or f"optimize-{scene.name}", scene, names, views, source, resume=args.resume,
-        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks, *pictures],
+        overwrite=args.overwrite, inputs=[*scene_inputs(*source), *paths, *masks, *read],
     )  # fmt: skip
     for line in lines:  # only now, as the line of a mistake is the only one
         say(line)
@@ -147,8 +153,9 @@ def _recovered(scene, args):
         if k % step == 0:
             files.frames(k, **frame)
 
+    taken = [[of[k] for k in fitted] for of in (sensors, targets, weights)]
     recovery = prb.optimize(
-        scene, names, targets, sensors=sensors, weights=weights, loss=args.loss, optimizer=optimizer,
+        scene, names, taken[1], sensors=taken[0], weights=taken[2], loss=args.loss, optimizer=optimizer,
         target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
         coarse_to_fine=dict(args.coarse_to_fine),
         adjoint=None if args.method == "replay" else method,
@@ -159,7 +166,13 @@ def _recovered(scene, args):
     )  # fmt: skip
     done = len(recovery.losses)
     files.frames(done, **frame)
-    written = files.write(recovery, targets, weights, [*range(0, done, step), done], **shown)
+    judged = held_out_losses(
+        recovery, *([of[k] for k in others] for of in (views, targets, weights)), args.loss, **shown
+    )  # fmt: skip
+    written = files.write(
+        recovery, targets, weights, [*range(0, done, step), done], others=others, judged=judged,
+        true=None if args.reference is None else true, **shown,
+    )  # fmt: skip
     if recovery.stopped is not None:
         kept = f"{files.folder} has what there is"
         if isinstance(recovery.stopped, KeyboardInterrupt):
@@ -168,11 +181,16 @@ def _recovered(scene, args):
     report = {
         "scene": args.scene, "iterations": done, "seed": args.seed,
         "loss": recovery.losses[-1] if recovery.losses else None, **diagnostics(recovery),
-        "parameters": {name: value.tolist() for name, value in recovery.params.items()},
+        "parameters": {
+            name: _of_volume(value) if is_volume(scene, name) else value.tolist()
+            for name, value in recovery.params.items()
+        },
         "files": [str(file) for file in written],
     }  # fmt: skip
     if recovery.prior is not None:
         report["prior"] = recovery.prior
+    if judged:
+        report["held_out"] = judged
     report["never_seen"] = never_seen(recovery.seen)
     report["at_limit"] = {name: list(counts) for name, counts in recovery.at_limit.items()}
     if args.reference is not None:
@@ -183,7 +201,11 @@ def _recovered(scene, args):
 
 def _as_text(report):
     """The report as text."""
-    rows = [[name, numbers(np.array(value))] for name, value in report["parameters"].items()]
+    volumes = [name for name, value in report["parameters"].items() if isinstance(value, dict)]
+    rows = [
+        [name, _range_of(value) if name in volumes else numbers(np.array(value))]
+        for name, value in report["parameters"].items()
+    ]
     columns = ["parameter", "recovered value"]
     if any(_known(errors) for errors in report["stderr"].values()):
         columns.append("standard error")
@@ -208,8 +230,24 @@ def _as_text(report):
     end = f"{len(files)} files written, the last {escaped(files[-1])}"
     floor = _floor_line(report)
     floor = f"{floor}\n" if floor else ""
-    unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"]))
+    unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"], volumes))
+    unseen += "".join(
+        escaped(f"{name}, held out: loss {ends['initial']:.4g} at first, {ends['result']:.4g} in the end")
+        + "\n"
+        for name, ends in report.get("held_out", {}).items()
+    )
     return f"{head}\n{floor}\n{as_table(rows, columns)}\n\n{unseen}{end}"
+
+
+def _of_volume(voxels):
+    """A volume in the report: its voxels stand in a file."""
+    ends = {"least": float(voxels.min()), "most": float(voxels.max()), "mean": float(voxels.mean())}
+    return {"shape": list(voxels.shape), **ends}
+
+
+def _range_of(volume):
+    """The same as text."""
+    return f"{volume['least']:.4g} .. {volume['most']:.4g}, mean {volume['mean']:.4g}"
 
 
 def _floor_line(report):
@@ -236,7 +274,8 @@ def _known(errors):
 def _limits_of(report, name):
     """Which of a parameter's numbers ended at the end of their range, as text; empty where none did."""
     low, high = report["at_limit"].get(name, (0, 0))
-    size = np.size(report["parameters"][name])
+    value = report["parameters"][name]
+    size = np.prod(value["shape"]) if isinstance(value, dict) else np.size(value)
     parts = [(low, "low"), (high, "high")]
     return ", ".join(end if size == 1 else f"{n} of {size} {end}" for n, end in parts if n)
 

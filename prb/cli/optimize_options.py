@@ -1,4 +1,4 @@
-"""Options of `prb optimize` about textures, and the values that it starts from."""
+"""Options of `prb optimize` about textures and volumes, and the values that it starts from."""
 
 import argparse
 import os
@@ -10,8 +10,9 @@ from prb.device.params import records, select
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.io.images import READABLE, read_texels
+from prb.io.volumes import read_vol
 from prb.kernels.texture import LUMINANCE
-from prb.recover.grids import is_bitmap
+from prb.recover.grids import is_bitmap, is_volume, resized
 from prb.scene.files import scene_dict
 from prb.scene.load import named_nodes
 
@@ -20,18 +21,18 @@ RANDOM = "random"
 
 def add_options(parser):
     """--init, --prior and --coarse-to-fine."""
-    parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|random",
-                        help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png, which is resized to the "
-                             "texture (default: the scene's)")  # fmt: skip
+    parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|VOL|random",
+                        help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png or smoke.vol, which are "
+                             "resized to the texture or the volume (default: the scene's)")  # fmt: skip
     parser.add_argument("--prior", action="append", type=prior, default=[], metavar="PATTERN=KIND:WEIGHT",
                         help="a term that is added to the loss: tv (total variation), smooth (squared "
                              "differences of neighbouring texels) or l2 (squared differences from the "
                              "start), as in 'floor.*=tv:1e-4'; may be repeated")  # fmt: skip
     parser.add_argument("--coarse-to-fine", action="append", type=schedule, default=[],
                         metavar="PATTERN=N[@K]:N[@K]:...",
-                        help="resolutions of a texture, texels along its longer side, one after the other: "
-                             "16:64:128 shares the iterations out evenly, 16:64@50:128@120 says at which "
-                             "each begins")  # fmt: skip
+                        help="resolutions of a texture or volume, texels along its longest side, one "
+                             "after the other: 16:64:128 shares the iterations out evenly, 16:64@50:128@120 "
+                             "says at which each begins")  # fmt: skip
 
 
 def prior(text):
@@ -75,10 +76,11 @@ def schedule(text):
 
 
 def initial_values(scene, given, names, seed, source):
-    """The values that --init asks for: name -> array, and the pictures that were read for them. Later ones
-    go before. source: the scene's file and the values for its $names. Raises ParameterError and ImageError.
+    """The values that --init asks for: name -> array, and the files that were read for them. Later ones
+    go before. source: the scene's file and the values for its $names. Raises ParameterError, ImageError and
+    VolumeError.
     """
-    found, pictures = {}, []
+    found, files = {}, []
     for text in given:
         pattern, value = ("", text) if os.path.isfile(text) or "=" not in text else text.split("=", 1)
         chosen = select(scene, pattern) if pattern else names
@@ -88,17 +90,42 @@ def initial_values(scene, given, names, seed, source):
             record = records(scene)[name]
             if value == RANDOM:
                 found[name] = _random(name, record, seed)
+            elif _suffix(value) == ".vol":
+                found[name] = _from_volume(scene, name, value)
+                files.append(value)
             elif _is_picture(value):
                 found[name] = _from_picture(scene, name, value, source)
-                pictures.append(value)
+                files.append(value)
             else:
                 found[name] = _given(name, record, value)
-    return found, list(dict.fromkeys(pictures))
+    return found, list(dict.fromkeys(files))
 
 
 def _is_picture(text):
     """True for the name of a file, or what looks like one."""
-    return os.path.isfile(text) or os.path.splitext(text)[1].lower() in READABLE
+    return os.path.isfile(text) or _suffix(text) in READABLE
+
+
+def _suffix(text):
+    return os.path.splitext(text)[1].lower()
+
+
+def _from_volume(scene, name, path):
+    """The numbers of a .vol in the size of the scene's grid. Where they lie is the scene's to say."""
+    shape = records(scene)[name].shape
+    if not is_volume(scene, name):
+        raise ParameterError(
+            f"--init: {path} is a volume and {name}, with shape {shape}, none; give it numbers"
+        )
+    voxels = read_vol(path).values
+    if not np.isfinite(voxels).all():
+        raise ParameterError(f"--init: {path} has voxels that are not finite; replace them")
+    if voxels.shape[3] == 3 and shape[3] == 1:
+        voxels = voxels @ np.array(LUMINANCE, np.float32)[:, None]
+    if voxels.shape[3] not in (1, shape[3]) or (voxels.shape[3], shape[3]) == (1, 6):
+        what = f"{path} has {voxels.shape[3]} channels and {name} {shape[3]}"
+        raise ParameterError(f"--init: {what}; give it one with as many")
+    return np.broadcast_to(resized(voxels, shape), shape)
 
 
 def _from_picture(scene, name, path, source):
@@ -106,7 +133,8 @@ def _from_picture(scene, name, path, source):
     record = records(scene)[name]
     if not is_bitmap(scene, name):
         what = f"{path} is a picture and {name}, with shape {record.shape}, no bitmap"
-        raise ParameterError(f"--init: {what}; give it numbers")
+        remedy = "numbers or a .vol" if is_volume(scene, name) else "numbers"
+        raise ParameterError(f"--init: {what}; give it {remedy}")
     nodes = named_nodes(scene_dict(*source, relative_to=os.curdir))
     node = nodes.get(name.rpartition(".")[0], {})
     texels = read_texels(path, raw=bool(node.get("raw", False)))

@@ -35,6 +35,21 @@ def by_sensor(option, texts, views, *, one_for_all=False):
     return [named[name] if name in named else next(left) for name in names]
 
 
+def held_out(given, scene, views):
+    """(numbers of the views that --hold-out names, those of the others). Raises ParameterError."""
+    names = [view.sensor.name for view in views]
+    chosen = {scene.view(sensor).sensor.name for sensor in given}
+    missing = sorted(chosen - set(names))
+    if missing:
+        raise ParameterError(
+            f"--hold-out: {missing[0]} is no sensor of this run; those are {', '.join(names)}"
+        )
+    others = [k for k, name in enumerate(names) if name in chosen]
+    if len(others) == len(names):
+        raise ParameterError("--hold-out: no sensor is left to recover from; leave one of them out")
+    return others, [k for k in range(len(names)) if k not in others]
+
+
 def read_targets(paths, views, *, clip):
     """The pictures of the files; the weights of each: an array (height, width, 3), or None where all counts
     alike; and lines to say. clip: numbers that a file of 8 or 16 bits has clipped count 0, and a line has

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from prb.errors import SceneError
 from prb.kernels import emitter as kernels
 from prb.scene.leaves import varies
 
@@ -26,6 +27,10 @@ class EmitterTable:
         if id(light) not in self._numbers:
             self._numbers[id(light)] = len(self._rows)
             self.kinds.add(light.kind)
+            for key, texture in light.textures.items():
+                if texture.kind == "volume":
+                    where = f"{light.name}.{key}"
+                    raise SceneError(f"{where}: a light cannot have a volume as its texture; use a bitmap")
             places = zip(("light", "factor"), light.textures.values(), strict=False)
             self.varying |= {place for place, texture in places if varies(texture)}
             numbers = [

@@ -26,6 +26,7 @@ from prb.device.parameters import (
     ParameterValues,
 )
 from prb.device.textures import TextureTable
+from prb.device.volumes import VolumeTable
 from prb.kernels.view import Features
 from prb.scene.leaves import has_frame
 
@@ -83,17 +84,18 @@ class Layout:
 def lay_out(model, *, progress=False):
     """The layout of a SceneModel."""
     builder = ParameterBuilder()
-    textures = TextureTable(builder)
+    volumes = VolumeTable(builder)
+    textures = TextureTable(builder, volumes)
     materials = MaterialTables(textures.number)
     emitters = EmitterTable(textures.number)
-    media = MediaTables(builder, volumetric=model.integrator.volumetric)
+    media = MediaTables(volumes, volumetric=model.integrator.volumetric)
     shapes = [
         [materials.number(s.bsdf, s), emitters.number(s.emitter), -1, media.code(s)] for s in model.shapes
     ]
     sensor_media = tuple(media.number(sensor.medium) for sensor in model.sensors)
     for light in model.emitters:
         emitters.number(light)
-    orientations = _add_orientations(model, builder)
+    orientations = _add_orientations(model, builder, with_media=media.present)
     sensors = [add_camera(sensor, builder) for sensor in model.sensors]
     records, start = builder.place()
 
@@ -112,6 +114,7 @@ def lay_out(model, *, progress=False):
         twosided=materials.twosided,
         hide_emitters=model.integrator.hide_emitters,
         **geometry.features(),
+        grids=volumes.grids,
         **media.features(model.shapes),
     )
 
@@ -144,6 +147,7 @@ def lay_out(model, *, progress=False):
         **textures.arrays(records),
         **of_emitters,
         **entries.arrays(),
+        **volumes.arrays(records),
         **media.arrays(records),
     }
     layout = Layout(
@@ -162,7 +166,7 @@ def lay_out(model, *, progress=False):
     return layout
 
 
-def _add_orientations(model, builder):
+def _add_orientations(model, builder, *, with_media):
     """Add vertex normals and the directions of distant lights: id of a shape or emitter -> number of its
     parameter. Copies of a mesh that have one name have the normals in common with the first one's record."""
     found, names = {}, builder.names()
@@ -174,5 +178,7 @@ def _add_orientations(model, builder):
             names.add(name)
     for light in model.emitters:
         if light.kind == "directional":
-            found[id(light)] = builder.add(f"{light.name}.direction", DIRECTION, light.direction)
+            why_not = "media scatter its light by directions that are held fixed" if with_media else ""
+            name = f"{light.name}.direction"
+            found[id(light)] = builder.add(name, DIRECTION, light.direction, why_not=why_not)
     return found

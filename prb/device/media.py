@@ -7,7 +7,7 @@ import numpy as np
 
 from prb.device.dependents import Dependent
 from prb.device.majorants import Majorants, cells_of
-from prb.device.volumes import VolumeTable
+from prb.device.volumes import channels_of
 from prb.errors import ParameterError, SceneError
 from prb.kernels import scattering
 from prb.kernels.medium import (
@@ -43,9 +43,10 @@ class MediaTables:
     extinction_names: of those that extinction is made of.
     """
 
-    def __init__(self, builder, *, volumetric):
+    def __init__(self, volumes, *, volumetric):
+        """volumes: the `VolumeTable`."""
         self._volumetric = volumetric
-        self._volumes = VolumeTable(builder)
+        self._volumes = volumes
         self._media, self._numbers = [], {}
         self._rows, self._phases = [], []
         self._kinds, self._leaves, self._weights = set(), 1, 0
@@ -64,6 +65,11 @@ class MediaTables:
             self._media.append(medium)
             self._rows.append(self._row(medium))
         return self._numbers[id(medium)]
+
+    @property
+    def present(self):
+        """True if the integrator sees some medium."""
+        return bool(self._media)
 
     def code(self, shape):
         """What `shapes` has for the media on both sides of a shape: see kernels/medium.py."""
@@ -121,9 +127,8 @@ class MediaTables:
         volumes = [medium.volumes for medium in self._media]
         return dict(
             media=True,
-            grids=self._volumes.grids,
             heterogeneous=any(m.kind == "heterogeneous" for m in self._media),
-            spectral=any(_channels(v[key]) == 3 for v in volumes for key in ("sigma_t", "scale")),
+            spectral=any(channels_of(v[key]) == 3 for v in volumes for key in ("sigma_t", "scale")),
             emissive=any("emission" in v for v in volumes),
             phases=tuple(sorted(self._kinds)),
             phase_leaves=self._leaves,
@@ -136,7 +141,6 @@ class MediaTables:
         """The arrays of kernels/arrays.py that media have, those of dependents as placeholders. records: the
         parameters', by their numbers."""
         return {
-            **self._volumes.arrays(records),
             "media": _table(self._rows, MEDIUM_COLUMNS),
             "majorants": np.zeros((max(self._cells, 1), 2), np.float32),
             "phases": _table(self._phases, scattering.PHASE_COLUMNS),
@@ -196,10 +200,6 @@ def _straight_through(shapes):
 def _power_of_two(n):
     """The next power of two, which more scenes have in common; 0 for 0."""
     return 1 << (n - 1).bit_length() if n else 0
-
-
-def _channels(volume):
-    return np.shape(volume.value)[-1] if np.ndim(volume.value) else 1
 
 
 def _table(rows, columns):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from prb.device.parameters import ATTRIBUTE, COLOUR, NUMBER, TEXELS
+from prb.device.volumes import channels_of
 from prb.errors import SceneError
 from prb.kernels import texture as kernels
 from prb.kernels.interpolation import CLAMP, MIRROR, REPEAT
@@ -24,10 +25,11 @@ class TextureTable:
     kinds: of the textures that are not constant. parameter_of: id of a texture -> number of its parameter.
     """
 
-    def __init__(self, builder):
+    def __init__(self, builder, volumes):
+        """volumes: the `VolumeTable`."""
         self.kinds = set()
         self.parameter_of = {}
-        self._builder = builder
+        self._builder, self._volumes = builder, volumes
         self._rows, self._to_uv, self._row_of = [], [], {}
         self._numbers, self._attributes = {}, {}
 
@@ -40,7 +42,12 @@ class TextureTable:
         if key not in self._numbers:
             children = [self.number(child, mesh) for child in texture.children]
             number = self._numbers[key] = len(self._rows)
-            self._rows.append(_row(texture, children))
+            row = _row(texture, children)
+            if texture.kind == "volume":
+                texture.volume.differentiable &= texture.differentiable
+                row[kernels.KIND], row[kernels.NUMBER] = kernels.VOLUME, self._volumes.number(texture.volume)
+                row[kernels.CHANNELS] = channels_of(texture.volume)
+            self._rows.append(row)
             self._to_uv.append(np.ravel(texture.to_uv))
             if texture.kind not in ("rgb", "uniform"):
                 self.kinds.add("mesh_attribute" if "attribute" in texture.kind else texture.kind)

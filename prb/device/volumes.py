@@ -50,6 +50,11 @@ class VolumeTable:
         return {"volumes": rows, "to_unit": to_unit}
 
 
+def channels_of(volume):
+    """How many numbers a volume has at a point."""
+    return np.shape(volume.value)[-1] if np.ndim(volume.value) else 1
+
+
 def _kind(volume):
     """The kind of a volume's parameter."""
     if volume.kind == "grid":

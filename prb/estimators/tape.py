@@ -197,7 +197,7 @@ def device_bytes(scene, *, spp, max_depth, passes=1, names=None):
 
 def bounce_bytes(scene, names=None):
     """Bytes of one bounce of one path."""
-    media = 4 * MEDIA_SIZE if scene.layout.features.media else 0
+    media = 4 * MEDIA_SIZE if scene.layout.features.places else 0
     return BOUNCE_BYTES + (TEXTURE_BYTES if _located(scene, names) else 0) + media
 
 
@@ -227,7 +227,7 @@ class Buffers:
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
             scene.state.tape_buffers = None  # free the old ones first
-            media = scene.layout.features.media
+            media = scene.layout.features.places
             scene.state.tape_buffers = cls(runtime.ensure(), paths, located, media)
         return scene.state.tape_buffers
 

@@ -1,9 +1,9 @@
-"""Textures that are optimised with few texels first: schedules of their resolution.
+"""Textures and volumes that are optimised with few texels first: schedules of their resolution.
 
-The optimiser has a coarse grid, the scene the texture in its own resolution, interpolated from it: nothing
+The optimiser has a coarse grid, the scene the grid in its own resolution, interpolated from it: nothing
 is compiled again, and the gradient by the grid is the transpose of the interpolation. Far from the target
-one texel of the grid collects what many of the texture's would have to find alone, and texels that no path
-reaches follow their neighbours.
+one texel of the coarse grid collects what many of the scene's would have to find alone, and texels that no
+path reaches follow their neighbours. A voxel is a texel here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ Schedules: TypeAlias = Mapping[str, Iterable[int | tuple[int, int]]]
 
 
 class CoarseToFine:
-    """The resolutions of some textures over the iterations.
+    """The resolutions of some textures and volumes over the iterations.
 
-    schedules: pattern -> resolutions, texels along the longer side, each larger than the one before: [16, 64]
-        shares the iterations out evenly; [(0, 16), (50, 64)] says where each begins. A texture has its own
-        resolution where that is not larger. A later pattern replaces an earlier one.
+    schedules: pattern -> resolutions, texels along the longest side, each larger than the one before:
+        [16, 64] shares the iterations out evenly; [(0, 16), (50, 64)] says where each begins. A grid has its
+        own resolution where that is not larger. A later pattern replaces an earlier one.
     known: name -> `Grid` of all that is optimised. iterations: of the run.
     Raises ParameterError.
     """
@@ -40,7 +40,7 @@ class CoarseToFine:
             for name in named("coarse_to_fine", pattern, list(known)):
                 if not known[name].wraps:
                     what = f"{name} is no grid of texels, its shape is {known[name].shape}"
-                    raise ParameterError(f"coarse_to_fine: {what}; name a texture")
+                    raise ParameterError(f"coarse_to_fine: {what}; name a texture or a gridvolume")
                 self.levels[name] = levels
 
     def start(self, optimizer: Optimizer) -> None:

@@ -11,17 +11,20 @@ from prb.api import render
 from prb.device.params import traverse
 from prb.errors import ImageError
 from prb.io.images import atomic, reduced, write_image, write_texels
+from prb.io.volumes import write_vol
 from prb.recover.folder import CHECKPOINT, RunFolder
 from prb.recover.pictures import comparison, loss_curve
 from prb.recover.seen import seen_maps
 from prb.report.derivative_images import check_folder, file_name, save_figure
 from prb.scene.files import scene_dict, write_scene
+from prb.scene.media import volumes_of
 from prb.scene.parameter_values import with_values
 
 FRAMES = 32  # of the animation, at most
 FRAME = 256  # pixels of the longer side of a frame, at most
 FRAME_MS = 100
 TEXTURE = ("exr", "png", "seen.exr", "seen.png")  # of a bitmap: its texels, and how much they were seen
+VOLUME = ("vol", "seen.vol")  # likewise of a grid of voxels
 LOG = "loss.csv"
 FILES = ("parameters.json", "scene.json", LOG, "loss.png", "comparison.png")
 
@@ -38,12 +41,15 @@ class RecoveryFiles:
         check_folder(folder)
         self._scene, self._names, self._source = scene, list(names), source
         self.folder = Path(folder)
-        self._views, bitmaps, taken = list(views), [], set()
+        self._views, grids, taken = list(views), [], set()
         several = len(self._views) > 1
         self._ends = [f"-{file_name(v.sensor.name, taken)}" if several else "" for v in self._views]
-        self._with_values(lambda name, texels: bitmaps.extend(f"{name}.{end}" for end in TEXTURE))
+        self._with_values(
+            lambda base, _: grids.extend(f"{base}.{end}" for end in TEXTURE),
+            lambda base, _: grids.extend(f"{base}.{end}" for end in VOLUME),
+        )
         animations = [f"animation{end}.gif" for end in self._ends]
-        self._files = RunFolder(folder, [*FILES, *animations, *bitmaps], early=[LOG], **options)
+        self._files = RunFolder(folder, [*FILES, *animations, *grids], early=[LOG], **options)
 
     @property
     def checkpoint(self):
@@ -58,42 +64,53 @@ class RecoveryFiles:
         for view, end in zip(self._views, self._ends, strict=True):
             write_image(self._files.frame(k, end), reduced(render(view, **options), FRAME))
 
-    def write(self, recovery, targets, weights, frames, **options):
+    def write(self, recovery, targets, weights, frames, *, true=None, others=(), judged=None, **options):
         """All files but checkpoint, log and frames. Returns their paths, and that of the log.
 
-        targets, weights: of the views. frames: numbers of those in the animations. options: of the renders.
+        targets, weights: of the views. frames: numbers of those in the animations. true: as for
+        `comparison`. others: numbers of the views that took no part, judged: their losses. options: of the
+        renders.
         """
-        files = self._write_values(recovery)
+        files = self._write_values(recovery, judged)
         files += [self.log, self.folder / "loss.png"]
         save_figure(files[-1], loss_curve(recovery))
         files.append(self.folder / "comparison.png")
-        save_figure(files[-1], comparison(recovery, self._views, targets, weights, options), dpi=72)
+        figure = comparison(
+            recovery, self._views, targets, weights, options, true=true, held_out=others
+        )  # fmt: skip
+        save_figure(files[-1], figure, dpi=72)
         files += [self._write_animation(frames, end) for end in self._ends]
         self._files.remove_earlier([self._files.frame(k, end) for k in frames for end in self._ends])
         return files
 
-    def _with_values(self, write_bitmap):
+    def _with_values(self, write_bitmap, write_volume):
         """(the scene's dictionary with its present values, the names that have no place there, name -> its
-        files for those that are bitmaps).
+        files for those that are bitmaps or grids of voxels).
 
-        write_bitmap: a function (name of the file without format, texels).
+        write_bitmap, write_volume: functions (name of the file without format, texels or voxels).
         """
         path, definitions = self._source
         taken = {"frames"}
 
-        def written(name, texels):
-            base = file_name(name, taken)
-            write_bitmap(base, texels)
-            bitmaps[name] = {"exr": f"{base}.exr", "png": f"{base}.png"}
-            return f"{base}.exr"
+        def writer(write, formats):
+            def written(name, values):
+                base = file_name(name, taken)
+                write(base, values)
+                grids[name] = {end: f"{base}.{end}" for end in formats}
+                return f"{base}.{formats[0]}"
 
-        bitmaps = {}
+            return written
+
+        grids = {}
         data = scene_dict(path, definitions, relative_to=self.folder)
-        data, left_out = with_values(data, self._names, traverse(self._scene), written)
-        return data, left_out, bitmaps
+        data, left_out = with_values(
+            data, self._names, traverse(self._scene), writer(write_bitmap, ("exr", "png")),
+            write_volume=writer(write_volume, ("vol",)), volumes=volumes_of(self._scene.model),
+        )  # fmt: skip
+        return data, left_out, grids
 
-    def _write_values(self, recovery):
-        """parameters.json, scene.json, and the textures that both name."""
+    def _write_values(self, recovery, judged):
+        """parameters.json, scene.json, and the textures and volumes that both name."""
         files = []
 
         def write_bitmap(base, texels):
@@ -102,8 +119,12 @@ class RecoveryFiles:
             write_image(png, np.broadcast_to(texels, (*texels.shape[:2], 3)))
             files.extend((exr, png))
 
+        def write_volume(base, voxels):
+            files.append(self.folder / f"{base}.vol")
+            write_vol(files[-1], voxels)
+
         params = traverse(self._scene)
-        data, left_out, bitmaps = self._with_values(write_bitmap)
+        data, left_out, grids = self._with_values(write_bitmap, write_volume)
         limits = {
             name: [x if math.isfinite(x) else None for x in ends] for name, ends in recovery.ranges.items()
         }
@@ -112,7 +133,7 @@ class RecoveryFiles:
             "iterations": len(recovery.losses),
             "loss": recovery.losses[-1] if recovery.losses else None,
             **diagnostics(recovery),
-            "parameters": {name: bitmaps.get(name, params[name].tolist()) for name in self._names},
+            "parameters": {name: grids.get(name) or params[name].tolist() for name in self._names},
             "at_limit": {
                 name: {"range": limits[name], "at_low": low, "at_high": high}
                 for name, (low, high) in recovery.at_limit.items()
@@ -121,12 +142,14 @@ class RecoveryFiles:
         }
         if recovery.prior is not None:
             report["prior"] = recovery.prior
-        seen = seen_maps(
-            self.folder, {name: named["exr"][:-4] for name, named in bitmaps.items()}, recovery.seen
-        )
+        if judged:
+            report["held_out"] = judged
+        bases = {name: next(iter(named.values()))[:-4] for name, named in grids.items()}
+        seen = seen_maps(self.folder, bases, recovery.seen)
         if seen:
             report["seen"] = seen
-            files.extend(self.folder / named[end] for named in seen.values() for end in ("exr", "png"))
+            ends = ("exr", "png", "vol")
+            files.extend(self.folder / named[end] for named in seen.values() for end in ends if end in named)
         text = json.dumps(report, indent=1, allow_nan=False) + "\n"
         return [self._write_text("parameters.json", text), self.folder / "scene.json", *files]
 

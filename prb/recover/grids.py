@@ -1,4 +1,4 @@
-"""Parameters that are grids, such as textures: what their axes are, and the same grid with fewer texels."""
+"""Parameters that are grids, textures and volumes: what their axes are, and the same in other sizes."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from prb.device.parameters import TEXELS
+from prb.device.parameters import TEXELS, VOXELS
 from prb.device.params import records
 from prb.kernels import interpolation, texture
+from prb.scene.media import volumes_of
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -17,9 +18,9 @@ Array: TypeAlias = NDArray[np.float64]
 class Grid:
     """A parameter as priors see it.
 
-    shape: of its values: the grid's axes, such as (height, width), then the channels. wraps: for each axis of
-    the grid whether its first texel is the neighbour of its last one, as with `wrap_mode` repeat; empty for a
-    parameter that is no grid. initial: the values at the start of the run.
+    shape: of its values: the grid's axes, (height, width) or (z, y, x), then the channels. wraps: for
+    each axis of the grid whether its first texel is the neighbour of its last one, as with `wrap_mode`
+    repeat; empty for a parameter that is no grid. initial: the values at the start of the run.
     """
 
     name: str
@@ -44,8 +45,15 @@ def is_bitmap(scene: Any, name: str) -> bool:
     return record.kind == TEXELS and len(record.shape) == 3
 
 
+def is_volume(scene: Any, name: str) -> bool:
+    """True for the voxels of a gridvolume: a parameter (z, y, x, channels)."""
+    return records(scene)[name].kind == VOXELS
+
+
 def _wraps(scene: Any, name: str) -> tuple[bool, ...]:
     record = records(scene)[name]
+    if record.kind == VOXELS:
+        return (volumes_of(scene.model)[name].wrap == "repeat",) * 3
     if record.kind != TEXELS:
         return ()
     if not is_bitmap(scene, name):
@@ -74,12 +82,10 @@ def pulled_back(gradient: Array, shape: tuple[int, ...], wraps: tuple[bool, ...]
     for axis, wrap in enumerate(wraps):
         if gradient.shape[axis] != shape[axis]:
             low, high, part = _neighbours(gradient.shape[axis], shape[axis], wrap)
-            rows = np.moveaxis(gradient, axis, 0)
-            part = part.reshape(-1, *[1] * (rows.ndim - 1))
-            total = np.zeros((shape[axis], *rows.shape[1:]))
-            np.add.at(total, low, (1 - part) * rows)
-            np.add.at(total, high, part * rows)
-            gradient = np.moveaxis(total, 0, axis)
+            weights = np.zeros((shape[axis], len(part)))
+            np.add.at(weights, (low, np.arange(len(part))), 1 - part)
+            np.add.at(weights, (high, np.arange(len(part))), part)
+            gradient = np.moveaxis(np.tensordot(weights, gradient, (1, axis)), 0, axis)
     return np.ascontiguousarray(gradient)
 
 
@@ -87,6 +93,15 @@ def coarsened(value: Array, shape: tuple[int, ...], wraps: tuple[bool, ...]) -> 
     """The coarse grid whose texels are means of a finer one's, weighted as `refined` uses them."""
     weights = pulled_back(np.ones(value.shape), shape, wraps)
     return pulled_back(value, shape, wraps) / weights
+
+
+def resized(value: Array, shape: tuple[int, ...]) -> Array:
+    """A grid with another number of texels along each axis but the last: means where these are fewer, linear
+    interpolation where they are more. The range of its values stays."""
+    value, open_ends = np.asarray(value, np.float64), (False,) * (len(shape) - 1)
+    fewer = tuple(map(min, value.shape, shape))
+    less = coarsened(value, (*fewer[:-1], value.shape[-1]), open_ends)
+    return np.clip(refined(less, (*shape[:-1], value.shape[-1]), open_ends), value.min(), value.max())
 
 
 def _neighbours(fine: int, coarse: int, wrap: bool) -> tuple[Any, Any, Array]:

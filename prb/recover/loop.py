@@ -48,9 +48,9 @@ class Recovery:
     KeyboardInterrupt, or the NotFiniteError that names iteration and parameter; the values are then the last
     good ones. ranges: name -> (low, high), where the values could go. at_limit: name -> (how many of its
     numbers ended at the low end, how many at the high end), of those parameters that have any. seen: name ->
-    (height, width) of the textures, the sum over the iterations of each texel's squared derivatives of the
-    loss; 0: never seen. prior: the sum of the priors' terms at the end, which `losses` leave out; None
-    without.
+    (height, width) of the textures, (Z, Y, X) of the volumes, the sum over the iterations of each texel's
+    squared derivatives of the loss; 0: never seen. prior: the sum of the priors' terms at the end, which
+    `losses` leave out; None without.
 
     view_losses: name of a sensor -> its loss in each iteration, nan where it was not taken. floors: the noise
     floor of each iteration's loss, what the Monte Carlo noise of the pictures alone would leave of it
@@ -130,9 +130,9 @@ def optimize(
         or an `alpha` of 0.002: a step below that would never be taken back.
     priors: pattern -> one of `prb.priors`, or a list of them: terms that are added to the loss. All that
         patterns give a parameter are added.
-    coarse_to_fine: pattern -> resolutions of a texture, texels along its longer side: [16, 64, 128] shares
-        the iterations out evenly, [(0, 16), (50, 64)] says at which iteration each begins. The scene's
-        texture keeps its size, and is interpolated from a grid that the optimiser has.
+    coarse_to_fine: pattern -> resolutions of a texture or a gridvolume, texels or voxels along its longest
+        side: [16, 64, 128] shares the iterations out evenly, [(0, 16), (50, 64)] says at which iteration each
+        begins. The scene's grid keeps its size, and is interpolated from one that the optimiser has.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.

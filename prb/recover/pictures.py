@@ -7,10 +7,12 @@ from prb.device.params import records
 from prb.estimators.integrate import integrate
 from prb.io.images import reduced, to_srgb
 from prb.kernels.estimators import modes
+from prb.recover.slices import draw_slices, sliced
 from prb.report.derivative_images import COLOURS
 
 PANEL = 512  # pixels of the longer side of a picture in the comparison, at most
 ROWS = 4  # sensors in the comparison, at most
+HELD_OUT = 2  # of them, sensors that took no part, at most
 PERCENTILE = 99  # of |result - target|, where its colours end, so that a few bright pixels do not rule them
 DECADE = 10  # of the losses, from which on their axis is logarithmic
 NAMED_VIEWS = 8  # curves of views that have names in the legend, at most
@@ -52,19 +54,28 @@ def loss_curve(recovery):
     return figure
 
 
-def comparison(recovery, views, targets, weights, options):
+def comparison(recovery, views, targets, weights, options, *, true=None, held_out=()):
     """For each sensor: the picture at first, the recovered one, the target, and the last two's difference,
-    grey where nothing counts. weights: as `checked_weights` returns them. options: of the renders."""
+    grey where nothing counts; below them the same of the middle slices of recovered volumes.
+
+    weights: as `checked_weights` returns them. options: of the renders. true: name -> the values that should
+    be found, where they are known. held_out: numbers of the views that took no part in the run."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    views, targets, weights = views[:ROWS], targets[:ROWS], weights[:ROWS]
-    initial = [_rendered_at(view, recovery.initial, **options) for view in views]
+    fitted = [k for k in range(len(views)) if k not in held_out]
+    last = list(held_out)[:HELD_OUT]
+    shown = fitted[: ROWS - len(last)] + last
+    views, targets, weights = ([of[k] for k in shown] for of in (views, targets, weights))
+    volumes = sliced(views[0], recovery.params)
+    initial = [rendered_at(view, recovery.initial, **options) for view in views]
     result = [render(view, **options) for view in views]
-    figure = Figure(figsize=(12.4, 3.0 * len(views) + 0.3), layout="constrained")
-    rows = figure.subplots(len(views), 4, squeeze=False)
+    count = len(views) + 3 * len(volumes)
+    figure = Figure(figsize=(12.4, 3.0 * count + 0.3), layout="constrained")
+    rows = figure.subplots(count, 4, squeeze=False)
     colours = colormaps[COLOURS].with_extremes(bad="0.6")
-    for row, view, counts, *pictures in zip(rows, views, weights, initial, result, targets, strict=True):
+    of_views = zip(rows[: len(views)], shown, views, weights, initial, result, targets, strict=True)
+    for row, number, view, counts, *pictures in of_views:
         pictures = [reduced(np.asarray(picture), PANEL) for picture in pictures]
         for axes, picture in zip(row, pictures, strict=False):
             axes.imshow(to_srgb(picture))
@@ -79,10 +90,15 @@ def comparison(recovery, views, targets, weights, options):
         bar.formatter.set_powerlimits((-3, 4))
         row[3].set_xlabel(f"±{end:.2g}: {PERCENTILE}th percentile, mean of R, G, B", fontsize=9)
         if len(views) > 1:
-            row[0].set_ylabel(_plain(view.sensor.name), fontsize=10)
-        for axes in row:
-            axes.set_xticks([])
-            axes.set_yticks([])
+            what = " (held out)" if number in held_out else ""
+            row[0].set_ylabel(_plain(view.sensor.name) + what, fontsize=10)
+    for k, name in enumerate(volumes):
+        block = rows[len(views) + 3 * k :][:3]
+        ends = recovery.initial[name], recovery.params[name], None if true is None else true[name]
+        draw_slices(block, name, *ends, PANEL)
+    for axes in rows.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
     for axes, title in zip(rows[0], ("initial", "result", "target", "result - target"), strict=True):
         axes.set_title(title, fontsize=11)
     return figure
@@ -101,7 +117,7 @@ def _plain(name):
     return text if not text.startswith("_") else f" {text}"
 
 
-def _rendered_at(view, values, *, spp=None, seed=0, max_depth=None):
+def rendered_at(view, values, *, spp=None, seed=0, max_depth=None):
     """The picture that a sensor sees at other values of some parameters, which the scene does not take."""
     buffer, known = view.values.copy(), records(view)
     for name, value in values.items():

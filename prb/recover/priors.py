@@ -1,4 +1,4 @@
-"""Priors: what is known of a texture before a picture is seen, as terms that are added to the loss.
+"""Priors: what is known of a texture or a volume before a picture is seen, as terms added to the loss.
 
 prb.optimize(..., priors={"floor.*": prb.priors.TotalVariation(1e-4)})
 
@@ -6,7 +6,8 @@ prb.optimize(..., priors={"floor.*": prb.priors.TotalVariation(1e-4)})
 they started. Texels that few paths reach have noisy gradients and end as salt and pepper without them.
 
 Values are integrals over the texture, whose area counts as 1, or means: a weight keeps its meaning when the
-same texture has more texels. Texels count as squares. A class of one's own derives from `Prior`.
+same texture has more texels. Texels count as squares, voxels as cubes, with the volume of all of them as 1.
+A class of one's own derives from `Prior`.
 """
 
 import math
@@ -121,7 +122,9 @@ def by_name(priors: Priors | None, names: Iterable[str], known: Mapping[str, Gri
             for name in named("priors", pattern, list(names)):
                 if prior.GRIDS_ONLY and not known[name].wraps:
                     what = f"{name} is no grid of texels, its shape is {known[name].shape}"
-                    raise ParameterError(f"priors: {type(prior).__name__}: {what}; name a texture")
+                    raise ParameterError(
+                        f"priors: {type(prior).__name__}: {what}; name a texture or a gridvolume"
+                    )
                 found.setdefault(name, []).append(prior)
     return found
 

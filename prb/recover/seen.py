@@ -1,16 +1,18 @@
-"""How much each texel was seen: the sum over a run of its squared derivatives, in arrays and as a picture.
+"""How much each texel or voxel was seen: the sum over a run of its squared derivatives, in arrays and, for
+textures, as a picture.
 
 A texel whose derivative was 0 in every iteration reached no pixel that counts: it is what it was at the
 start, or what a prior or its neighbours made of it. A small sum means a value that little light has decided.
 """
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Container, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prb.io.images import write_texels
+from prb.io.volumes import write_vol
 from prb.recover.grids import Array
 from prb.report.derivative_images import save_figure
 
@@ -18,7 +20,7 @@ _KEY = "seen:"  # of the arrays in a checkpoint
 
 
 class Seen:
-    """The sums of some textures, over the iterations so far. names: of bitmaps; shapes: of their values."""
+    """The sums of some textures and volumes, over the iterations so far. shapes: of their values."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.sums: dict[str, Array] = {name: np.zeros(shape[:-1]) for name, shape in shapes.items()}
@@ -48,27 +50,30 @@ class Seen:
 
 
 def never_seen(sums: Mapping[str, Array]) -> dict[str, float]:
-    """name -> the share of its texels that were never seen."""
+    """name -> the share of its texels or voxels that were never seen."""
     return {name: float((total == 0).mean()) for name, total in sums.items()}
 
 
-def lines(shares: Mapping[str, float]) -> Iterable[str]:
-    """What to say of the textures that were not seen in full."""
+def lines(shares: Mapping[str, float], volumes: Container[str] = ()) -> Iterable[str]:
+    """What to say of what was not seen in full. volumes: the names of those that are volumes."""
     for name, share in shares.items():
         if share > 0:
             shown = f"{share:.1%}" if share >= 1e-3 else "less than 0.1%"
-            yield f"{name}: {shown} of its texels were never seen"
+            yield f"{name}: {shown} of its {'voxels' if name in volumes else 'texels'} were never seen"
 
 
 def seen_maps(folder: Path, bases: Mapping[str, str], sums: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
-    """Write the sums of textures as BASE.seen.exr and, in colours, BASE.seen.png.
+    """Write the sums of textures as BASE.seen.exr and, in colours, .seen.png; of volumes as BASE.seen.vol.
 
-    bases: name -> the file of its texels without the format. Returns name -> the files' names and the share
-    of texels that were never seen. Raises ImageError.
+    bases: name -> the file of its texels or voxels without the format. Returns name -> the files' names and
+    the share that was never seen. Raises ImageError and VolumeError.
     """
     shares, found = never_seen(sums), {}
     for name, base in bases.items():
-        if name in sums:
+        if name in sums and sums[name].ndim == 3:
+            found[name] = {"vol": f"{base}.seen.vol", "never_seen": shares[name]}
+            write_vol(folder / found[name]["vol"], sums[name])
+        elif name in sums:
             found[name] = {"exr": f"{base}.seen.exr", "png": f"{base}.seen.png", "never_seen": shares[name]}
             write_texels(folder / found[name]["exr"], sums[name][..., None])
             save_figure(folder / found[name]["png"], figure(sums[name], name))

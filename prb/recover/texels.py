@@ -1,17 +1,17 @@
-"""What the loop does with textures beside their gradients: priors, coarse grids, how much each was seen."""
+"""What the loop does with textures and volumes beside gradients: priors, coarse grids, what was seen."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prb.recover.coarse_to_fine import CoarseToFine, Schedules
-from prb.recover.grids import Array, grids, is_bitmap
+from prb.recover.grids import Array, grids, is_bitmap, is_volume
 from prb.recover.optimizers import Optimizer
 from prb.recover.priors import Priors, by_name
 from prb.recover.seen import Seen
 
 
 class Texels:
-    """The textures of one run of `optimize`, and all else that a prior is for.
+    """The textures and volumes of one run of `optimize`, and all else that a prior is for.
 
     names: of what is optimised. optimizer: has their values, and gets the coarse grids of the start.
     priors, coarse_to_fine, iterations: as for `optimize`. Raises ParameterError.
@@ -27,7 +27,8 @@ class Texels:
         self._levels = CoarseToFine(coarse_to_fine, self._grids, iterations)
         self._levels.start(optimizer)
         self.full = self._levels.full(optimizer)  # name -> array, as the scene has it
-        self.seen = Seen({name: grid.shape for name, grid in self._grids.items() if is_bitmap(scene, name)})
+        mapped = [name for name in self._grids if is_bitmap(scene, name) or is_volume(scene, name)]
+        self.seen = Seen({name: self._grids[name].shape for name in mapped})
 
     def settings(self) -> dict[str, str]:
         """What has to be the same for a run to be resumed; nothing where nothing was asked for."""

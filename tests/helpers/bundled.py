@@ -6,5 +6,5 @@ lobes central differences cannot follow; tests/test_adjoints_materials.py has su
 
 import prb
 
-RECOVERED = {"glazed-knot", "painted-plane", "silver-ball"}
+RECOVERED = {"glazed-knot", "painted-plane", "silver-ball", "smoke"}
 SCENES = sorted(set(prb.bundled_scenes()) - RECOVERED)

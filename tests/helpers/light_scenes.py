@@ -48,7 +48,7 @@ def _sample(
             if entry >= 0:
                 found = light.hit_pdf(scene, slot, ref, si.p, si.ng)
                 emitter = si.emitter
-                at = LookupPoint(uv=si.uv, slot=slot, u=si.u, v=si.v)
+                at = LookupPoint(uv=si.uv, slot=slot, u=si.u, v=si.v, p=si.p)
         if environment >= 0:
             pdf, uv = light.environment(scene, environment, s.d, True)
             surroundings = pdf

@@ -56,7 +56,7 @@ def test_wheel_holds_every_file_and_no_other_top_level(wheel):
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"prb"}
     for package, folder in FOLDERS.items():
         for file in (ROOT / folder).rglob("*"):
-            if file.suffix in (".py", ".typed", ".json", ".ply", ".obj", ".png", ".exr"):
+            if file.suffix in (".py", ".typed", ".json", ".ply", ".obj", ".png", ".exr", ".vol"):
                 path = "/".join([*package.split("."), *file.relative_to(ROOT / folder).parts])
                 assert path in names, f"{path} is not in the wheel"
     assert any(name.endswith("licenses/LICENSE") for name in names)

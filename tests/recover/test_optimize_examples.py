@@ -58,6 +58,16 @@ def test_environment_in_a_silver_ball(solve):
 
 
 @pytest.mark.slow
+def test_density_of_smoke(solve):
+    """Against the best even fog, and in a view that took no part."""
+    density = prb.traverse(prb.load_file("smoke"))["smoke.sigma_t.data"].astype(float)
+    (error,) = solve("smoke-recovered").values()
+    assert error < 0.4 * density.var()
+    ends = json.loads(Path("smoke-recovered/parameters.json").read_text())["held_out"]["between"]
+    assert ends["result"] < ends["initial"] / 4
+
+
+@pytest.mark.slow
 def test_material_of_a_knot(solve):
     errors = solve("glazed-knot")
     assert len(errors) == 3 and max(errors.values()) < 1e-3
