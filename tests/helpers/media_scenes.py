@@ -37,7 +37,9 @@ def box(interior, **options):
     return {"type": "cube", "bsdf": {"type": "null"}, "interior": interior, **options}
 
 
-def scene_dict(*, max_depth=8, rr_depth=1000, integrator="volpath", sensor=None, hide_emitters=False, **things):
+def scene_dict(
+    *, max_depth=8, rr_depth=1000, integrator="volpath", sensor=None, hide_emitters=False, **things
+):
     """A scene under a constant light of radiance 1, unless `things` has a key "light"."""
     return {
         "type": "scene",
