@@ -145,12 +145,14 @@ def agree(scene, name, *, methods=(None,), spp=1024):
 
 
 def test_density_of_empty_voxels():
-    """Both methods that are right where the density is zero; free flight's missing gain is seen here."""
-    scene = scene_of(QUICK)
-    name = "box.interior_medium.sigma_t.data"
-    agree(scene, name, methods=(MATCHING, RATIO))
-    with pytest.raises(AssertionError):
-        agree(scene, name, methods=(FREE,))
+    agree(scene_of(QUICK), "box.interior_medium.sigma_t.data", methods=(MATCHING,))
+
+
+@pytest.mark.slow
+def test_free_flight_is_wrong_in_empty_voxels():
+    """As its documentation says; and the differences are sharp enough to see what is missing."""
+    with pytest.raises(AssertionError, match="FreeFlight"):
+        agree(scene_of(QUICK), "box.interior_medium.sigma_t.data", methods=(FREE,))
 
 
 @pytest.mark.slow
@@ -173,28 +175,29 @@ CHOSEN = QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SCENES if n !
 
 
 @pytest.mark.parametrize("scene_name", CHOSEN)
-def test_forward_mode_is_the_transpose_and_threads_do_not_matter(scene_name):
+def test_forward_mode_is_the_transpose_of_reverse_mode(scene_name):
     scene = scene_of(scene_name)
     weight = np.random.default_rng(5).uniform(-1, 1, scene.image_shape)
     names = [n for n in prb.traverse(scene) if ("medium" in n or n.startswith(("fog.", "around.")))]
-    gradient = prb.render_backward(scene, weight, names, spp=64, seed=3, deterministic=True)
-    again = prb.render_backward(scene, weight, names, spp=64, seed=3, deterministic=True)
+    gradient = prb.render_backward(scene, weight, names, spp=64, seed=3)
     for name in names:
-        assert np.array_equal(gradient[name], again[name])
         tangent = np.random.default_rng(1).uniform(-1, 1, gradient[name].shape)
         image = weight * prb.render_forward(scene, {name: tangent}, spp=64, seed=3)
         assert abs(image.sum() - (gradient[name] * tangent).sum()) <= 1e-5 * np.abs(image).sum() + 1e-9, name
 
 
 def test_standard_errors_are_honest():
-    """The spread over 60 seeds is what the estimates say: its chi-squared of 59 degrees at 1e-6, two-sided."""
+    """The spread over 60 seeds is what the estimates say.
+
+    Bounds: chi-squared of 59 degrees of freedom, two-sided at 1e-6, is 0.34 to 2.2 times its mean.
+    """
     scene = scene_of("empty")
     weight = np.full(scene.image_shape, 1 / np.prod(scene.image_shape))
     name = "box.interior_medium.sigma_t.value.value"
     made = [prb.render_backward(scene, weight, [name], spp=256, seed=s, stderr=True)[name] for s in range(60)]
     values = np.array([float(np.sum(m.value)) for m in made])
     said = np.mean([float(np.sum(m.stderr)) ** 2 for m in made])
-    assert 0.35 <= values.var(ddof=1) / said <= 2.2
+    assert 0.34 <= values.var(ddof=1) / said <= 2.2
 
 
 def test_lights_are_sampled_or_not():
@@ -208,3 +211,24 @@ def test_lights_are_sampled_or_not():
             means.append(samples(lambda seed, scene=scene: objective(scene, seed, spp=4096), SEEDS))
         (a, da), (b, db) = means
         assert abs(a - b) <= SIGMAS * np.hypot(da, db) and np.hypot(da, db) < 0.02 * a
+
+
+CHOSEN_TO_KEEP = (
+    QUICK,
+    *(pytest.param(n, marks=pytest.mark.slow) for n in ("grid of colours", "emissive", "glass")),
+)
+
+
+@pytest.mark.parametrize("scene_name", CHOSEN_TO_KEEP)
+def test_kept_vertices_of_media_are_those_that_are_traced_again(scene_name):
+    scene = scene_of(scene_name)
+    loss = prb.losses.l2(np.full(scene.image_shape, 0.3))
+    names = [n for n in prb.traverse(scene) if "medium" in n]
+    kept, traced = (
+        prb.value_and_grad(scene, names, loss, spp=32, seed=1, **options)
+        for options in ({}, {"hit_budget": 0})
+    )
+    np.testing.assert_allclose(kept.image, traced.image, rtol=1e-6)
+    for name in names:
+        size = np.abs(traced.grads[name]).max() + 1e-12
+        np.testing.assert_allclose(kept.grads[name], traced.grads[name], rtol=1e-4, atol=1e-5 * size)
