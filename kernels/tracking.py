@@ -13,11 +13,12 @@ extinction of a cell as its control.
 """
 
 from prb.kernels import medium as media
+from prb.kernels import volume
 from prb.kernels.backend import ti
 from prb.kernels.bvh import MISS
 from prb.kernels.frame import max_abs, vec3
 from prb.kernels.medium import CELLS, CELLS_X, CELLS_Y, CELLS_Z, HETEROGENEOUS, SIGMA_T
-from prb.kernels.sampler import FLIGHT, RATIO, track
+from prb.kernels.sampler import FLIGHT, RATIO, SHADOW, track
 
 UNBOUNDED = 1e20  # a segment that is longer ends nowhere
 
@@ -26,14 +27,13 @@ UNBOUNDED = 1e20  # a segment that is longer ends nowhere
 class Flight:
     """A ray's way through a medium, up to a collision or to the end of the medium.
 
-    collided: 1 if there is a collision, at distance t. begin, end: where the medium begins on the ray, and
-    where the flight ends.
+    collided: 1 if there is a collision, at distance `end`. begin, end: where the medium begins on the ray,
+    and where the flight ends.
     weight: value over density for each channel, 1 unless extinction has three channels. probe, source: two
     points between begin and end, uniform and independent; probe_weight, source_weight: the weights there.
     """
 
     collided: ti.i32
-    t: ti.f32
     begin: ti.f32
     end: ti.f32
     weight: vec3
@@ -62,15 +62,27 @@ class Cells:
 
 
 @ti.func
+def in_cube(scene: ti.template(), medium, o, d):
+    """The ray o + t d in the unit cube of the medium's sigma_t: its origin and its direction there."""
+    index = scene.media[medium, SIGMA_T]
+    m = scene.to_unit[index]
+    along = vec3(
+        m[0] * d.x + m[1] * d.y + m[2] * d.z,
+        m[4] * d.x + m[5] * d.y + m[6] * d.z,
+        m[8] * d.x + m[9] * d.y + m[10] * d.z,
+    )
+    return volume.to_unit(scene, index, o), along
+
+
+@ti.func
 def extent(scene: ti.template(), medium, o, d, t_max):
     """Where the medium begins and ends on the ray o + t d, 0 < t < t_max; begin > end if it is not there."""
     begin, end = 0.0, t_max
     if ti.static(scene.features.heterogeneous):
         if scene.media[medium, HETEROGENEOUS] == 1:
-            m = scene.to_unit[scene.media[medium, SIGMA_T]]
+            start, along = in_cube(scene, medium, o, d)
             for i in ti.static(range(3)):
-                a = m[4 * i] * o.x + m[4 * i + 1] * o.y + m[4 * i + 2] * o.z + m[4 * i + 3]
-                b = m[4 * i] * d.x + m[4 * i + 1] * d.y + m[4 * i + 2] * d.z
+                a, b = start[i], along[i]
                 inverse = 1.0 / ti.select(ti.abs(b) < 1e-12, 1e-12, b)
                 t0, t1 = -a * inverse, (1.0 - a) * inverse
                 begin = ti.max(begin, ti.min(t0, t1))
@@ -81,15 +93,12 @@ def extent(scene: ti.template(), medium, o, d, t_max):
 @ti.func
 def cells_at(scene: ti.template(), medium, o, d, t):
     """The `Cells` at distance t, where the ray is in the unit cube."""
-    m = scene.to_unit[scene.media[medium, SIGMA_T]]
+    start, along = in_cube(scene, medium, o, d)
     cell, step = ti.Vector([0, 0, 0]), ti.Vector([0, 0, 0])
     following, width = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 0.0)
     for i in ti.static(range(3)):
         n = scene.media[medium, CELLS_X + i]
-        a = m[4 * i] * o.x + m[4 * i + 1] * o.y + m[4 * i + 2] * o.z + m[4 * i + 3]
-        b = m[4 * i] * d.x + m[4 * i + 1] * d.y + m[4 * i + 2] * d.z
-        a *= ti.f32(n)
-        b *= ti.f32(n)
+        a, b = start[i] * ti.f32(n), along[i] * ti.f32(n)
         x = a + t * b
         cell[i] = ti.max(ti.min(ti.i32(ti.floor(x)), n - 1), 0)
         step[i] = ti.select(b < 0, -1, 1)
@@ -151,7 +160,7 @@ def free_flight(scene: ti.template(), medium, o, d, t_max, sampler, event, balan
     begin, end = extent(scene, medium, o, d, t_max)
     one = vec3(1.0, 1.0, 1.0)
     flight = Flight(
-        collided=0, t=end, begin=begin, end=end, weight=one, probe=begin, probe_weight=one,
+        collided=0, begin=begin, end=end, weight=one, probe=begin, probe_weight=one,
         source=begin, source_weight=one,
     )  # fmt: skip
     u = track(sampler, event, FLIGHT, 0)
@@ -191,7 +200,6 @@ def homogeneous_flight(scene: ti.template(), medium, o, u, balance, flight: ti.t
         t = ti.select(sigma.x > 0, exponential(u[0]) / ti.max(sigma.x, 1e-30), MISS)
         flight.collided = ti.select(t < flight.end, 1, 0)
         flight.end = ti.min(t, flight.end)
-    flight.t = flight.end
 
 
 @ti.func
@@ -232,7 +240,6 @@ def walk(scene: ti.template(), medium, o, d, u, sampler, event, balance, flight:
             if active:
                 leave(scene, medium, cells)
     flight.end = t
-    flight.t = t
     if ti.static(scene.features.spectral):
         if flight.collided == 0:
             choose_points(flight, last, t, track(sampler, event, FLIGHT, steps + 1))
@@ -255,7 +262,7 @@ def choose_points(flight: ti.template(), last, t, u):
 
 
 @ti.func
-def transmittance(scene: ti.template(), medium, o, d, t_max, sampler, event, stream: ti.template(), first):
+def transmittance(scene: ti.template(), medium, o, d, t_max, sampler, event, first):
     """An estimate of the transmittance along o + t d, 0 < t < t_max, for each channel.
 
     first: number of the first random numbers that it may use. Returns (estimate, begin and end of the medium
@@ -270,7 +277,7 @@ def transmittance(scene: ti.template(), medium, o, d, t_max, sampler, event, str
         elif ti.static(scene.features.heterogeneous):
             cells = cells_at(scene, medium, o, d, begin)
             t, control = begin, 0.0
-            depth = exponential(track(sampler, event, stream, steps)[0])
+            depth = exponential(track(sampler, event, SHADOW, steps)[0])
             while t < end:
                 low_high = bounds(scene, medium, cells)
                 residual = low_high[1] - low_high[0]
@@ -282,7 +289,7 @@ def transmittance(scene: ti.template(), medium, o, d, t_max, sampler, event, str
                     t += dt
                     control += dt * low_high[0]
                     steps += 1
-                    depth = exponential(track(sampler, event, stream, steps)[0])
+                    depth = exponential(track(sampler, event, SHADOW, steps)[0])
                     sigma = media.extinction(scene, medium, o + t * d)
                     result *= 1.0 - (sigma - low_high[0]) / residual
                     if max_abs(result) <= 0:

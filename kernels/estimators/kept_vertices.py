@@ -210,7 +210,7 @@ def _field(vertex, shading, name):
 
 
 @ti.func
-def _assign(target: ti.template(), x):
+def assign(target: ti.template(), x):
     target = x  # noqa: F841  the argument is passed by reference
 
 
@@ -234,19 +234,19 @@ def _load_group(
 ):
     for c in ti.static(group.placed()):
         if ti.static(c.integer):
-            _assign(_field(vertex, shading, c.name), ti.bit_cast(rows[worker, begin + c.offset], ti.i32))
+            assign(_field(vertex, shading, c.name), ti.bit_cast(rows[worker, begin + c.offset], ti.i32))
         elif ti.static(c.size == 1):
-            _assign(_field(vertex, shading, c.name), rows[worker, begin + c.offset])
+            assign(_field(vertex, shading, c.name), rows[worker, begin + c.offset])
         elif ti.static(c.size == 2):
             pair = vec2(rows[worker, begin + c.offset], rows[worker, begin + c.offset + 1])
-            _assign(_field(vertex, shading, c.name), pair)
+            assign(_field(vertex, shading, c.name), pair)
         else:
             triple = vec3(
                 rows[worker, begin + c.offset],
                 rows[worker, begin + c.offset + 1],
                 rows[worker, begin + c.offset + 2],
             )
-            _assign(_field(vertex, shading, c.name), triple)
+            assign(_field(vertex, shading, c.name), triple)
 
 
 @ti.func

@@ -19,7 +19,7 @@ from prb.kernels import medium as media
 from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import density, modes
-from prb.kernels.estimators.kept_vertices import Row
+from prb.kernels.estimators.kept_vertices import Row, assign
 from prb.kernels.estimators.launch import Launch, camera_ray, film_place
 from prb.kernels.estimators.path import Li, extend, find, new_state
 from prb.kernels.estimators.shading import attenuated, contribution, shade
@@ -39,10 +39,12 @@ FIELDS = (
     ("crossing_v", 1), ("crossings", 1), ("crossing_uv", 2), ("crossing_wi", 3), ("crossing_value", 3),
     ("crossing_p", 3),
 )  # fmt: skip
+COLUMN = {name: sum(n for _, n in FIELDS[:i]) for i, (name, _) in enumerate(FIELDS)}  # of each field
 WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
 MEDIA_SIZE = WEIGHTS + 10
-MEDIUM, SEGMENT_MEDIUM, SHADOW_MEDIUM, SEGMENT_LENGTH, SHADOW_LENGTH = 0, 1, 2, 4, 5  # columns of fields
-P, PROBE, SHADOW_P = 6, 12, 24
+MEDIUM, SEGMENT_MEDIUM, SHADOW_MEDIUM = COLUMN["medium"], COLUMN["segment_medium"], COLUMN["shadow_medium"]
+SEGMENT_LENGTH, SHADOW_LENGTH = COLUMN["segment_length"], COLUMN["shadow_length"]
+P, PROBE, SHADOW_P = COLUMN["p"], COLUMN["probe"], COLUMN["shadow_p"]
 FLOATS = "segment_length", "shadow_length", "crossing_u", "crossing_v", "crossings"  # the others are integers
 CHANGES = 4  # points of a bounce where extinction counts: probe, p, shadow_p, and `density.weights`'s gain_p
 
@@ -50,18 +52,13 @@ CHANGES = 4  # points of a bounce where extinction counts: probe, p, shadow_p, a
 @traced
 def placed_fields():
     """(name, size, first column) of each of FIELDS."""
-    return [(name, size, sum(n for _, n in FIELDS[:i])) for i, (name, size) in enumerate(FIELDS)]
+    return [(name, size, COLUMN[name]) for name, size in FIELDS]
 
 
 @traced
 def field(vertex, name):
     """The vertex's field of that name."""
     return getattr(vertex, name)
-
-
-@ti.func
-def assign(target: ti.template(), x):
-    target = x  # noqa: F841  the argument is passed by reference
 
 
 @ti.func
@@ -225,7 +222,7 @@ def record(
             ray, state, active = unpack(states[i], bounce)
             vertex_i[i] = ti.Vector([-1, -1, -1, -1])
             if ti.static(features.places):
-                record_media(vertex_m, i, no_vertex(), 0.0, vec3(0.0), vec3(0.0), vec3(0.0))
+                vertex_m[i, MEDIUM], vertex_m[i, SEGMENT_LENGTH], vertex_m[i, SHADOW_LENGTH] = -1.0, 0.0, 0.0
             if active:
                 _column, _row, sampler = path_place(launch, i)
                 vertex, next_ray = find(scene, launch, sampler, ray, state, False)

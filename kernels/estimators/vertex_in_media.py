@@ -10,6 +10,7 @@ vertex where the path could have turned.
 from prb.kernels import bvh, light, material, scattering, straight, tracking
 from prb.kernels import medium as media
 from prb.kernels.backend import ti
+from prb.kernels.estimators.density import RATIO
 from prb.kernels.estimators.vertex import (
     DELTA_DENSITY,
     FIRST_RAY_DENSITY,
@@ -34,13 +35,13 @@ def fly(scene: ti.template(), ray, t_max, sampler, event, vertex: ti.template())
         vertex.probe = ray.o + flight.probe * ray.d
         vertex.glow_p = ray.o + flight.source * ray.d
         vertex.beyond = ti.select(flight.source > flight.probe, 1, 0)
-        if ti.static(scene.execution.density == "ratio"):
+        if ti.static(scene.execution.density == RATIO):
             t, length = tracking.ratio_track(scene, ray.medium, ray.o, ray.d, t_max, sampler, event)
             vertex.gain_p = ray.o + t * ray.d
             vertex.gain_length = length
     if flight.collided == 1:
         vertex.medium = ray.medium
-        vertex.p = ray.o + flight.t * ray.d
+        vertex.p = ray.o + flight.end * ray.d
     vertex.weight = flight.weight
     vertex.probe_weight = flight.probe_weight
     vertex.glow_weight = flight.source_weight
@@ -66,7 +67,7 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
         slot, t, u, v = bvh.trace(scene, o, d, left, 0)
         if medium >= 0:
             passed, begin, end, next_block = tracking.transmittance(
-                scene, medium, o, d, ti.min(t, left), sampler, event, SHADOW, block
+                scene, medium, o, d, ti.min(t, left), sampler, event, block
             )
             vertex.through *= passed
             if begin < end:
