@@ -308,14 +308,18 @@ def arguments(argv=None):
     return args
 
 
-def main(argv=None):
-    args = arguments(argv)
-    if not workers.has_mitsuba():
+def run(args, *, mitsuba=True):
+    """Run the task that was chosen. mitsuba: whether it needs Mitsuba."""
+    if mitsuba and not workers.has_mitsuba():
         raise SystemExit("Mitsuba is needed: pip install mitsuba==3.9.1, and LLVM 17 or later (README.md)")
     try:
         args.run(args)
     except KeyboardInterrupt:
         raise SystemExit(f"interrupted; what was complete is in {args.output}") from None
+
+
+def main(argv=None):
+    run(arguments(argv))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,6 @@ import media_reports as reports
 import media_scenes
 import numpy as np
 import sweeps
-import workers
 from loop_against_mitsuba import WARM_UP, alternating
 from loop_statistics import Efficiency, Samples, geometric_mean, interval, resamples
 from media_sides import ALBEDO, DENSITY, Mitsuba, Prb, parameters
@@ -397,12 +396,7 @@ def arguments(argv=None):
 
 def main(argv=None):
     args = arguments(argv)
-    if args.task in ("time", "variance", "recovery") and not workers.has_mitsuba():
-        raise SystemExit("Mitsuba is needed: pip install mitsuba==3.9.1, and LLVM 17 or later (README.md)")
-    try:
-        args.run(args)
-    except KeyboardInterrupt:
-        raise SystemExit(f"interrupted; what was complete is in {args.output}") from None
+    loop.run(args, mitsuba=args.task in ("time", "variance", "recovery"))
 
 
 if __name__ == "__main__":
