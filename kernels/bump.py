@@ -46,7 +46,7 @@ def leaf_frame(scene: ti.template(), leaf, point, wi, flip):
                 if kind == BUMPMAP:
                     s_w, t_w, n_w, du, dv = shading_frame(scene, point.slot, point.u, point.v, point.uv)
                     dp_du, dp_dv = to_local(du, s_w, t_w, n_w), to_local(dv, s_w, t_w, n_w)
-                    slope = texture.slope(scene, index, point)
+                    slope = texture.slope(scene, scene.constant_params, 0, index, point)
                     scale = scene.bsdf_data[leaf, 0]
                     tangent = dp_du
                     dp_du.z = scale * slope.x

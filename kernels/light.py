@@ -12,12 +12,19 @@ from prb.kernels.frame import vec2, vec3
 
 
 @ti.func
-def sample(scene: ti.template(), ref, u, u_alias):
-    """Sample a direction from ref to a light; u: three uniform numbers. Returns (emitter, LightSample)."""
+def choose(scene: ti.template(), u, u_alias):
+    """The entry of `lights` that two uniform numbers choose."""
     count = scene.lights.shape[0]
-    entry = ti.min(ti.i32(u[0] * ti.f32(count)), count - 1)
+    entry = ti.min(ti.i32(u * ti.f32(count)), count - 1)
     if u_alias >= scene.light_pdf[entry][0]:
         entry = scene.lights[entry][2]
+    return entry
+
+
+@ti.func
+def sample(scene: ti.template(), ref, u, u_alias):
+    """Sample a direction from ref to a light; u: three uniform numbers. Returns (emitter, LightSample)."""
+    entry = choose(scene, u[0], u_alias)
     index = scene.lights[entry][1]
     kind = scene.emitters[index][0]
     no_uv = vec2(0.0, 0.0)

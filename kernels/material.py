@@ -161,7 +161,7 @@ def sample(scene: ti.template(), vertex, u):
         if scene.bsdfs[leaf, KIND] == ti.static(models.KINDS[name]):
             p = fetch(scene, leaf, name, point)
             wi_k = bump.to_leaf(scene, frame, wi, flip)
-            wo_k, pdf_k, delta, eta_k = traced.value(models.of(name).sample, p, wi_k, u)
+            wo_k, pdf_k, delta, eta_k, _chance = traced.value(models.of(name).sample, p, wi_k, u)
             wo = bump.from_leaf(scene, frame, wo_k, flip)
             pdf = pdf_k * visible * probability * bump.same_side(scene, frame, wo, wo_k.z * flip)
             eta = eta_k

@@ -9,7 +9,7 @@ downwards.
 from prb.kernels import volume
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec2, vec3
-from prb.kernels.interpolation import LUMINANCE, luminance, neighbours, read, scatter_entry
+from prb.kernels.interpolation import CLAMP, LUMINANCE, luminance, neighbours, read, scatter_entry
 
 CONSTANT, BITMAP, CHECKERBOARD, VERTEX_ATTRIBUTE, FACE_ATTRIBUTE, VOLUME = 0, 1, 2, 3, 4, 5
 
@@ -137,28 +137,116 @@ def fetch_number(scene: ti.template(), buffer: ti.template(), index, point):
 
 
 @ti.func
-def slope(scene: ti.template(), index, point):
-    """The derivative of an image's luminance by the texture coordinates; 0 for other kinds of textures."""
+def slopes(scene: ti.template(), buffer: ti.template(), index, point):
+    """The derivatives of the colour by what it is looked up at: the texture coordinates uv.x and uv.y, and the
+    coordinates u and v on the primitive. Four colours; volumes are not differentiated by their place."""
+    index = resolve(scene, index, point.uv)
+    record = scene.textures[index]
+    zero = vec3(0.0, 0.0, 0.0)
+    by_x, by_y, by_u, by_v = zero, zero, zero, zero
+    first = scene.base + record[OFFSET]
+    if ti.static("bitmap" in scene.features.textures):
+        if record[KIND] == BITMAP and record[NEAREST] == 0:
+            place = transform(scene, index, point.uv)
+            entries, fx, fy = cell(scene, record, index, point)
+            c0 = read(buffer, first + entries[0], record[CHANNELS])
+            c1 = read(buffer, first + entries[1], record[CHANNELS])
+            c2 = read(buffer, first + entries[2], record[CHANNELS])
+            c3 = read(buffer, first + entries[3], record[CHANNELS])
+            along = texels_per_unit(place.x, record[COLUMNS], record[WRAP_U])
+            down = texels_per_unit(place.y, record[ROWS], record[WRAP_V])
+            by_column = along * ((c1 - c0) * (1.0 - fy) + (c3 - c2) * fy)
+            by_row = down * ((c2 - c0) * (1.0 - fx) + (c3 - c1) * fx)
+            m = scene.to_uv[index]
+            by_x, by_y = m[0] * by_column + m[3] * by_row, m[1] * by_column + m[4] * by_row
+    if ti.static("mesh_attribute" in scene.features.textures):
+        if record[KIND] == VERTEX_ATTRIBUTE:
+            entries, _weights = attributes(scene, record, point)
+            c0 = read(buffer, first + entries[0], record[CHANNELS])
+            by_u = read(buffer, first + entries[1], record[CHANNELS]) - c0
+            by_v = read(buffer, first + entries[2], record[CHANNELS]) - c0
+    return by_x, by_y, by_u, by_v
+
+
+@ti.func
+def texels_per_unit(u, n, wrap):
+    """The derivative of a texel's number by the image coordinate: 0 beyond the last texel of a clamped image."""
+    x = u * ti.f32(n) - 0.5
+    return ti.select((wrap == CLAMP) & ((x < 0) | (x > ti.f32(n - 1))), 0.0, ti.f32(n))
+
+
+@ti.func
+def number_weights(scene: ti.template(), index, point):
+    """What the channels of a texture's colour are multiplied by where it stands for a number."""
+    channels = scene.textures[resolve(scene, index, point.uv)][CHANNELS]
+    return ti.select(channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0))
+
+
+@ti.func
+def slope(scene: ti.template(), buffer: ti.template(), base, index, point):
+    """The derivative of an image's luminance by the texture coordinates; 0 for other kinds of textures.
+
+    buffer, base: as of `fetch_from`.
+    """
     record = scene.textures[index]
     result = vec2(0.0, 0.0)
     if ti.static("bitmap" in scene.features.textures):
         if record[KIND] == BITMAP and record[NEAREST] == 0:
-            entries, weights = texels(record, transform(scene, index, point.uv))
-            first = record[OFFSET]
-            heights = ti.Vector([0.0, 0.0, 0.0, 0.0])
+            entries, fx, fy = cell(scene, record, index, point)
+            first = base + record[OFFSET]
+            h = ti.Vector([0.0, 0.0, 0.0, 0.0])
             for i in ti.static(range(4)):
-                heights[i] = luminance(read(scene.constant_params, first + entries[i], record[CHANNELS]))
-            fx = weights[1] + weights[3]
-            fy = weights[2] + weights[3]
-            by_x = ((heights[1] - heights[0]) * (1.0 - fy) + (heights[3] - heights[2]) * fy) * ti.f32(
-                record[COLUMNS]
-            )
-            by_y = ((heights[2] - heights[0]) * (1.0 - fx) + (heights[3] - heights[1]) * fx) * ti.f32(
-                record[ROWS]
-            )
+                h[i] = luminance(read(buffer, first + entries[i], record[CHANNELS]))
+            by_x = ((h[1] - h[0]) * (1.0 - fy) + (h[3] - h[2]) * fy) * ti.f32(record[COLUMNS])
+            by_y = ((h[2] - h[0]) * (1.0 - fx) + (h[3] - h[1]) * fx) * ti.f32(record[ROWS])
             m = scene.to_uv[index]
             result = vec2(m[0] * by_x + m[3] * by_y, m[1] * by_x + m[4] * by_y)
     return result
+
+
+@ti.func
+def cell(scene: ti.template(), record, index, point):
+    """The entries of the four texels around a point, and where it lies between them, from 0 to 1."""
+    entries, weights = texels(record, transform(scene, index, point.uv))
+    return entries, weights[1] + weights[3], weights[2] + weights[3]
+
+
+@ti.func
+def curvature(scene: ti.template(), buffer: ti.template(), base, index, point):
+    """(xx, xy, yy), the second derivatives of an image's luminance by the texture coordinates."""
+    record = scene.textures[index]
+    xx, xy, yy = 0.0, 0.0, 0.0
+    if ti.static("bitmap" in scene.features.textures):
+        if record[KIND] == BITMAP and record[NEAREST] == 0:
+            entries, _fx, _fy = cell(scene, record, index, point)
+            first = base + record[OFFSET]
+            twist = ti.f32(record[COLUMNS] * record[ROWS])  # between column and row, all that is not 0
+            sum = 0.0
+            for i in ti.static(range(4)):
+                sign = ti.static(1.0 if i in (0, 3) else -1.0)
+                sum += sign * luminance(read(buffer, first + entries[i], record[CHANNELS]))
+            twist *= sum
+            m = scene.to_uv[index]
+            xx, yy = 2.0 * m[0] * m[3] * twist, 2.0 * m[1] * m[4] * twist
+            xy = (m[0] * m[4] + m[1] * m[3]) * twist
+    return xx, xy, yy
+
+
+@ti.func
+def scatter_slope(scene: ti.template(), gradient: ti.template(), index, point, grad_slope):
+    """Transpose of `slope`: add its cotangent to the gradient of the image's numbers."""
+    record = scene.textures[index]
+    if ti.static("bitmap" in scene.features.textures):
+        if record[KIND] == BITMAP and record[NEAREST] == 0 and record[OFFSET] < gradient.size:
+            entries, fx, fy = cell(scene, record, index, point)
+            m = scene.to_uv[index]
+            grad_x = ti.f32(record[COLUMNS]) * (m[0] * grad_slope.x + m[1] * grad_slope.y)
+            grad_y = ti.f32(record[ROWS]) * (m[3] * grad_slope.x + m[4] * grad_slope.y)
+            for i in ti.static(range(4)):
+                by_x = ti.static(1.0 if i % 2 else -1.0) * ti.select(ti.static(i < 2), 1.0 - fy, fy)
+                by_y = ti.static(1.0 if i >= 2 else -1.0) * ti.select(ti.static(i % 2 == 0), 1.0 - fx, fx)
+                grad = vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]) * (grad_x * by_x + grad_y * by_y)
+                scatter_entry(gradient, record[OFFSET] + entries[i], record[CHANNELS], grad)
 
 
 @ti.func
@@ -188,6 +276,4 @@ def scatter(scene: ti.template(), gradient: ti.template(), index, point, grad_co
 @ti.func
 def scatter_number(scene: ti.template(), gradient: ti.template(), index, point, grad_number):
     """Transpose of `fetch_number`."""
-    channels = scene.textures[resolve(scene, index, point.uv)][CHANNELS]
-    weights = ti.select(channels == 3, vec3(LUMINANCE[0], LUMINANCE[1], LUMINANCE[2]), vec3(1.0, 0.0, 0.0))
-    scatter(scene, gradient, index, point, weights * grad_number)
+    scatter(scene, gradient, index, point, number_weights(scene, index, point) * grad_number)

@@ -9,7 +9,7 @@ result. From this record follow
     vjp(f, args, cotangent, wrt)        f(*args) and the cotangents of args[wrt]: reverse mode
     jvp(f, args, tangents)              f(*args) and its tangent: forward mode
 
-as code that needs no memory at run time. Arguments and results are Taichi scalars, 2- and 3-vectors, or
+as code that needs no memory at run time. What memory holds enters through `read`. Arguments and results are Taichi scalars, 2- and 3-vectors, or
 tuples of them; a longer vector becomes a tuple. The derivative of a scalar by a scalar is its own transpose,
 so one link (operand, linear map) for each operand serves both modes.
 
@@ -60,12 +60,12 @@ from prb.kernels.traced_numbers import (
 
 __all__ = [
     "Condition", "Scalar", "Vec2", "Vec3", "absolute", "acos", "asin", "atan2", "bit", "branch", "clamp",
-    "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log", "maximum",
-    "minimum", "normalize", "power", "select", "sin", "sqrt", "tan", "tanh", "traced", "value", "vjp",
+    "constant", "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log", "maximum",
+    "minimum", "normalize", "power", "raw", "read", "select", "sin", "sqrt", "tan", "tanh", "traced", "value", "vjp",
     "truncate",
 ]  # fmt: skip
 
-MAX_OUTPUTS = 12  # largest number of numbers that a branch returns
+MAX_OUTPUTS = 20  # largest number of numbers that a branch returns
 
 
 def traced(function):
@@ -138,6 +138,11 @@ def _scalars(x):
     return [leaf.expr for leaf in _leaves(_wrap(x, None))]
 
 
+def constant(x):
+    """A Taichi value as a traced value without derivative."""
+    return _wrap(x, None)
+
+
 @traced
 def value(f, *args):
     """f(*args), without a record."""
@@ -185,7 +190,7 @@ def _active(x):
 
 
 def _record(leaves, since=0):
-    """All scalars and branches that `leaves` depend on, each before those that depend on it.
+    """All scalars and nodes that `leaves` depend on, each before those that depend on it.
 
     The record ends at scalars with a serial before `since`.
     """
@@ -215,7 +220,7 @@ def _reverse(seeds, since=0):
             leaves.append(s)
             add(s, d)
     for s in reversed(_record(leaves, since)):
-        if isinstance(s, _Branch):
+        if isinstance(s, _Node):
             for operand, d in s.pull(cotangents):
                 add(operand, d)
         elif s.serial >= since:
@@ -228,7 +233,7 @@ def _reverse(seeds, since=0):
 def _forward(leaves, known, since=0):
     """Add to `known` (scalar -> tangent) the tangents of all that the leaves depend on."""
     for s in _record(leaves, since):
-        if isinstance(s, _Branch):
+        if isinstance(s, _Node):
             known.update(s.push(known))
         elif s not in known:
             total = None
@@ -239,8 +244,49 @@ def _forward(leaves, known, since=0):
 
 
 # ---------------------------------------------------------------------------------------------------
-# Branches, and device functions with stated derivatives
+# Branches, reads, and device functions with stated derivatives
 # ---------------------------------------------------------------------------------------------------
+
+
+class _Node:
+    """Several numbers of the record that are computed together: a link between them and their operands.
+
+    links: pairs (operand, None). serial: as of a scalar. `pull(cotangents)` gives pairs (operand, cotangent),
+    and `push(tangents)` a dictionary output -> tangent.
+    """
+
+
+class _Read(_Node):
+    """What is read from memory, see `read`."""
+
+    def __init__(self, value, operands, pull, push):
+        self.serial = next_serial()
+        self.operands = _leaves(operands)
+        self.links = tuple((operand, None) for operand in self.operands if _active(operand))
+        self.result = _wrap(value, ((self, None),))
+        self.outputs = _leaves(self.result)
+        self._pull, self._push = pull, push
+
+    def pull(self, cotangents):
+        """Pairs (operand, cotangent), from the cotangents of the numbers; adds to those of the memory."""
+        found = self._pull(_unwrap(self.result, lambda s: cotangents.get(s, 0.0)))
+        pairs = zip(self.operands, _scalars(found), strict=True)
+        return [(operand, d) for operand, d in pairs if _active(operand)]
+
+    def push(self, tangents):
+        """output -> tangent, from the tangents of the operands and of the memory."""
+        found = self._push([tangents.get(o, 0.0) for o in self.operands])
+        return dict(zip(self.outputs, _scalars(found), strict=True))
+
+
+def read(value, operands, pull, push):
+    """Numbers that were read from memory, as traced numbers that depend on the memory and on the operands.
+
+    value: what was read, a Taichi value. operands: traced values that say where.
+    pull(cotangent) adds the cotangent of `value` to that of the memory, and returns the cotangents of the
+    operands' numbers, a tuple. push(tangents), of the operands' numbers, returns the tangent of `value`.
+    """
+    return _Read(value, operands, pull, push).result
 
 
 @traced
@@ -256,7 +302,7 @@ def branch(condition, if_true, if_false):
     return _Branch(condition, if_true, if_false).result
 
 
-class _Branch:
+class _Branch(_Node):
     """A branch in the record: a link between its active outputs and the active scalars that its sides use."""
 
     def __init__(self, condition, *sides):
@@ -308,6 +354,11 @@ class _Branch:
             return Condition(expr)
         return Scalar(expr, ((self, None),) if any(map(_active, leaves)) else None)
 
+    def _check(self, leaves, since):
+        """Raise TypeError if a side that is computed again (since a serial) takes what was made after it."""
+        if any(self.serial <= s.serial < since for s in _record(leaves, since)):
+            raise TypeError("branch: a side uses a name that was bound again after the branch was made")
+
     def pull(self, cotangents):
         """Pairs (operand, cotangent), from the cotangents of the outputs."""
         sums = {s: _zero(s) for s in self.operands}
@@ -316,6 +367,7 @@ class _Branch:
             since = next_serial()
             pairs = zip(_leaves(side()), self.outputs, strict=True)
             seeds = [(leaf, cotangents[o]) for leaf, o in pairs if _active(o) and o in cotangents]
+            self._check([leaf for leaf, _ in seeds], since)
             found = _reverse(seeds, since)
             for s in self.operands:
                 if s in found:
@@ -331,6 +383,7 @@ class _Branch:
         def forward(side):
             since = next_serial()
             leaves, known = _leaves(side()), dict(tangents)
+            self._check(leaves, since)
             _forward(leaves, known, since)
             for leaf, o in zip(leaves, self.outputs, strict=True):
                 if _active(leaf):

@@ -9,8 +9,9 @@ For a delta lobe the density is a probability and the value is the coefficient o
 Each model has
     PARAMETERS                  its `Parameter`s, in the order of the tuple p
     CONSTANTS                   names of further numbers that are fixed when the scene is loaded; p ends with
-    them eval(p, wi, wo, delta)      f(wi, wo) |cos wo|, without delta lobes; if delta is 1, of the delta lobe
-    of wo sample(p, wi, u)            (wo, density, delta, eta) from three uniform numbers u on [0, 1)
+                                them
+    eval(p, wi, wo, delta)      f(wi, wo) |cos wo|, without delta lobes; if delta is 1, of the delta lobe of wo
+    sample(p, wi, u)            (wo, density, delta, eta, chance) from three uniform numbers u on [0, 1)
     pdf(p, wi, wo)              the density of `sample` for wo, without delta lobes
 
 A model that a ray may pass straight through, as if it were not there, has a lobe for wo = -wi and
@@ -20,7 +21,7 @@ The functions are traced (kernels/traced.py): a kernel evaluates them by `traced
 `traced.vjp` and `traced.jvp` differentiate them. In what `sample` returns, delta is 1 for a delta lobe, else
 0; eta is the index of refraction on the side of wo over that on the side of wi; a density of 0 means that
 there is no direction. The derivatives of `sample` hold for fixed random numbers and the lobe that these
-select.
+select; chance is the probability of that lobe, for the other numbers as they are.
 
 A plugin whose variants are distinguished by constants of the scene file (GGX or Beckmann) has a line for
 each, so that a kernel holds only what its scene uses.

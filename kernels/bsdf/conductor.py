@@ -24,7 +24,7 @@ def eval(p, wi, wo, delta):
 
 
 def sample(p, wi, u):
-    return Vec3(-wi.x, -wi.y, wi.z), select(wi.z > 0, 1.0, 0.0), 1, 1.0
+    return Vec3(-wi.x, -wi.y, wi.z), select(wi.z > 0, 1.0, 0.0), 1, 1.0, 1.0
 
 
 def pdf(p, wi, wo):

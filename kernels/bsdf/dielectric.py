@@ -34,7 +34,8 @@ def sample(p, wi, u):
     f, cos_t, eta_it, eta_ti = dielectric(wi.z, p[0])
     reflects = u[2] < f
     wo = select(reflects, Vec3(-wi.x, -wi.y, wi.z), Vec3(-wi.x * eta_ti, -wi.y * eta_ti, cos_t))
-    return wo, select(reflects, f, 1.0 - f), 1, select(reflects, 1.0, eta_it)
+    chance = select(reflects, f, 1.0 - f)
+    return wo, chance, 1, select(reflects, 1.0, eta_it), chance
 
 
 def pdf(p, wi, wo):

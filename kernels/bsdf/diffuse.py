@@ -20,7 +20,7 @@ def eval(p, wi, wo, delta):
 def sample(p, wi, u):
     """Sample wo in proportion to its cosine."""
     wo = square_to_cosine_hemisphere(u[0], u[1])  # fault: number-used-twice
-    return wo, pdf(p, wi, wo), 0, 1.0
+    return wo, pdf(p, wi, wo), 0, 1.0, 1.0
 
 
 def pdf(p, wi, wo):

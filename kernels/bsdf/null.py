@@ -14,7 +14,7 @@ def eval(p, wi, wo, delta):
 
 
 def sample(p, wi, u):
-    return -wi, 1.0, 1, 1.0
+    return -wi, 1.0, 1, 1.0, 1.0
 
 
 def pdf(p, wi, wo):

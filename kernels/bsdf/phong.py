@@ -68,8 +68,10 @@ def functions(normalized):
             r, azimuth = sqrt(r2), 2.0 * pi * u[1]
             return reflect(wi, Vec3(r * cos(azimuth), r * sin(azimuth), z))
 
-        wo = branch(u[2] < gloss_chance(p), mirrored, lambda: square_to_cosine_hemisphere(u[0], u[1]))
-        return wo, pdf(p, wi, wo), 0, 1.0
+        chance = gloss_chance(p)
+        glossy = u[2] < chance
+        wo = branch(glossy, mirrored, lambda: square_to_cosine_hemisphere(u[0], u[1]))
+        return wo, pdf(p, wi, wo), 0, 1.0, select(glossy, chance, 1.0 - chance)
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

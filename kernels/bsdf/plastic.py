@@ -76,9 +76,10 @@ def sample(p, wi, u):
     mirror = mirror_chance(p, wi)
     specular = u[2] < mirror
     wo = square_to_cosine_hemisphere(u[0], u[1])
-    density = select(specular, mirror, (1.0 - mirror) * wo.z / pi)
+    chance = select(specular, mirror, 1.0 - mirror)
+    density = chance * select(specular, 1.0, wo.z / pi)
     wo = select(specular, Vec3(-wi.x, -wi.y, wi.z), wo)
-    return wo, select(wi.z > 0, density, 0.0), select(specular, 1, 0), 1.0
+    return wo, select(wi.z > 0, density, 0.0), select(specular, 1, 0), 1.0, chance
 
 
 def pdf(p, wi, wo):

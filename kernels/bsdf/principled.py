@@ -191,13 +191,16 @@ def functions(transmits, by_eta):
         def reflected():
             return branch(u[2] < through + body, lambda: square_to_cosine_hemisphere(u[0], u[1]), mirrored)
 
+        crosses = u[2] < through
+        is_body, is_coat = u[2] < through + body, u[2] < through + body + coat
+        chance = select(is_body, body, select(is_coat, coat, 1.0 - through - body - coat))
         if not transmits:
             wo = reflected()
-            return wo, select(wo.z * wi.z < 0, 0.0, pdf(p, wi, wo)), 0, 1.0
-        crosses = u[2] < through
+            return wo, select(wo.z * wi.z < 0, 0.0, pdf(p, wi, wo)), 0, 1.0, chance
+        chance = select(crosses, through, chance)
         wo = branch(crosses, lambda: microfacet.refract(wi, m, cos_t, eta_ti), reflected)
         valid = (wo.z * wi.z < 0) == crosses
-        return wo, select(valid, pdf(p, wi, wo), 0.0), 0, select(crosses, eta_it, 1.0)
+        return wo, select(valid, pdf(p, wi, wo), 0.0), 0, select(crosses, eta_it, 1.0), chance
 
     return SimpleNamespace(PARAMETERS=parameters, CONSTANTS=constants, eval=eval, sample=sample, pdf=pdf)
 

@@ -123,7 +123,7 @@ def pdf(p, wi, wo):
 
 def sample(p, wi, u):
     """Sample wo. u[2] selects the lobe."""
-    specular_r, specular_t, diffuse_r, _diffuse_t = _chances(p)
+    specular_r, specular_t, diffuse_r, diffuse_t = _chances(p)
     side = select(wi.z < 0, -1.0, 1.0)
     upper_wi = wi * side
     mirrors = u[2] < specular_r
@@ -142,4 +142,7 @@ def sample(p, wi, u):
     wo, valid = branch(is_specular, specular, diffuse)
     reflects = mirrors | (~is_specular & (u[2] < specular_r + specular_t + diffuse_r))
     wo = Vec3(wo.x, wo.y, select(reflects, wo.z, -wo.z)) * side
-    return wo, select(valid, pdf(p, wi, wo), 0.0), 0, 1.0
+    chance = select(
+        is_specular, select(mirrors, specular_r, specular_t), select(reflects, diffuse_r, diffuse_t)
+    )
+    return wo, select(valid, pdf(p, wi, wo), 0.0), 0, 1.0, chance

@@ -55,7 +55,7 @@ def functions(distribution, anisotropic):
     def sample(p, wi, u):
         upper_wi = Vec3(wi.x, wi.y, maximum(wi.z, MIN_COSINE))
         wo = reflect(wi, sample_visible(distribution, upper_wi, roughness(p[0]), roughness(p[V]), u[0], u[1]))
-        return wo, pdf(p, wi, wo), 0, 1.0
+        return wo, pdf(p, wi, wo), 0, 1.0, 1.0
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

@@ -83,7 +83,8 @@ def functions(distribution, anisotropic):
         reflects = u[2] < f
         wo = select(reflects, reflect(wi, m), refract(wi, m, cos_t, eta_ti))
         valid = (wi.z * wo.z > 0) == reflects
-        return wo, select(valid, pdf(p, wi, wo), 0.0), 0, select(reflects, 1.0, eta_it)
+        chance = select(reflects, f, 1.0 - f)
+        return wo, select(valid, pdf(p, wi, wo), 0.0), 0, select(reflects, 1.0, eta_it), chance
 
     return SimpleNamespace(PARAMETERS=PARAMETERS, eval=eval, sample=sample, pdf=pdf)
 

@@ -131,8 +131,9 @@ def functions(distribution):
             upper_wi = Vec3(wi.x, wi.y, maximum(wi.z, MIN_COSINE))
             return reflect(wi, sample_visible(distribution, upper_wi, alpha, alpha, u[0], u[1]))
 
-        wo = branch(u[2] < chance, mirrored, lambda: square_to_cosine_hemisphere(u[0], u[1]))
-        return wo, mixture(chance, alpha, wi, wo), 0, 1.0
+        glossy = u[2] < chance
+        wo = branch(glossy, mirrored, lambda: square_to_cosine_hemisphere(u[0], u[1]))
+        return wo, mixture(chance, alpha, wi, wo), 0, 1.0, select(glossy, chance, 1.0 - chance)
 
     def pdf(p, wi, wo):
         chance, alpha = gloss_chance(p, wi)

@@ -36,7 +36,8 @@ def sample(p, wi, u):
     r = plate(wi.z, p[0])
     reflects = u[2] < r
     wo = Vec3(-wi.x, -wi.y, select(reflects, wi.z, -wi.z))
-    return wo, select(reflects, r, 1.0 - r), 1, 1.0
+    chance = select(reflects, r, 1.0 - r)
+    return wo, chance, 1, 1.0, chance
 
 
 def pdf(p, wi, wo):

@@ -10,6 +10,7 @@ from prb.kernels.emitter.sample import LightSample
 from prb.kernels.frame import tangents, to_world, vec2
 from prb.kernels.parameter import Parameter
 from prb.kernels.shape import uv_at, uv_of_cylinder, uv_of_sphere
+from prb.kernels.traced import absolute, dot, kernel_callable, maximum, normalize, select, sqrt
 from prb.kernels.view import CYLINDER, DISK, PARALLELOGRAM, SPHERE
 from prb.kernels.warp import square_to_cone, square_to_disk, square_to_sphere, square_to_triangle
 
@@ -17,18 +18,62 @@ PARAMETER = Parameter("radiance", default=1.0)
 PLACEMENT = None
 
 
-@ti.func
+@kernel_callable
 def cone(center, radius, ref):
     """1 - cos of the half angle of the cone under which a sphere is seen; negative from inside."""
     to_center = center - ref
-    distance2 = to_center.dot(to_center)
+    distance2 = dot(to_center, to_center)
     sin2 = radius * radius / distance2
     outside = distance2 > radius * radius * 1.0001
-    return ti.select(outside, sin2 / (1.0 + ti.sqrt(ti.max(1.0 - sin2, 0.0))), -1.0)
+    cos2 = select(outside, 1.0 - sin2, 0.0)
+    return select(outside, sin2 / (1.0 + sqrt(maximum(cos2, 0.0))), -1.0)
+
+
+@kernel_callable
+def normal_in_cone(center, radius, ref, u1, u2, one_minus_cos):
+    """The outward normal where a direction of that cone meets the sphere first, clamped to the tangent
+    point."""
+    to_center = center - ref
+    axis = normalize(to_center)
+    s, t = tangents(axis)
+    d = to_world(square_to_cone(u1, u2, one_minus_cos), s, t, axis)
+    b = dot(to_center, d)
+    offset = to_center - b * d
+    h2 = radius * radius - dot(offset, offset)
+    meets = h2 > 0
+    h = select(meets, sqrt(select(meets, h2, 1.0)), 0.0)
+    return normalize(ref + (b - h) * d - center)
+
+
+@kernel_callable
+def to_point(p, n, ref, area_density, cone_density):
+    """(d, distance, density by solid angle) from ref to the point p of a light, whose normal there is n.
+
+    area_density: by area. cone_density: by solid angle; 0 if points were sampled by area.
+    """
+    r = p - ref
+    distance2 = dot(r, r)
+    distance = sqrt(distance2)
+    d = r / distance
+    cos_light = -dot(n, d)
+    density = select(cone_density > 0, cone_density, area_density * distance2 / cos_light)
+    return d, distance, select((cos_light > 0) & (distance2 > 0), density, 0.0)
+
+
+@kernel_callable
+def by_solid_angle(ref, p, n, area_density):
+    """The density by solid angle at ref of points p that have a density by area."""
+    r = p - ref
+    distance2 = dot(r, r)
+    return area_density * distance2 * sqrt(distance2) / absolute(dot(n, r))
 
 
 @ti.func
-def sample(scene: ti.template(), entry, ref, u1, u2):
+def sample_point(scene: ti.template(), entry, ref, u1, u2):
+    """(point, normal, texture coordinates, density by area, density by solid angle) of a sampled point.
+
+    One of the densities is 0: the second unless a sphere's cone is sampled, else the first.
+    """
     slot = scene.lights[entry][0]
     prim = scene.prims[slot]
     kind = scene.prim_info[slot][0]
@@ -66,14 +111,7 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
         if kind == SPHERE:
             one_minus_cos = cone(a, prim[3], ref)
             if one_minus_cos > 0:
-                axis = (a - ref).normalized()
-                s, t = tangents(axis)
-                d = to_world(square_to_cone(u1, u2, one_minus_cos), s, t, axis)
-                # the closest intersection of the sampled ray, clamped to the tangent point
-                b = (a - ref).dot(d)
-                offset = a - ref - b * d
-                h2 = prim[3] * prim[3] - offset.dot(offset)
-                n = (ref + (b - ti.sqrt(ti.max(h2, 0.0))) * d - a).normalized()
+                n = normal_in_cone(a, prim[3], ref, u1, u2, one_minus_cos)
                 cone_density = 1.0 / (2.0 * pi * one_minus_cos)
             else:
                 n = square_to_sphere(u1, u2)
@@ -82,23 +120,21 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
             if ti.static(scene.features.textured):
                 light_uv = uv_of_sphere(prim, n)
             n *= prim[10]
-    r = p - ref
-    distance2 = r.dot(r)
-    distance = ti.sqrt(distance2)
-    d = r / distance
-    cos_light = -n.dot(d)
-    pdf = ti.select(cone_density > 0, cone_density, area_density * distance2 / cos_light)
-    pdf = ti.select((cos_light > 0) & (distance2 > 0), pdf, 0.0)
-    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0, uv=light_uv)
+    return p, n, light_uv, area_density, cone_density
+
+
+@ti.func
+def sample(scene: ti.template(), entry, ref, u1, u2):
+    p, n, uv, area_density, cone_density = sample_point(scene, entry, ref, u1, u2)
+    d, distance, pdf = to_point(p, n, ref, area_density, cone_density)
+    return LightSample(d=d, distance=distance, pdf=pdf, scale=1.0, delta=0, uv=uv)
 
 
 @ti.func
 def pdf(scene: ti.template(), slot, ref, p, n):
     """Density of `sample` for a ray from ref that hit a primitive at p, where its geometric normal is n."""
     entry = scene.prim_light[slot]
-    r = p - ref
-    distance2 = r.dot(r)
-    density = distance2 * ti.sqrt(distance2) / (scene.light_pdf[entry][2] * ti.abs(n.dot(r)))
+    density = by_solid_angle(ref, p, n, 1.0 / scene.light_pdf[entry][2])
     if ti.static(scene.features.spheres):
         if scene.prim_info[slot][0] == SPHERE:
             prim = scene.prims[slot]

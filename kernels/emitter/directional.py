@@ -4,9 +4,9 @@ emitter_data, one row: the unit direction in which it travels; the offset of tha
 """
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.sample import INFINITY, LightSample
-from prb.kernels.frame import vec2, vec3
+from prb.kernels.emitter.sample import INFINITY, at_single_direction
 from prb.kernels.parameter import Parameter
+from prb.kernels.traced import Vec2, Vec3, constant
 
 PARAMETER = Parameter("irradiance", default=1.0)  # of a surface perpendicular to the light
 PLACEMENT = "direction"
@@ -20,8 +20,14 @@ def power(light, radius):
     return pi * radius**2
 
 
+ROWS = 1
+
+
+def connect(rows, ref):
+    x, y, z, _offset = rows[0]
+    return Vec3(-x, -y, -z), constant(INFINITY), constant(1.0), constant(1.0), Vec2(constant(0.0), constant(0.0))
+
+
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    data_row = scene.emitter_data[scene.emitters[scene.lights[entry][1]][3]]
-    d = -vec3(data_row[0], data_row[1], data_row[2])
-    return LightSample(d=d, distance=INFINITY, pdf=1.0, scale=1.0, delta=1, uv=vec2(0.0, 0.0))
+    return at_single_direction(scene, entry, ref, connect, ROWS)

@@ -22,10 +22,11 @@ numbers, the intervals in which k / guide_size(n) lies. It is short, so that it 
 """
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.point import to_emitter
-from prb.kernels.emitter.sample import INFINITY, LightSample
+from prb.kernels.emitter.point import in_frame
+from prb.kernels.emitter.sample import INFINITY, LightSample, rows_of
 from prb.kernels.frame import larger, smaller, vec2, vec3
 from prb.kernels.parameter import Parameter
+from prb.kernels.traced import absolute, kernel_callable, maximum, minimum
 from prb.kernels.warp import BELOW_1, azimuth_fraction, circle, polar_fraction
 
 PARAMETER = Parameter("data", default=1.0)
@@ -135,36 +136,56 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
     )
 
 
+@kernel_callable
+def place(rows, d):
+    """(azimuth as a fraction of 2 pi, polar angle as a fraction of pi, local y, 1 - |y|) of a direction.
+
+    rows: of the world-to-local matrix.
+    """
+    v = in_frame(rows, d)
+    one_minus_abs_cos = (v.x * v.x + v.z * v.z) / (1.0 + absolute(v.y))
+    return azimuth_fraction(-v.z, v.x), polar_fraction(v.y, one_minus_abs_cos), v.y, one_minus_abs_cos
+
+
+@kernel_callable
+def bilinear(c, x, y):
+    """What lies at x, y in a cell with the corners c."""
+    left, right = c[0] + y * (c[2] - c[0]), c[1] + y * (c[3] - c[1])
+    return left + x * (right - left)
+
+
 @ti.func
 def environment(scene: ti.template(), index, d, with_pdf):
-    row = scene.emitters[index][3]
-    w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
-    v = to_emitter(scene, row, d)
-    one_minus_abs_cos = (v.x * v.x + v.z * v.z) / (1.0 + ti.abs(v.y))
-    image_row = polar_fraction(v.y, one_minus_abs_cos) * ti.f32(h - 1)
-    azimuth = azimuth_fraction(-v.z, v.x)
+    rows = rows_of(scene, index, 3)
+    w, h = ti.i32(rows[0][3]), ti.i32(rows[1][3])
+    azimuth, polar, y, one_minus_abs_cos = place(rows, d)
+    image_row = polar * ti.f32(h - 1)
     pdf = 0.0
     if with_pdf:
-        pdf = density(scene, v.y > 0, 0.5 * one_minus_abs_cos, azimuth, image_row, w, h)
+        c, column, x0, x1 = cell(scene, y > 0, azimuth, image_row, w, h)
+        pdf = density(c, azimuth * ti.f32(w) - 0.5 - column, one_minus_abs_cos, x0, x1)
     return pdf, vec2(azimuth, (image_row + 0.5) / ti.f32(h))
 
 
-@ti.func
-def density(scene: ti.template(), upper, sin2_half, azimuth, image_row, w, h):
-    """The density of `sample` by solid angle. azimuth: a fraction of 2 pi. image_row: counted from local +y.
+@kernel_callable
+def density(c, x, one_minus_abs_cos, x0, x1):
+    """The density of `sample` by solid angle, from what `cell` returns and the position x between columns."""
+    y = maximum(0.0, minimum((0.5 * one_minus_abs_cos - x0) / (x1 - x0), 1.0))
+    return bilinear(c, x, y)
 
-    upper: True if local +y is the nearer pole. sin2_half: sin^2 of half the angle to the nearer pole.
+
+@ti.func
+def cell(scene: ti.template(), upper, azimuth, image_row, w, h):
+    """(corners, column, x0, x1) of the cell of the grid in which a direction lies.
+
+    upper: True if local +y is the nearer pole. image_row: counted from local +y. x0, x1: the position of the
+    cosine between the cell's two rows follows from sin^2 or cos^2 of half the polar angle, whichever is
+    smaller and so does not cancel; these are its values there.
     """
     j = ti.max(0, ti.min(ti.i32(image_row), h - 2))
-    # y is the position of the cosine between those of the rows j and j + 1. It follows from sin^2 or cos^2 of
-    # half the polar angle, whichever is smaller and so does not cancel.
     half_angles = h + 1 + guide_size(h - 1) + ti.select(upper, 0, h) + j
     x0, x1 = scene.env_marginal[half_angles], scene.env_marginal[half_angles + 1]
-    y = larger(0.0, smaller((sin2_half - x0) / (x1 - x0), 1.0))
-    columns = azimuth * ti.f32(w) - 0.5
-    x = columns - ti.floor(columns)
-    i = ti.i32(ti.floor(columns))
+    column = ti.floor(azimuth * ti.f32(w) - 0.5)
+    i = ti.i32(column)
     i = ti.select(i < 0, i + w, ti.select(i >= w, i - w, i))
-    c = corners(scene, i, j, w, h)
-    left, right = c[0] + y * (c[2] - c[0]), c[1] + y * (c[3] - c[1])
-    return left + x * (right - left)
+    return corners(scene, i, j, w, h), column, x0, x1

@@ -8,9 +8,10 @@ matrix, a rotation, its rows followed by cot(x_fov / 2), by cot(y_fov / 2), and 
 import math
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.point import sample_position, to_emitter
-from prb.kernels.frame import vec2
+from prb.kernels.emitter.point import from_position, in_frame
+from prb.kernels.emitter.sample import at_single_direction
 from prb.kernels.parameter import Parameter
+from prb.kernels.traced import Vec2, maximum, minimum, select
 
 PARAMETER = Parameter("irradiance", default=1.0)
 PLACEMENT = "frame"
@@ -34,16 +35,20 @@ def power(light, radius):
     return 4 * pi * tan_x * tan_y
 
 
+ROWS = 4
+
+
+def connect(rows, ref):
+    d, distance, pdf, inverse2 = from_position(rows[0], ref)
+    v = in_frame(rows[1:], -d)
+    cos_theta = maximum(v.z, 1e-6)
+    u = 0.5 - 0.5 * v.x / cos_theta * rows[1][3]
+    w = 0.5 - 0.5 * v.y / cos_theta * rows[2][3]
+    lit = (v.z > 1e-6) & (minimum(u, w) >= 0) & (maximum(u, w) <= 1)
+    scale = select(lit, inverse2 * pi / (cos_theta * cos_theta * cos_theta), 0.0)
+    return d, distance, select(lit, pdf, 0.0), scale, Vec2(select(lit, u, 0.0), select(lit, w, 0.0))
+
+
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    row = scene.emitters[scene.lights[entry][1]][3]
-    s = sample_position(scene, row, ref)
-    v = to_emitter(scene, row + 1, -s.d)
-    cos_theta = ti.max(v.z, 1e-6)
-    u = 0.5 - 0.5 * v.x / cos_theta * scene.emitter_data[row + 1][3]
-    w = 0.5 - 0.5 * v.y / cos_theta * scene.emitter_data[row + 2][3]
-    lit = (v.z > 1e-6) & (ti.min(u, w) >= 0) & (ti.max(u, w) <= 1)
-    s.pdf = ti.select(lit, s.pdf, 0.0)
-    s.scale = ti.select(lit, s.scale * pi / (cos_theta * cos_theta * cos_theta), 0.0)
-    s.uv = ti.select(lit, vec2(u, w), vec2(0.0, 0.0))
-    return s
+    return at_single_direction(scene, entry, ref, connect, ROWS)

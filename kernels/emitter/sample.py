@@ -1,5 +1,6 @@
-"""The light sample that every emitter's `sample` returns."""
+"""The light sample that every emitter's `sample` returns, and that of emitters which are not surfaces."""
 
+from prb.kernels import traced
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec2, vec3
 
@@ -24,3 +25,20 @@ class LightSample:
     scale: ti.f32
     delta: ti.i32
     uv: vec2
+
+
+@ti.func
+def rows_of(scene: ti.template(), emitter, count: ti.template()):
+    """The rows of an emitter in `emitter_data`."""
+    first = scene.emitters[emitter][3]
+    return [scene.emitter_data[first + i] for i in ti.static(range(count))]
+
+
+@ti.func
+def at_single_direction(scene: ti.template(), entry, ref, connect: ti.template(), count: ti.template()):
+    """The `LightSample` of an emitter at a single direction from ref.
+
+    connect(rows, ref), a traced function, gives (d, distance, pdf, scale, uv); rows: its `count` rows.
+    """
+    d, distance, pdf, scale, uv = traced.value(connect, rows_of(scene, scene.lights[entry][1], count), ref)
+    return LightSample(d=d, distance=distance, pdf=pdf, scale=scale, delta=1, uv=uv)

@@ -8,9 +8,10 @@ measured from the axis, in radians. The texture fills the square around the cone
 import math
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.point import sample_position, to_emitter
-from prb.kernels.frame import vec2
+from prb.kernels.emitter.point import from_position, in_frame
+from prb.kernels.emitter.sample import at_single_direction
 from prb.kernels.parameter import Parameter
+from prb.kernels.traced import Vec2, atan2, maximum, minimum, select, sqrt
 
 PARAMETER = Parameter("intensity", default=1.0)
 PLACEMENT = "frame"
@@ -34,20 +35,23 @@ def power(light, radius):
     return 2 * pi * (1 - slope)
 
 
+ROWS = 4
+
+
+def connect(rows, ref):
+    d, distance, pdf, inverse2 = from_position(rows[0], ref)
+    v = in_frame(rows[1:], -d)
+    cutoff, steepness, cot = rows[1][3], rows[2][3], rows[3][3]
+    across2 = v.x * v.x + v.y * v.y
+    off_axis = across2 > 0
+    angle = atan2(select(off_axis, sqrt(select(off_axis, across2, 1.0)), 0.0), v.z)
+    falloff = minimum((cutoff - angle) * steepness, 1.0)
+    lit = falloff > 0
+    slope = 0.5 * cot / maximum(v.z, 1e-20)
+    uv = Vec2(select(lit, 0.5 + slope * v.x, 0.0), select(lit, 0.5 + slope * v.y, 0.0))
+    return d, distance, select(lit, pdf, 0.0), inverse2 * maximum(falloff, 0.0), uv
+
+
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    row = scene.emitters[scene.lights[entry][1]][3]
-    s = sample_position(scene, row, ref)
-    v = to_emitter(scene, row + 1, -s.d)
-    cutoff, steepness, cot = (
-        scene.emitter_data[row + 1][3],
-        scene.emitter_data[row + 2][3],
-        scene.emitter_data[row + 3][3],
-    )
-    angle = ti.atan2(ti.sqrt(v.x * v.x + v.y * v.y), v.z)
-    falloff = ti.min((cutoff - angle) * steepness, 1.0)
-    s.pdf = ti.select(falloff > 0, s.pdf, 0.0)
-    s.scale *= ti.max(falloff, 0.0)
-    slope = 0.5 * cot / ti.max(v.z, 1e-20)
-    s.uv = ti.select(falloff > 0, vec2(0.5 + slope * v.x, 0.5 + slope * v.y), vec2(0.0, 0.0))
-    return s
+    return at_single_direction(scene, entry, ref, connect, ROWS)

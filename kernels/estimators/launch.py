@@ -3,7 +3,7 @@
 from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec10f
 from prb.kernels.backend import ti
 from prb.kernels.camera import sample_ray
-from prb.kernels.estimators import density, modes
+from prb.kernels.estimators import attached, density, modes
 from prb.kernels.estimators.kept_vertices import Row, pack_path, unpack_path
 from prb.kernels.estimators.modes import Sums, is_usable, two_sum
 from prb.kernels.estimators.path import Li
@@ -162,8 +162,9 @@ def trace_paths(
                     sweep = part
                     if ti.static(density.has_suffix(scene)):
                         sweep = ti.select(part <= 1, -part, part - 1)
-                    row.end = row.first
-                    row.length = 0
+                    if ti.static(execution.attached == ""):
+                        row.end = row.first
+                        row.length = 0
                     active = launch.max_vertices > 0
                     which = ti.max(sweep - 1, 0)  # of the adjoints, each of which has a gradient
                     gradient = GradientBlock(
@@ -183,10 +184,16 @@ def trace_paths(
                         if sweep == density.SUFFIX:
                             active = active & (probe.total > 0)
                             sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
-                    Li(
-                        mode, scene, launch, sampler, primary, ti.min(sweep, 1), active, sums, kept_rows, row,
-                        gradient, tangents, probe,
-                    )  # fmt: skip
+                    if ti.static(execution.attached != ""):
+                        attached.Li(
+                            mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row, gradient,
+                            tangents,
+                        )  # fmt: skip
+                    else:
+                        Li(
+                            mode, scene, launch, sampler, primary, ti.min(sweep, 1), active, sums, kept_rows,
+                            row, gradient, tangents, probe,
+                        )  # fmt: skip
                     if ti.static(density.has_suffix(scene)):
                         if sweep == density.SUFFIX:
                             probe.rest = ti.select(is_usable(sums.L), sums.L + sums.L_low, zero)

@@ -10,6 +10,7 @@ from prb.kernels.backend import ti
 from prb.kernels.frame import to_local, to_world, vec2, vec3
 from prb.kernels.sampler import draw_vertex
 from prb.kernels.shape import SHADOW_EPSILON, Interaction, frame, interact, ray_origin
+from prb.kernels.traced import kernel_callable
 
 DELTA_DENSITY = 1e30  # stands for the density of a direction that only BSDF sampling can find
 FIRST_RAY_DENSITY = 0.0  # marks the ray that a path begins with, which no other technique can find
@@ -47,6 +48,7 @@ class Vertex:
     wo: the sampled direction. pdf: its density by solid angle, 0 if there is no direction. u_roulette: the
     uniform number of roulette. lobe: the leaf whose delta lobe wo comes from (-1: none). eta: index of
     refraction on the side of wo over that on the side of wi.
+    distance: of the hit from the ray's origin; not kept.
     uv, slot, u, v, p: the `LookupPoint` of the surface's or the environment's textures; p only if some
     texture is a volume. uv_light: that of the light sample's textures.
 
@@ -80,6 +82,7 @@ class Vertex:
     u_roulette: ti.f32
     lobe: ti.i32
     eta: ti.f32
+    distance: ti.f32
     uv: vec2
     uv_light: vec2
     slot: ti.i32
@@ -124,7 +127,7 @@ def no_vertex():
     )  # fmt: skip
 
 
-@ti.func
+@kernel_callable
 def power_heuristic(a, b):
     """MIS weight of the technique with density a > 0 against one with density b (Veach 1997, section 9.2.4).
 
@@ -193,6 +196,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
     first = ray.pdf == FIRST_RAY_DENSITY
     vertex = no_vertex()
     slot, _t, si, last_ray = intersect(scene, ray, first)
+    vertex.distance = (si.p - ray.o).dot(ray.d)
     ray = last_ray
 
     meet(scene, launch, ray, slot, si, vertex)

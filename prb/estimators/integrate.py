@@ -24,6 +24,7 @@ from prb.kernels.arrays import vec3f, vec10f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
+from prb.kernels.estimators.attached import SIZE as STATE_SIZE
 from prb.kernels.estimators.density import SUFFIXED
 
 BATCHES = 8  # for a variance, where there are as many samples
@@ -54,6 +55,7 @@ def integrate(
     normalised_alone=False,
     kept=None,
     density=DEFAULT,
+    attached="",
     progress=False,
     label="render",
 ) -> Result:
@@ -77,6 +79,8 @@ def integrate(
     kept: `KeptVertices`, where each of the two sweeps of reverse mode is a call of its own: the first returns
         only the image, the second only the gradient.
     density: how derivatives by the extinction of media are found: a method of prb/estimators/density.py.
+    attached: how an attached replay finds its cotangents (kernels/estimators/attached.py); "" for detached
+        sampling.
     progress: a bar on standard error, if that is a terminal.
     """
     scene = scene.view(sensor)
@@ -91,7 +95,7 @@ def integrate(
         if mode == modes.REVERSE and reach(scene.film):
             return _by_batches(
                 scene, settings, values=values, image_adjoint=image_adjoint, names=names,
-                deterministic=deterministic, density=density, progress=progress, label=label,
+                deterministic=deterministic, density=density, attached=attached, progress=progress, label=label,
             )  # fmt: skip
         passes = max(passes, min(spp, BATCHES)) if mode == modes.REVERSE else passes
     pixels = work.sampled_pixels(scene)
@@ -113,7 +117,8 @@ def integrate(
         orientations = derives and work.has_orientations(scene, names)
         by_density = work.density(scene, names, kernel_name(density)) if derives else ""
         flags = dict(
-            exclusive=exclusive, integers=integers, orientations=orientations, density=by_density
+            exclusive=exclusive, integers=integers, orientations=orientations, density=by_density,
+            attached=attached,
         )  # fmt: skip
         execution = work.execution(plan, **flags)
 
@@ -121,6 +126,7 @@ def integrate(
         differentiates = mode == modes.REVERSE and sweeps[1] == 2
         forward = mode == modes.FORWARD
         rows = differentiates and kept is None  # both sweeps in one launch
+        size_of_vertex = STATE_SIZE if attached else vertex_size(scene)
         items = cut.pixels * cut.items_per_pixel
         picture = tangents = None
         if work.takes_samples(scene, mode, folds):
@@ -149,7 +155,7 @@ def integrate(
             gradient=output(length, element) if differentiates else unused(1, element),
             param_tangents=passed(np.asarray(param_tangents, np.float32)) if forward else unused(1),
             kept_vertices=(
-                scratch("kept vertices", (cut.workers, vertex_size(scene) * plan.kept_vertices), ti.f32)
+                scratch("kept vertices", (cut.workers, size_of_vertex * plan.kept_vertices), ti.f32)
                 if rows
                 else unused((1, 1))
             ),

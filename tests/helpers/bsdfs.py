@@ -66,7 +66,7 @@ def _random(u: ti.template(), i):
 @ti.kernel
 def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
     for i in range(wi.shape[0]):
-        wo, density, delta, eta = traced.value(
+        wo, density, delta, eta, chance = traced.value(
             bsdf.of(name).sample, _parameters(name, p, i), _vector(wi, i, 0), _random(u, i)
         )
         for k in ti.static(range(3)):
@@ -74,6 +74,7 @@ def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
         out[i, 3] = density
         out[i, 4] = delta
         out[i, 5] = eta
+        out[i, 6] = chance
 
 
 @ti.kernel
@@ -118,10 +119,10 @@ def _jvp(name: ti.template(), p: Rows, dp: Rows, wi: Rows, wo: Rows, delta: Rows
 
 @ti.kernel
 def _sample_vjp(name: ti.template(), p: Rows, wi: Rows, u: Rows, grad: Rows, out: Rows):
-    """grad: cotangents of wo, density and eta. out: those of p, then of wi and of the first three of u."""
+    """grad: cotangents of wo, density, eta and chance. out: those of p, then of wi and of the first three of u."""
     for i in range(wi.shape[0]):
         arguments = (_parameters(name, p, i), _vector(wi, i, 0), _random(u, i))
-        cotangent = (_vector(grad, i, 0), grad[i, 3], 0, grad[i, 4])
+        cotangent = (_vector(grad, i, 0), grad[i, 3], 0, grad[i, 4], grad[i, 5])
         _s, cotangents = traced.vjp(bsdf.of(name).sample, arguments, cotangent)
         for k in ti.static(range(len(bsdf.of(name).PARAMETERS))):
             if ti.static(bsdf.of(name).PARAMETERS[k].number):
@@ -138,7 +139,7 @@ def _sample_vjp(name: ti.template(), p: Rows, wi: Rows, u: Rows, grad: Rows, out
 def _sample_jvp(
     name: ti.template(), p: Rows, wi: Rows, u: Rows, dp: Rows, dwi: Rows, du: Rows, out: Rows
 ):  # fmt: skip
-    """out: tangents of wo, density and eta."""
+    """out: tangents of wo, density, eta and chance."""
     for i in range(wi.shape[0]):
         arguments = (_parameters(name, p, i), _vector(wi, i, 0), _random(u, i))
         tangents = (_parameters(name, dp, i), _vector(dwi, i, 0), _random(du, i))
@@ -147,6 +148,7 @@ def _sample_jvp(
             out[i, j] = tangent[0][j]
         out[i, 3] = tangent[1]
         out[i, 4] = tangent[3]
+        out[i, 5] = tangent[4]
 
 
 def _rows(x, n, dtype):
@@ -167,28 +169,28 @@ class Samples(NamedTuple):
 def sample(name, p, wi, n, seed=1, u=None):
     """n samples, for one wi or for n; from the random numbers u (n, 4) where given."""
     u = np.random.default_rng(seed).integers(0, 2**24, (n, 4)) / 2**24 if u is None else u
-    out = np.zeros((n, 6), np.float32)
+    out = np.zeros((n, 7), np.float32)
     _sample(name, *(_rows(x, n, np.float32) for x in (padded(p), wi, u)), out)
     return Samples(out[:, :3], out[:, 3].astype(float), out[:, 4] == 1, out[:, 5].astype(float))
 
 
 def sample_double(name, p, wi, u):
-    """wo, density and eta in double precision, (n, 5); delta (n,) of bool."""
-    out = np.zeros((len(wi), 6))
+    """wo, density, eta and chance in double precision, (n, 6); delta (n,) of bool."""
+    out = np.zeros((len(wi), 7))
     _sample(name, *(_rows(x, len(wi), float) for x in (padded(p), wi, u)), out)
-    return out[:, [0, 1, 2, 3, 5]], out[:, 4] == 1
+    return out[:, [0, 1, 2, 3, 5, 6]], out[:, 4] == 1
 
 
 def sample_vjp(name, p, wi, u, grad):
-    """Cotangents (n, row + 6) of the row, of wi, of the first three of u; grad (n, 5): of `sample_double`."""
+    """Cotangents (n, row + 6) of the row, of wi, of the first three of u; grad (n, 6): of `sample_double`."""
     out = np.zeros((len(wi), np.shape(p)[-1] + 6))
     _sample_vjp(name, *(_rows(x, len(wi), float) for x in (padded(p), wi, u, grad)), out)
     return out
 
 
 def sample_jvp(name, p, wi, u, dp, dwi, du):
-    """Tangents (n, 5) of what `sample_double` gives."""
-    out = np.zeros((len(wi), 5))
+    """Tangents (n, 6) of what `sample_double` gives."""
+    out = np.zeros((len(wi), 6))
     _sample_jvp(name, *(_rows(x, len(wi), float) for x in (padded(p), wi, u, padded(dp), dwi, du)), out)
     return out
 

@@ -24,7 +24,7 @@ def arguments(name, seed=1):
 def test_both_modes_against_differences(name):
     p, wi, u, rng = arguments(name)
     width = len(next(iter(limits(name))))  # beyond are constants
-    grad = rng.standard_normal((N, 5))
+    grad = rng.standard_normal((N, 6))
     back = sample_vjp(name, p, wi, u, grad)
     dp, dwi, du = rng.standard_normal((N, len(p))), rng.standard_normal((N, 3)), rng.standard_normal((N, 4))
     dp[:, width:] = 0

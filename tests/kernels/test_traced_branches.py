@@ -171,7 +171,7 @@ def test_only_one_side_runs():
     [
         (lambda a, b, v: branch(a > 0, lambda: v, lambda: (v, v)), "different structures"),
         (lambda a, b, v: branch(a > 0, lambda: v, lambda: a), "different structures"),
-        (lambda a, b, v: branch(a > 0, lambda: (v,) * 5, lambda: (v,) * 5)[0], "more than 12 numbers"),
+        (lambda a, b, v: branch(a > 0, lambda: (v,) * 7, lambda: (v,) * 7)[0], "more than 20 numbers"),
     ],
 )
 def test_sides_that_do_not_fit_are_refused(f, message):

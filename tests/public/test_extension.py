@@ -49,10 +49,12 @@ def power(light, radius):
 
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    row = scene.emitters[scene.lights[entry][1]][3]
-    s = point.sample_position(scene, row, ref)
-    s.scale *= scene.emitter_data[row][3]
-    return s
+    return at_single_direction(scene, entry, ref, connect, 1)
+
+
+def connect(rows, ref):
+    d, distance, pdf, scale, uv = point.connect(rows, ref)
+    return d, distance, pdf, scale * rows[0][3], uv
 '''
 
 SCENE = """

@@ -1,0 +1,124 @@
+"""Parameters as traced functions read them: their derivatives arrive at the parameters and at the place.
+
+A `Reader` is made for one mode: with the gradient that reverse mode adds to, or with the parameters' tangents
+in forward mode. Without either, what it reads are numbers that Taichi may differentiate.
+"""
+
+from typing import NamedTuple
+
+from prb.kernels import texture
+from prb.kernels.backend import Expr, ti
+from prb.kernels.frame import vec2, vec3
+from prb.kernels.gradient import add
+from prb.kernels.texture import LookupPoint
+from prb.kernels.traced import Scalar, Vec2, constant, raw, read
+
+
+class Place(NamedTuple):
+    """Where a texture is looked up, a `LookupPoint` whose coordinates move. slot: a Taichi integer."""
+
+    uv: Vec2
+    slot: object
+    u: Scalar
+    v: Scalar
+
+    def point(self):
+        """The `LookupPoint`."""
+        uv = Expr([raw(self.uv.x), raw(self.uv.y)])
+        return LookupPoint(uv=uv, slot=self.slot, u=raw(self.u), v=raw(self.v), p=vec3(0.0, 0.0, 0.0))
+
+    @property
+    def coordinates(self):
+        """The numbers that textures depend on."""
+        return self.uv.x, self.uv.y, self.u, self.v
+
+
+@ti.func
+def _cotangents(scene: ti.template(), index, point, grad_color):
+    """The cotangents of a place's coordinates, from that of a colour."""
+    by_x, by_y, by_u, by_v = texture.slopes(scene, scene.params, index, point)
+    return grad_color.dot(by_x), grad_color.dot(by_y), grad_color.dot(by_u), grad_color.dot(by_v)
+
+
+@ti.func
+def _tangent(scene: ti.template(), index, point, dx, dy, du, dv):
+    """The tangent of a colour, from those of a place's coordinates."""
+    by_x, by_y, by_u, by_v = texture.slopes(scene, scene.params, index, point)
+    return dx * by_x + dy * by_y + du * by_u + dv * by_v
+
+
+@ti.func
+def _read(buffer: ti.template(), offset, count: ti.template()):
+    return [buffer[offset + i] for i in ti.static(range(count))]
+
+
+@ti.func
+def _add(gradient: ti.template(), offset, x: ti.template()):
+    if offset < gradient.size:
+        add(gradient, offset, x)
+
+
+class Reader:
+    """Reads parameters of a scene (`SceneView`). gradient: a `GradientBlock`. tangents: of the parameters."""
+
+    def __init__(self, scene, gradient=None, tangents=None):
+        self.scene, self.gradient, self.tangents = scene, gradient, tangents
+
+    def numbers(self, offset, count):
+        """`count` parameters from an offset of the buffer on, a tuple of scalars."""
+        values = tuple(_read(self.scene.params, self.scene.base + offset, count))
+
+        def pull(grads):
+            for i, grad in enumerate(grads):
+                _add(self.gradient, offset + i, grad)
+            return ()
+
+        return read(values, (), pull, lambda _: tuple(_read(self.tangents, offset, count)))
+
+    def _view(self, use):
+        return self.scene if use is None else self.scene.lookup(use)
+
+    def color(self, use, index, place):
+        """The colour of a texture (Vec3). use: as in `Features.varying`; None for any kind of texture."""
+        view, point = self._view(use), place.point()
+        fixed = not view.features.varies
+
+        def pull(grad):
+            texture.scatter(view, self.gradient, index, point, grad)
+            return (0.0,) * 4 if fixed else _cotangents(view, index, point, grad)
+
+        def push(tangents):
+            tangent = texture.fetch(view, self.tangents, index, point)
+            return tangent if fixed else tangent + _tangent(view, index, point, *tangents)
+
+        operands = () if fixed else place.coordinates
+        return read(
+            texture.fetch(view, self.scene.params, index, point), operands,
+            (lambda grad: pull(grad)[: len(operands)]), push,
+        )  # fmt: skip
+
+    def number(self, use, index, place):
+        """The value of a grey texture, the luminance of a coloured one (Scalar)."""
+        weights = constant(texture.number_weights(self._view(use), index, place.point()))
+        color = self.color(use, index, place)
+        return weights.x * color.x + weights.y * color.y + weights.z * color.z
+
+    def slope(self, index, place):
+        """The derivative of an image's luminance by the texture coordinates (Vec2)."""
+        scene, point = self.scene, place.point()
+        by_place = texture.curvature(scene, scene.params, scene.base, index, point)
+
+        def times(x, y):
+            xx, xy, yy = by_place
+            return xx * x + xy * y, xy * x + yy * y
+
+        def pull(grad):
+            texture.scatter_slope(scene, self.gradient, index, point, grad)
+            return times(*map(raw, constant(grad)))
+
+        def push(tangents):
+            x, y = times(*tangents)
+            return texture.slope(scene, self.tangents, 0, index, point) + vec2(x, y)
+
+        slope = texture.slope(scene, scene.params, scene.base, index, point)
+        return read(slope, (place.uv.x, place.uv.y), pull, push)

@@ -1,0 +1,147 @@
+"""One step of a path: from the ray that arrives at a vertex to the one that leaves it, and what it adds.
+
+    (o, d, beta, pdf)  ->  (o', d', beta', pdf'), beta E
+
+o, d: origin and direction of the ray. beta: the throughput before the vertex. pdf: the density of d, which the
+MIS weight of emission needs. The random numbers are fixed; whatever they are mapped to moves with the
+parameters and with the ray: the point that is met, its frame and texture coordinates, the directions to the
+light and from the BSDF, both densities and both MIS weights (Zeltner, Speierer, Georgiev, Jakob, Monte Carlo
+Estimators for Differential Light Transport, SIGGRAPH 2021, section 4). Decisions stay: which primitive is met,
+which leaf, lobe and light are chosen, what is visible, and roulette.
+"""
+
+from prb.kernels import light, traced
+from prb.kernels.backend import ti
+from prb.kernels.emitter import ENVIRONMENTS
+from prb.kernels.estimators.vertex import DELTA_DENSITY, power_heuristic
+from prb.kernels.step import lights, scattering, surface
+from prb.kernels.step.reader import Reader
+from prb.kernels.traced import Condition, Vec3, branch, constant, dot, raw, select
+
+
+@ti.dataclass
+class Decisions:
+    """What is decided at a vertex.
+
+    slot: the primitive that the ray met (-1: none). distance: from the ray's origin. first: 1 if the path
+    begins with the ray. lit: 1 if next-event estimation found an unoccluded light. continues: 1 if there is a
+    next ray. survival: the probability with which roulette let the path go on.
+    """
+
+    slot: ti.i32
+    distance: ti.f32
+    first: ti.i32
+    lit: ti.i32
+    continues: ti.i32
+    survival: ti.f32
+
+
+@ti.func
+def _shape(scene: ti.template(), slot):
+    """(material, emitter) of a primitive."""
+    shape = scene.shapes[scene.prim_info[slot][1]]
+    return shape[0], shape[1]
+
+
+def _black():
+    return Vec3(constant(0.0), constant(0.0), constant(0.0))
+
+
+def on_surface(reader, at, u_light, u_bsdf):
+    """The step at a surface, as a traced function of (o, d, beta, pdf)."""
+    scene = reader.scene
+
+    def step(o, d, beta, pdf):
+        here = surface.at_hit(reader, at.slot, o, d, at.distance)
+        material, emitter = _shape(scene, at.slot)
+
+        def emitted():
+            first = Condition(at.first == 1)
+            pdf_light = lights.hit_density(reader, at.slot, o, here.p, here.ng)
+            weight = power_heuristic(select(first, 1.0, pdf), pdf_light)
+            return lights.radiance(reader, emitter, here.place) * select(first, 1.0, weight)
+
+        emits = Condition(emitter >= 0) & (dot(here.ng, d) < 0)
+        E = branch(emits, emitted, _black) if "area" in scene.features.emitters else _black()
+        wi = surface.local(here, -d)
+
+        def direct():
+            u = [raw(x) for x in constant(u_light)]
+            entry = light.choose(scene, u[0], raw(constant(u_bsdf)[3]))
+            s = lights.sample(reader, entry, here.p, u[1], u[2])
+            f, pdf_bsdf = scattering.towards(reader, material, here, wi, surface.local(here, s.d))
+            weight = power_heuristic(s.pdf, select(s.delta, 0.0, pdf_bsdf))
+            return lights.radiance(reader, s.emitter, s.place) * f * (s.scale * weight / s.pdf)
+
+        E = E + branch(Condition(at.lit == 1), direct, _black)
+
+        def onwards():
+            s = scattering.sampled(reader, material, here, wi, u_bsdf)
+            factor = s.f * (s.choice / (s.density * constant(at.survival)))
+            density = select(s.delta, DELTA_DENSITY, s.density)
+            return here.p, surface.world(here, s.wo), beta * factor, density
+
+        def end():
+            return _black(), _black(), _black(), constant(0.0)
+
+        following = branch(Condition(at.continues == 1), onwards, end)
+        return *following, beta * E
+
+    return step
+
+
+def beyond(reader, entry, first):
+    """What a ray that left the scene adds, as a traced function of (o, d, beta, pdf)."""
+
+    def step(o, d, beta, pdf):
+        pdf_light, place = lights.environment(reader, entry, d)
+        is_first = Condition(first == 1)
+        weight = power_heuristic(select(is_first, 1.0, pdf), pdf_light)
+        _slot, emitter, _probability, _area = lights.entry_of(reader.scene, entry)
+        return beta * lights.radiance(reader, emitter, place) * select(is_first, 1.0, weight)
+
+    return step
+
+
+# ---------------------------------------------------------------------------------------------------
+# For kernels
+# ---------------------------------------------------------------------------------------------------
+
+
+@traced.traced
+def has_environment(scene):
+    """True if some emitter of the scene surrounds it."""
+    return any(name in ENVIRONMENTS for name in scene.features.emitters)
+
+
+@traced.traced
+def pull_back(scene, gradient, at, u_light, u_bsdf, state, cotangents):
+    """The cotangents of (o, d, beta, pdf), from those of what the step at a surface returns; adds those of
+    the parameters to the gradient."""
+    step = on_surface(Reader(scene, gradient=gradient), at, u_light, u_bsdf)
+    _value, found = traced.vjp(step, state, cotangents)
+    return found
+
+
+@traced.traced
+def pull_back_beyond(scene, gradient, entry, first, state, grad_L):
+    """The cotangents of (o, d, beta, pdf), from that of what a ray adds that left the scene."""
+    _value, found = traced.vjp(beyond(Reader(scene, gradient=gradient), entry, first), state, grad_L)
+    return found
+
+
+@traced.traced
+def push_forward(scene, tangents, at, u_light, u_bsdf, state, state_tangents):
+    """The tangents of what the step at a surface returns, from those of (o, d, beta, pdf)."""
+    step = on_surface(Reader(scene, tangents=tangents), at, u_light, u_bsdf)
+    _value, found = traced.jvp(step, state, state_tangents)
+    return found
+
+
+@traced.traced
+def push_forward_beyond(scene, tangents, entry, first, state, state_tangents):
+    """The tangent of what a ray adds that left the scene."""
+    _value, found = traced.jvp(
+        beyond(Reader(scene, tangents=tangents), entry, first), state, state_tangents
+    )
+    return found

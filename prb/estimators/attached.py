@@ -1,0 +1,59 @@
+"""Attached path replay as an adjoint method."""
+
+from dataclasses import dataclass
+
+from prb.errors import ParameterError
+from prb.estimators.integrate import integrate
+from prb.estimators.methods import Adjoint
+from prb.estimators.work import device_bytes
+from prb.kernels.estimators import modes
+
+SUFFIXES = ("kept",)
+
+
+@dataclass(frozen=True)
+class AttachedReplay(Adjoint):
+    """Path replay through sampled directions: reparametrise, then differentiate.
+
+    The random numbers are fixed, and directions, hit points, densities and MIS weights move with the
+    parameters (Zeltner, Speierer, Georgiev, Jakob, SIGGRAPH 2021; Vicini, Speierer, Jakob, SIGGRAPH 2021). It
+    is the only method for what bends an ideal ray: the index of refraction of smooth glass, a normal or bump
+    map on glass or a mirror. For other parameters it is a second estimator, often less noisy than
+    `ReplayAdjoint` for a low roughness.
+
+    suffix: "kept": the states of a path's vertices are kept in a row of constant length and walked backwards;
+        longer paths are traced again in segments.
+
+    Interior derivatives only. Moving directions sweep over edges: where what they see is discontinuous, at
+    silhouettes, shadows or between colours, the estimate is biased. `prb check` compares it to differences.
+    """
+
+    suffix: str = "kept"
+    passes: int = 1
+    name = "attached"
+    has_forward = has_stderr = has_deterministic_sums = True
+
+    def __post_init__(self):
+        if self.suffix not in SUFFIXES:
+            raise ParameterError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {self.suffix!r}")
+
+    def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
+        """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
+
+        options: as of `ReplayAdjoint.backward`.
+        """
+        return integrate(
+            scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
+            names=names, passes=self.passes, attached=self.suffix, label="gradient", **options,
+        )  # fmt: skip
+
+    def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
+        """J tangents and the image, in one pass that carries the tangent of each path's ray."""
+        return integrate(
+            scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
+            names=names, attached=self.suffix, label="derivative", **options,
+        )  # fmt: skip
+
+    def device_bytes(self, scene, *, spp, max_depth):
+        """Bytes that it allocates on the device."""
+        return device_bytes(scene, modes.REVERSE, spp)
