@@ -81,18 +81,18 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
         active = slot >= 0 and max_abs(vertex.through) > 0
         if active:
             si = interact(scene, slot, t, u, v, o, d)
-            s, r = frame(scene, si.n, si.dp_du)
-            wi = to_local(-d, s, r, si.n)
-            point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v, p=si.p)
-            passed = straight.coefficient(scene, si.material, wi, point)
             if ti.static(scene.features.crossings):
+                s, r = frame(scene, si.n, si.dp_du)
+                wi = to_local(-d, s, r, si.n)
+                point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v, p=si.p)
+                passed = straight.coefficient(scene, si.material, wi, point)
                 if straight.dims(scene, si.material):
                     cross(sampler, event, block, si, slot, wi, passed, coefficient, vertex)
                     block += 1
                 else:
                     vertex.through *= passed
-            else:
-                vertex.through *= passed
+            elif straight.dims(scene, si.material):  # it is opaque
+                vertex.through = vec3(0.0, 0.0, 0.0)
             medium = media.crossed(si.boundary, medium, si.ng.dot(d))
             o = ray_origin(si, d)
             left -= t
