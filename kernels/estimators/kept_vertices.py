@@ -166,6 +166,10 @@ OF_CROSSINGS = (
      Column("crossing_u"), Column("crossing_v"), Column("crossing_uv", 2), Column("crossing_p", 3),
      Column("crossing", 3))),
 )  # fmt: skip
+OF_DIRECTIONS = (
+    Group(flies, (Column("segment_d", 3),)),
+    Group(is_lit_through_media, (Column("shadow_d", 3),)),
+)
 OF_GLOW = Group(
     flies, (Column("glow_p", 3), Column("glow_weight", 3), Column("beyond", integer=True), Column("glow", 3))
 )
@@ -180,6 +184,8 @@ def groups(features):
     found = (*OF_MEDIA, OF_POINTS if points else OF_COLLISIONS)
     if features.crossings:
         found += OF_CROSSINGS
+    if features.microflakes:
+        found += OF_DIRECTIONS
     return (*found, OF_GLOW) if features.emissive else found
 
 
