@@ -12,7 +12,11 @@ import prb
 
 SIGMAS = 4.5  # allowed standard errors: two-sided significance 7e-6
 METHODS = prb.SampleMatching(), prb.DifferentialRatioTracking(), prb.FreeFlight()
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+every_method = pytest.mark.parametrize(
+    "method",
+    [METHODS[0], *(pytest.param(m, marks=pytest.mark.slow) for m in METHODS[1:])],
+    ids=lambda m: m.name,
+)
 SIX = np.float32([0.5, 0.3, 0.8, 0.1, -0.25, 0.05])
 ONE = {"type": "sggx", "S": grid(SIX.reshape(1, 1, 1, 6))}
 MANY = {
@@ -24,8 +28,8 @@ SUN = {"type": "directional", "direction": [0.3, -0.2, -1], "irradiance": rgb(3,
 DIRECTIONS = {"straight": (0, 0, 4), "askew": (1.5, 0.5, 4)}  # where the camera is that looks at the origin
 
 
-@pytest.mark.parametrize("sigma_t", [0.7, grid(RAMP)], ids=["homogeneous", "grid"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("sigma_t", [0.7, grid(RAMP)], ids=["homogeneous", "grid"])
 @every_method
 def test_absorbing_slab(sigma_t, direction, method):
     """Between z = -1 and 1. Each hat function of the ramp has a quarter of the ray, by symmetry."""
