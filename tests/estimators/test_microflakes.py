@@ -89,9 +89,8 @@ def small(sigma_t, phase):
     return load(box=box(medium), floor=floor, light=SUN, max_depth=5)
 
 
-@pytest.mark.parametrize(
-    "kind", ["homogeneous", *(pytest.param(k, marks=pytest.mark.slow) for k in ("grid", "colours"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["homogeneous", "grid", "colours"])
 @every_method
 def test_replay_is_the_tape(kind, method):
     values = np.random.default_rng(3).uniform(0.1, 2, (3, 4, 4, 3))
