@@ -148,6 +148,10 @@ OF_CROSSINGS = (
      Column("crossing_u"), Column("crossing_v"), Column("crossing_uv", 2), Column("crossing_p", 3),
      Column("crossing", 3))),
 )  # fmt: skip
+OF_DIRECTIONS = (
+    Group(flies, (Column("segment_d", 3),)),
+    Group(is_lit_through_media, (Column("shadow_d", 3),)),
+)
 
 
 @traced
@@ -190,6 +194,8 @@ def in_media(features, points):
     found += points
     if features.crossings:
         found += OF_CROSSINGS
+    if features.microflakes:
+        found += OF_DIRECTIONS
     if features.emissive:
         glow += (Column("glow_weight", 3),) if spectral else ()
         found += (Group(flies, (*glow, Column("beyond", integer=True), Column("glow", 3))),)
