@@ -22,7 +22,7 @@ from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
 from prb.kernels.estimators.density import PROBE_SIZE, SUFFIXED
-from prb.kernels.estimators.tape import CHANGES, MEDIA_SIZE
+from prb.kernels.estimators.tape import CHANGES, media_size
 
 FREE_MEMORY_FRACTION = 0.8  # of the device's free memory, unless the caller sets a limit
 PATH_BYTES = 80 + 12 + 12 + 12 + 12 + 12  # state, L and its adjoint, beta_0, two slices of beta's adjoint
@@ -197,8 +197,8 @@ def device_bytes(scene, *, spp, max_depth, passes=1, names=None):
 
 def bounce_bytes(scene, names=None):
     """Bytes of one bounce of one path."""
-    media = 4 * MEDIA_SIZE if scene.layout.features.places else 0
-    return BOUNCE_BYTES + (TEXTURE_BYTES if _located(scene, names) else 0) + media
+    located = TEXTURE_BYTES if _located(scene, names) else 0
+    return BOUNCE_BYTES + located + 4 * media_size(scene.layout.features)
 
 
 def _located(scene, names):
@@ -227,7 +227,7 @@ class Buffers:
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
             scene.state.tape_buffers = None  # free the old ones first
-            media = scene.layout.features.places
+            media = media_size(scene.layout.features)
             scene.state.tape_buffers = cls(runtime.ensure(), paths, located, media)
         return scene.state.tape_buffers
 
@@ -235,14 +235,13 @@ class Buffers:
         """Make sure that there are arrays for a bounce."""
         if bounce == len(self.vertices):
             places = empty(self.paths if self.located else 1, vec8f)
-            media = empty((self.paths, MEDIA_SIZE)) if self.media else unused((1, 1))
+            media = empty((self.paths, self.media)) if self.media else unused((1, 1))
             self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f), places, media))
             self.betas.append(empty(self.paths, vec3f))
 
     def nbytes(self):
         """Bytes that are allocated already."""
-        bounce = BOUNCE_BYTES + (TEXTURE_BYTES if self.located else 0)
-        bounce += 4 * MEDIA_SIZE if self.media else 0
+        bounce = BOUNCE_BYTES + (TEXTURE_BYTES if self.located else 0) + 4 * self.media
         return self.paths * (PATH_BYTES + bounce * len(self.vertices))
 
 
