@@ -38,6 +38,7 @@ from prb.kernels.traced_numbers import (
     cos,
     cross,
     detach,
+    differentiated_by_taichi,
     dot,
     exp,
     length,
@@ -411,9 +412,16 @@ def custom(function, derivatives):
     function(*x) is its value y, a scalar; derivatives(y, *x) is the list of its derivatives by each of x.
     """
 
+    def held(x):
+        return let(raw(detach(x))) if differentiated_by_taichi() else raw(x)
+
     def apply(*operands):
-        x = [raw(operand) for operand in operands]
+        x = [held(operand) for operand in operands]
         y = let(function(*x))
+        if differentiated_by_taichi():  # which then sees a linear function
+            slopes = [raw(detach(slope)) for slope in derivatives(y, *x)]
+            terms = (slope * (raw(o) - a) for slope, o, a in zip(slopes, operands, x, strict=True))
+            return Scalar(let(sum(terms, raw(detach(y)))))
         if not any(map(_active, operands)):
             return Scalar(y)
         slopes = [let(slope) for slope in derivatives(y, *x)]
