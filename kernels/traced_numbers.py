@@ -362,6 +362,9 @@ def differentiated_by_taichi():
     return impl.get_runtime().current_kernel.autodiff_mode != AutodiffMode.NONE
 
 
+differentiated_by_taichi._is_wrapped_kernel = True  # lets kernels call it
+
+
 @ti.func
 def _as_integer(x):
     """x, as an integer times a power of two: Taichi's reverse mode has no other constant."""
