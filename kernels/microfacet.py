@@ -13,12 +13,12 @@ from functools import partial
 
 from prb.kernels import traced
 from prb.kernels.backend import pi, ti
+from prb.kernels.held import differentiated_by_taichi
 from prb.kernels.traced import (
     Vec3,
     absolute,
     clamp,
     custom,
-    differentiated_by_taichi,
     dot,
     exp,
     maximum,

@@ -5,7 +5,8 @@ kernels/traced.py, from which they are imported, has the overview.
 
 from itertools import count
 
-from prb.kernels.backend import AutodiffMode, impl, ti
+from prb.kernels.backend import impl, ti
+from prb.kernels.held import differentiated_by_taichi, held
 
 
 def let(expression):
@@ -354,23 +355,7 @@ def detach(x):
     """x as a constant under differentiation, also of Taichi's own."""
     if isinstance(x, Vector):
         return x.map(detach)
-    return Scalar(let(_as_integer(raw(x))) if differentiated_by_taichi() else raw(x))
-
-
-def differentiated_by_taichi():
-    """True if what is being traced is the derivative of a kernel by Taichi's own reverse mode."""
-    return impl.get_runtime().current_kernel.autodiff_mode != AutodiffMode.NONE
-
-
-differentiated_by_taichi._is_wrapped_kernel = True  # lets kernels call it
-
-
-@ti.func
-def _as_integer(x):
-    """x, as an integer times a power of two: Taichi's reverse mode has no other constant."""
-    exponent = ti.floor(ti.log(ti.max(ti.abs(x), 1e-30)) * 1.4426950408889634)  # of 2; it may be off by one
-    scale = ti.pow(2.0, ti.cast(ti.cast(24.0 - exponent, ti.i32), ti.f32))
-    return ti.cast(ti.cast(x * scale, ti.i32), ti.f32) / scale
+    return Scalar(let(held(raw(x))) if differentiated_by_taichi() else raw(x))
 
 
 def truncate(x):

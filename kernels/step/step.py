@@ -13,8 +13,8 @@ which leaf, lobe and light are chosen, what is visible, and roulette.
 from prb.kernels import light, traced
 from prb.kernels.backend import ti
 from prb.kernels.emitter import ENVIRONMENTS
-from prb.kernels.material import lookup_point
 from prb.kernels.estimators.vertex import DELTA_DENSITY, power_heuristic
+from prb.kernels.material import lookup_point
 from prb.kernels.step import lights, scattering, surface
 from prb.kernels.step.reader import Found, Reader
 from prb.kernels.traced import Condition, Vec3, branch, constant, dot, raw, select

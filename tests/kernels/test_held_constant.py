@@ -39,7 +39,8 @@ def _slope(x):
 @ti.kernel
 def _evaluate(function: ti.template(), x: Numbers, y: Numbers):
     for i in x:
-        y[i] = traced.value(function, x[i])
+        if i >= 0:  # outside of an `if`, Taichi 1.7.4 loses derivatives
+            y[i] = traced.value(function, x[i])
 
 
 @ti.kernel
