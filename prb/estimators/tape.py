@@ -54,6 +54,10 @@ class TapeAdjoint(Adjoint):
     def __post_init__(self):
         kernel_name(self.density)
 
+    def reason(self, scene, name):
+        """As of `Adjoint`: what bends rays is not differentiated."""
+        return scene.layout.not_detached(name) or None
+
     @locked
     def backward(
         self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, rr_depth=None,
