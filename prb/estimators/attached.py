@@ -37,8 +37,16 @@ class AttachedReplay(Adjoint):
         if self.suffix not in SUFFIXES:
             raise ParameterError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {self.suffix!r}")
 
+    def reason(self, scene, name):
+        """As of `Adjoint`: a scene with participating media has no attached derivatives."""
+        return scene.layout.not_attached(name) or None
+
+    def caveat(self, scene, name):
+        """As of `Adjoint`."""
+        return "edges that moving rays sweep over are not in the derivative"
+
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
-        """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
+        """J^T image_adjoint over the named parameters (None: as of `Adjoint`), and the paths' image.
 
         options: as of `ReplayAdjoint.backward`.
         """
