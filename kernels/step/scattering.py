@@ -29,7 +29,6 @@ from prb.kernels.traced import (
     sqrt,
 )
 from prb.kernels.view import (
-    BUMPMAP,
     FIRST_TEXTURE,
     FLIP_INVALID,
     FRAME,

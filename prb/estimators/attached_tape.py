@@ -16,7 +16,9 @@ class AttachedTape:
     """The states of a number of paths, and the sweeps over them. A scene keeps the last one, as allocating
     takes longer than filling it."""
 
-    PATH_BYTES = 80 + 16 + 12 + 12 + 3 * 4 * STATE  # what a path carries along, L and its adjoint, X_0, two slices
+    PATH_BYTES = (
+        80 + 16 + 12 + 12 + 3 * 4 * STATE
+    )  # what a path carries along, L and its adjoint, X_0, two slices
 
     @staticmethod
     def check(scene):

@@ -10,9 +10,7 @@ def smooth_sky(height=16, width=32):
     """Radiance of an environment map that varies slowly, (height, width, 3)."""
     azimuth = np.linspace(0, 2 * np.pi, width, endpoint=False)[None]
     polar = np.linspace(0, np.pi, height)[:, None]
-    channels = [
-        1 + 0.5 * np.sin(azimuth + c) * np.sin(polar) + 0.4 * np.cos(2 * polar + c) for c in range(3)
-    ]
+    channels = [1 + 0.5 * np.sin(azimuth + c) * np.sin(polar) + 0.4 * np.cos(2 * polar + c) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
