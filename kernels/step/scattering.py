@@ -273,7 +273,7 @@ def towards(reader, number, surface, wi, wo):
     for leaf, w, q in zip(leaves, weights, chances, strict=True):
 
         def values(leaf=leaf):
-            return leaf.values(wo, 0.0)
+            return leaf.values(wo, constant(0.0))
 
         if len(leaves) == 1:
             f_k, density_k = values()
