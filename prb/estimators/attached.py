@@ -1,6 +1,7 @@
 """Attached path replay as an adjoint method."""
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from prb.errors import ParameterError
@@ -44,8 +45,8 @@ class AttachedReplay(Adjoint):
     def __post_init__(self):
         if self.suffix not in SUFFIXES:
             raise ParameterError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {self.suffix!r}")
-        if not 0 <= self.noise < math.inf:
-            raise ParameterError(f"noise: expected a finite number of at least 0, got {self.noise}")
+        if not isinstance(self.noise, numbers.Real) or not 0 <= self.noise < math.inf:
+            raise ParameterError(f"noise: expected a finite number of at least 0, got {self.noise!r}")
 
     def reason(self, scene, name):
         """As of `Adjoint`: a scene with participating media has no attached derivatives."""
