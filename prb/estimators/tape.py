@@ -57,7 +57,9 @@ class TapeAdjoint(Adjoint):
             raise ParameterError(f"sampling: expected {' or '.join(map(repr, TAPES))}, got {self.sampling!r}")
 
     def reason(self, scene, name):
-        """As of `Adjoint`: what bends rays is not differentiated."""
+        """As of `Adjoint`: what bends rays is differentiated by attached sampling alone."""
+        if self.sampling == "attached":
+            return scene.layout.parameters[name].why_not or None
         return scene.layout.not_detached(name) or None
 
     @locked
