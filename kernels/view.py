@@ -111,6 +111,7 @@ class Execution:
     block: workers in a thread block.
     stride: loop iterations for each worker, as Taichi gives 512 at a time to one thread of a CPU.
     orientations: vertex normals or the direction of a light are differentiated (kernels/orientation.py).
+    placements: where lights are is differentiated, by attached sampling (kernels/step/lights.py).
     exclusive: every worker has a gradient block of its own, so that sums need no atomics.
     integers: gradients are sums of fixed-point integers, which do not depend on the order of addition.
     unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.
@@ -123,6 +124,7 @@ class Execution:
     block: int = 1
     stride: int = 1
     orientations: bool = False
+    placements: bool = False
     exclusive: bool = False
     integers: bool = False
     unrolled: bool = False

@@ -17,6 +17,11 @@ and may have
     environment(scene, index, d, with_pdf) -> (density of `sample` for d, uv)
                     of an emitter around the scene, for a ray along d that left it; the density is valid
                     if with_pdf. index: of the emitter
+    connect(rows, ref) -> (d, distance, pdf, scale, uv)
+                    a traced function, of an emitter at a single direction; rows: its ROWS in `emitter_data`
+    from_parameters(rows, p)
+                    its rows as a traced function of the NUMBERS parameters that say where it is; the first
+                    one ends with the offset of these in `params`
 `area` has `pdf`, the density of `sample` for a ray that hit the surface.
 """
 

@@ -6,21 +6,25 @@ emitter_data, one row: the unit direction in which it travels; the offset of tha
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import INFINITY, at_single_direction
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import Vec2, Vec3, constant
+from prb.kernels.traced import Vec2, Vec3, constant, normalize
 
 PARAMETER = Parameter("irradiance", default=1.0)  # of a surface perpendicular to the light
 PLACEMENT = "direction"
 
 
 def data(light):
-    return [[*light.direction, 0.0]]
+    return [[*light.direction, light.offset]]
 
 
 def power(light, radius):
     return pi * radius**2
 
 
-ROWS = 1
+ROWS, NUMBERS = 1, 3
+
+
+def from_parameters(rows, p):
+    return ((*normalize(Vec3(*p)), rows[0][3]),)
 
 
 def connect(rows, ref):

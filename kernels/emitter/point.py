@@ -1,6 +1,6 @@
 """A point that emits the same radiant intensity in all directions.
 
-emitter_data, one row: its position, 0.
+emitter_data, one row: its position, the offset of that in `params`.
 """
 
 from prb.kernels.backend import pi, ti
@@ -13,14 +13,18 @@ PLACEMENT = "position"
 
 
 def data(light):
-    return [[*light.position, 0.0]]
+    return [[*light.position, light.offset]]
 
 
 def power(light, radius):
     return 4 * pi
 
 
-ROWS = 1
+ROWS, NUMBERS = 1, 3
+
+
+def from_parameters(rows, p):
+    return ((*p, rows[0][3]),)
 
 
 def connect(rows, ref):

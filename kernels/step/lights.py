@@ -50,6 +50,20 @@ def _sphere(scene: ti.template(), slot):
     return vec3(prim[0], prim[1], prim[2]), prim[3], prim[10], scene.prim_info[slot][0] == SPHERE
 
 
+@ti.func
+def _offset(scene: ti.template(), emitter):
+    """The offset in `params` of the parameters that say where an emitter is."""
+    return ti.i32(scene.emitter_data[scene.emitters[emitter][3]][3])
+
+
+def _placed(reader, emitter, module):
+    """The rows of an emitter in `emitter_data`. They move with its parameters if these are differentiated."""
+    rows = constant(rows_of(reader.scene, emitter, module.ROWS))
+    if not reader.scene.execution.placements or not hasattr(module, "from_parameters"):
+        return rows
+    return module.from_parameters(rows, reader.numbers(_offset(reader.scene, emitter), module.NUMBERS))
+
+
 def radiance(reader, emitter, place):
     """What the emitter emits at a place of its textures (Vec3), as `emission.radiance`."""
     _kind, first, second = _row(reader.scene, emitter)
@@ -76,7 +90,7 @@ def sample(reader, entry, ref, u1, u2):
         if name == "area":
             return _on_surface(reader, entry, ref, u1, u2)
         if hasattr(module, "connect"):
-            d, _distance, pdf, scale, uv = module.connect(constant(rows_of(scene, index, module.ROWS)), ref)
+            d, _distance, pdf, scale, uv = module.connect(_placed(reader, index, module), ref)
             return d, pdf, scale, uv
         # an environment is sampled alike from everywhere
         s = reader.found if name == "envmap" else None

@@ -60,17 +60,3 @@ class MeshNormals(Dependent):
     def compute(self, inputs, arrays):
         normals = inputs[0][self._faces].reshape(-1, 3)
         arrays["normals"][self._first : self._first + len(normals)] = normals
-
-
-class LightDirection(Dependent):
-    """The unit direction of a distant light, in its row of `emitter_data`."""
-
-    arrays = ("emitter_data",)
-
-    def __init__(self, parameter, row):
-        super().__init__([parameter])
-        self._row = row
-
-    def compute(self, inputs, arrays):
-        v = inputs[0].astype(float)
-        arrays["emitter_data"][self._row, :3] = v / np.linalg.norm(v)

@@ -1,7 +1,11 @@
 """Lights as rows of `emitters` and `emitter_data`. NumPy only."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from prb.device.dependents import Dependent
+from prb.device.parameters import DIRECTION, POSITION
 from prb.errors import SceneError
 from prb.kernels import emitter as kernels
 from prb.scene.leaves import varies
@@ -57,6 +61,43 @@ class EmitterTable:
             "emitters": np.array(self._rows, np.int32).reshape(-1, 4),
             "emitter_data": np.array(self._data, np.float32).reshape(-1, 4),
         }
+
+
+class EmitterRows(Dependent):
+    """The rows of `emitter_data` of a light, from the parameters that say where it is."""
+
+    arrays = ("emitter_data",)
+
+    def __init__(self, light, parameters, row):
+        """light: the model's. parameters: attribute of the light -> record."""
+        super().__init__(parameters.values())
+        self._light, self._keys, self._row = light, tuple(parameters), row
+
+    def compute(self, inputs, arrays):
+        place = dict(zip(self._keys, (x.astype(float) for x in inputs), strict=True))
+        if "direction" in place:
+            place["direction"] /= np.linalg.norm(place["direction"])
+        light = replace(self._light, **place)
+        offset = self.parameters[0].offset
+        rows = kernels.of(light.kind).data(description(light)._replace(offset=offset))
+        arrays["emitter_data"][self._row : self._row + len(rows)] = rows
+
+
+def add_placement(light, builder, *, with_media):
+    """Add the parameters that say where a light is: attribute -> number of the parameter."""
+    module = kernels.of(light.kind)
+    if not hasattr(module, "from_parameters"):
+        return {}
+    key, kind = _PLACES[module.PLACEMENT]
+    fields = {"bends_rays": True}
+    if kind == DIRECTION:
+        fields = {
+            "why_not": "media scatter its light by directions that are held fixed" if with_media else ""
+        }
+    return {key: builder.add(f"{light.name}.{key}", kind, getattr(light, key), **fields)}
+
+
+_PLACES = {"position": ("position", POSITION), "direction": ("direction", DIRECTION)}
 
 
 def description(light):

@@ -12,14 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from prb.device.camera import Camera, add_camera
-from prb.device.dependents import Dependent, LightDirection, MeshNormals
-from prb.device.emitters import EmitterTable
+from prb.device.dependents import Dependent, MeshNormals
+from prb.device.emitters import EmitterRows, EmitterTable, add_placement
 from prb.device.geometry import Geometry
 from prb.device.lights import LightEntries
 from prb.device.material_tables import MaterialTables
 from prb.device.media import MediaTables
 from prb.device.parameters import (
-    DIRECTION,
     NORMALS,
     ParameterBuilder,
     ParameterRecord,
@@ -71,19 +70,22 @@ class Layout:
         """Names of the vertex normals and the directions of lights."""
         return frozenset(name for name, record in self.parameters.items() if record.orientation)
 
+    @cached_property
+    def placements(self):
+        """Names of the parameters that say where lights are."""
+        return frozenset(name for name, record in self.parameters.items() if record.placement)
+
     def not_detached(self, name):
         """Why detached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
         record = self.parameters[name]
-        bends_rays = "it moves directions of rays, which are held fixed; take AttachedReplay()"
+        what = "the directions to a light" if record.placement else "directions of rays"
+        bends_rays = f"it moves {what}, which are held fixed; take AttachedReplay()"
         return record.why_not or (bends_rays if record.bends_rays else "")
 
     def not_attached(self, name):
         """Why attached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
         record = self.parameters[name]
-        if self.attached_limit:
-            return record.why_not or f"it {self.attached_limit}"
-        light = "the directions of lights are held fixed; take ReplayAdjoint()"
-        return record.why_not or (light if record.kind == DIRECTION else "")
+        return record.why_not or (f"it {self.attached_limit}" if self.attached_limit else "")
 
     def update(self, values, *, tables=True):
         """Update the arrays that depend on parameters. Returns the names of those that have changed.
@@ -111,7 +113,8 @@ def lay_out(model, *, progress=False):
     sensor_media = tuple(media.number(sensor.medium) for sensor in model.sensors)
     for light in model.emitters:
         emitters.number(light)
-    orientations = _add_orientations(model, builder, with_media=media.present)
+    normals_of = _add_normals(model, builder)
+    placed = [(light, add_placement(light, builder, with_media=media.present)) for light in model.emitters]
     sensors = [add_camera(sensor, builder) for sensor in model.sensors]
     attached_limit = _attached_limit(with_media=media.present, with_volumes="volume" in textures.kinds)
     records, start = builder.place()
@@ -140,18 +143,16 @@ def lay_out(model, *, progress=False):
 
     dependents = []
     for number, shape in enumerate(model.shapes):
-        if id(shape) in orientations:
-            normals = records[orientations[id(shape)]]
+        if id(shape) in normals_of:
+            normals = records[normals_of[id(shape)]]
             shapes[number][2] = normals.offset
             first_row = int(geometry.first_normal[geometry.starts[number]])
             dependents.append(MeshNormals(normals, shape.faces, first_row))
     numbered = "mesh_attribute" in features.textures or any(row[2] >= 0 for row in shapes)
-    of_emitters = emitters.arrays()
-    for light in model.emitters:
-        if id(light) in orientations:
-            direction, row = records[orientations[id(light)]], emitters.data_row(light)
-            of_emitters["emitter_data"][row, 3] = direction.offset
-            dependents.append(LightDirection(direction, row))
+    for light, numbers in placed:
+        if numbers:
+            own = {key: records[number] for key, number in numbers.items()}
+            dependents.append(EmitterRows(light, own, emitters.data_row(light)))
     dependents += media.dependents(records)
     dependents += entries.dependents(lambda texture: records[textures.parameter_of[id(texture)]])
     cameras = [
@@ -165,7 +166,7 @@ def lay_out(model, *, progress=False):
         "shapes": np.array(shapes, np.int32).reshape(-1, 4),
         **materials.arrays(),
         **textures.arrays(records),
-        **of_emitters,
+        **emitters.arrays(),
         **entries.arrays(),
         **volumes.arrays(records),
         **media.arrays(records),
@@ -194,9 +195,9 @@ def _attached_limit(*, with_media, with_volumes):
     return "does not take textures that are volumes, which the scene has" if with_volumes else ""
 
 
-def _add_orientations(model, builder, *, with_media):
-    """Add vertex normals and the directions of distant lights: id of a shape or emitter -> number of its
-    parameter. Copies of a mesh that have one name have the normals in common with the first one's record."""
+def _add_normals(model, builder):
+    """Add vertex normals: id of a shape -> number of its parameter. Copies of a mesh that have one name have
+    the normals in common with the first one's record."""
     found, names = {}, builder.names()
     for shape in model.shapes:
         name = f"{shape.name}.vertex_normals"
@@ -204,9 +205,4 @@ def _add_orientations(model, builder, *, with_media):
             bends_rays = bends_by_normals(shape.bsdf)
             found[id(shape)] = builder.add(name, NORMALS, shape.normals, bends_rays=bends_rays)
             names.add(name)
-    for light in model.emitters:
-        if light.kind == "directional":
-            why_not = "media scatter its light by directions that are held fixed" if with_media else ""
-            name = f"{light.name}.direction"
-            found[id(light)] = builder.add(name, DIRECTION, light.direction, why_not=why_not)
     return found

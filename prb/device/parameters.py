@@ -12,8 +12,10 @@ import numpy as np
 COLOUR, NUMBER, TEXELS, ATTRIBUTE = "colour", "number", "texels", "attribute"
 VOXELS, VALUES = "voxels", "values"  # of volumes: a grid (Z, Y, X, channels); some numbers (n,)
 NORMALS, DIRECTION = "normals", "direction"
+POSITION, TRANSFORM, ANGLE = "position", "transform", "angle"  # of lights
 CAMERA_NUMBER, CAMERA_TRANSFORM = "camera number", "camera transform"
 ORIENTATIONS = (NORMALS, DIRECTION)
+PLACEMENTS = (DIRECTION, POSITION, TRANSFORM, ANGLE)
 OF_CAMERAS = (CAMERA_NUMBER, CAMERA_TRANSFORM)
 
 SMALL_SIZE = 64  # numbers; larger parameters come last in the buffer, so that a gradient may omit them
@@ -65,9 +67,18 @@ class ParameterRecord:
 
     @property
     def orientation(self):
-        """True for vertex normals and the directions of lights, which only patterns that end like their
-        names select."""
+        """True for vertex normals and the directions of lights."""
         return self.kind in ORIENTATIONS
+
+    @property
+    def placement(self):
+        """True for what says where a light is and where it shines."""
+        return self.kind in PLACEMENTS
+
+    @property
+    def by_ending(self):
+        """True for what only patterns that end like its name select."""
+        return self.orientation or self.placement
 
     @property
     def traced(self):

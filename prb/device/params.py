@@ -28,7 +28,7 @@ def select(scene, patterns):
     """The differentiable parameters that the patterns name, in the order of the scene.
 
     A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). Patterns select
-    vertex normals and the directions of lights only if they end like their names. None: all but these, and
+    vertex normals and the places of lights only if they end like their names. None: all but these, and
     but those that only attached sampling differentiates, so that it costs time only where it is asked for.
     Raises ParameterError where a pattern matches none.
     """
@@ -50,7 +50,7 @@ def select(scene, patterns):
         found = [
             name
             for name in _matches(pattern, known)
-            if not known[name].orientation or pattern.endswith(name.rpartition(".")[2])
+            if not known[name].by_ending or pattern.endswith(name.rpartition(".")[2])
         ]
         if not found:
             raise ParameterError(_no_match(scene, pattern, known))

@@ -4,6 +4,7 @@ import math
 import numbers
 from dataclasses import dataclass
 
+from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
@@ -21,8 +22,8 @@ class AttachedReplay(Adjoint):
     The random numbers are fixed, and directions, hit points, densities and MIS weights move with the
     parameters (Zeltner, Speierer, Georgiev, Jakob, SIGGRAPH 2021; Vicini, Speierer, Jakob, SIGGRAPH 2021). It
     is the only method for what bends an ideal ray: the index of refraction of smooth glass, a normal or bump
-    map on glass or a mirror. For other parameters it is a second estimator, often less noisy than
-    `ReplayAdjoint` for a low roughness.
+    map on glass or a mirror; and for where a light is. For other parameters it is a second estimator, often
+    less noisy than `ReplayAdjoint` for a low roughness.
 
     suffix: "kept": the states of a path's vertices are kept in a row of constant length and walked backwards;
         longer paths are traced again in segments. "inverse": the published way, which keeps twelve numbers of
@@ -33,7 +34,8 @@ class AttachedReplay(Adjoint):
         and refraction and fails behind a diffuse vertex.
 
     Interior derivatives only. Moving directions sweep over edges: where what they see is discontinuous, at
-    silhouettes, shadows or between colours, the estimate is biased. `prb check` compares it to differences.
+    silhouettes, shadows or between colours, the estimate is biased; so it is where a light that moves throws
+    shadows with edges, as visibility is held fixed. `prb check` compares it to differences.
     """
 
     suffix: str = "kept"
@@ -54,6 +56,8 @@ class AttachedReplay(Adjoint):
 
     def caveat(self, scene, name):
         """As of `Adjoint`."""
+        if records(scene)[name].placement:
+            return "edges of the shadows that a light throws are not in the derivative"
         return "edges that moving rays sweep over are not in the derivative"
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):

@@ -40,8 +40,10 @@ class AttachedTape:
         if not isinstance(kept, cls) or (kept.generation, kept.paths) != (runtime.ensure(), paths):
             scene.state.tape_buffers = None  # free the old ones first
             kept = scene.state.tape_buffers = cls(scene, paths)
-        orientations = work.has_orientations(scene, names)
-        kept.execution = work.execution(work.device_plan(), orientations=orientations)
+        kept.execution = work.execution(
+            work.device_plan(), orientations=work.has_orientations(scene, names),
+            placements=work.has_placements(scene, names),
+        )  # fmt: skip
         return kept
 
     def __init__(self, scene, paths):

@@ -121,7 +121,7 @@ def integrate(
         by_density = work.density(scene, names, kernel_name(density)) if derives else ""
         flags = dict(
             exclusive=exclusive, integers=integers, orientations=orientations, density=by_density,
-            attached=attached,
+            attached=attached, placements=bool(attached) and work.has_placements(scene, names),
         )  # fmt: skip
         execution = work.execution(plan, **flags)
 

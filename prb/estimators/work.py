@@ -196,6 +196,11 @@ def has_orientations(scene, names):
     return not scene.layout.orientations.isdisjoint(names or ())
 
 
+def has_placements(scene, names):
+    """True if what says where a light is is among the named parameters."""
+    return not scene.layout.placements.isdisjoint(names or ())
+
+
 def density(scene, names, method):
     """How kernels differentiate by extinction: "" where none of the named parameters (None: all) needs it."""
     extinctions = scene.layout.extinctions

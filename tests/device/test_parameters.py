@@ -6,7 +6,7 @@ import pytest
 import prb
 from prb.device import dependents, lights
 from prb.device.camera import Camera, camera_buffer
-from prb.device.dependents import LightDirection
+from prb.device.emitters import EmitterRows
 from prb.device.parameters import NUMBER, SMALL_SIZE, ParameterBuilder
 
 PLY = """ply
@@ -50,6 +50,7 @@ def scene(tmp_path):
                  "emitter": {"type": "area", "radiance": {"type": "rgb", "value": [1, 2, 3]}}},
         "sky": {"type": "envmap", "bitmap": SKY},
         "sun": {"type": "directional", "direction": [1, 2, -3]},
+        "bulb": {"type": "point", "position": [0, 1, 2], "sampling_weight": 0},
     }  # fmt: skip
     return prb.load_dict(d, base_dir=tmp_path)
 
@@ -66,22 +67,28 @@ def test_records(scene):
         "mesh.vertex_color": ("attribute", (3, 3), 0, 1),
         "mesh.vertex_normals": ("normals", (3, 3), -inf, inf),
         "sun.direction": ("direction", (3,), -inf, inf),
+        "bulb.position": ("position", (3,), -inf, inf),
         "front.to_world": ("camera transform", (4, 4), -inf, inf),
         "front.x_fov": ("camera number", (), 1e-3, 179.999),
         "flat.near_clip": ("camera number", (), tiny, inf),
         "lens.aperture_radius": ("camera number", (), 0, inf),
     }.items():
         assert known[name] == expected, name
-    assert list(records) == list(prb.traverse(scene)) and len({r.kind for r in records.values()}) == 8
+    assert list(records) == list(prb.traverse(scene)) and len({r.kind for r in records.values()}) == 9
 
     fixed = {name: r.why_not for name, r in records.items() if not r.differentiable}
     cameras = {name for name in records if name.split(".")[0] in ("front", "lens", "flat")}
     assert set(fixed) == cameras and all(fixed.values())
-    assert {name for name, r in records.items() if r.bends_rays} == {"ball.bsdf.eta"}
+    assert {name for name, r in records.items() if r.bends_rays} == {"ball.bsdf.eta", "bulb.position"}
     by_default = {name for name, r in records.items() if r.by_default}
-    assert by_default == set(records) - cameras - {"ball.bsdf.eta", *scene.layout.orientations}
+    assert by_default == set(records) - cameras - {
+        "ball.bsdf.eta",
+        "bulb.position",
+        *scene.layout.orientations,
+    }
     assert {name for name, r in records.items() if not r.traced} == cameras
     assert scene.layout.orientations == {"mesh.vertex_normals", "sun.direction"}
+    assert scene.layout.placements == {"sun.direction", "bulb.position"}
     assert {name: r.below for name, r in records.items() if r.below} == {
         f"{name}.near_clip": f"{name}.far_clip" for name in ("front", "lens", "flat")
     }
@@ -98,7 +105,7 @@ def test_why_not_is_told(scene):
             "it moves directions of rays, which are held fixed; take Atta",
         ),
         (prb.TapeAdjoint(), "ball.bsdf.eta", "it moves directions of rays, which are held fixed; take Atta"),
-        (prb.AttachedReplay(), "sun.direction", "the directions of lights are held fixed; take Replay"),
+        (prb.ReplayAdjoint(), "bulb.position", "it moves the directions to a light, which are held fixed; "),
     ):
         with pytest.raises(prb.ParameterError, match=f"^{name}: {method.name} cannot .*: {line}"):
             prb.render_backward(scene, np.ones(scene.image_shape), name, adjoint=method)
@@ -211,7 +218,7 @@ def test_builder():
 def computed(monkeypatch):
     """The dependents that compute anew, in order, by class and first parameter."""
     found = []
-    for kind in (dependents.MeshNormals, dependents.LightDirection, lights.LightTable,
+    for kind in (dependents.MeshNormals, EmitterRows, lights.LightTable,
                  lights.EnvironmentTable, Camera):  # fmt: skip
 
         def compute(self, *args, original=kind.compute):
@@ -225,7 +232,8 @@ def computed(monkeypatch):
 EVERYTHING = {"normals", "emitter_data", "lights", "light_pdf", "env_marginal", "env_conditional", "camera"}
 FOLLOWED = [  # name, a function of its value, what is computed anew, the arrays that change
     ("mesh.vertex_normals", lambda x: x + [0.1, 0, 0], ["MeshNormals"], {"normals"}),
-    ("sun.direction", lambda x: [0, 0, -2], ["LightDirection"], {"emitter_data"}),
+    ("sun.direction", lambda x: [0, 0, -2], ["EmitterRows"], {"emitter_data"}),
+    ("bulb.position", lambda x: x + 1, ["EmitterRows"], {"emitter_data"}),
     ("lamp.emitter.radiance.value", lambda x: 100 * x, ["LightTable"], {"lights", "light_pdf"}),
     ("sun.irradiance.value", lambda x: x + 1e-6, [], set()),  # less than what the tables follow
     ("sky.data", lambda x: x[::-1] ** 3, ["EnvironmentTable"], {"env_marginal", "env_conditional"}),
@@ -275,7 +283,8 @@ def test_everything_is_computed_once_for_a_new_scene(computed, scene):
     prb.render(scene, spp=1)
     assert sorted(computed) == [
         ("Camera", "flat.to_world"), ("Camera", "front.to_world"), ("Camera", "lens.to_world"),
-        ("EnvironmentTable", "sky.data"), ("LightDirection", "sun.direction"),
+        ("EmitterRows", "bulb.position"), ("EmitterRows", "sun.direction"),
+        ("EnvironmentTable", "sky.data"),
         ("LightTable", "lamp.emitter.radiance.value"), ("MeshNormals", "mesh.vertex_normals"),
     ]  # fmt: skip
 
@@ -348,16 +357,16 @@ def test_an_interrupt_while_dependents_are_computed_is_made_good(monkeypatch):
         if calls and calls.pop(0):
             raise KeyboardInterrupt
 
-    compute = LightDirection.compute
+    compute = EmitterRows.compute
     for when in ([True], [False, True]):  # on the way there, on the way back
         calls = list(when)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(LightDirection, "compute", interrupted)
+            patch.setattr(EmitterRows, "compute", interrupted)
             prb.ReplayAdjoint().backward(scene, np.ones(scene.image_shape), spp=1, values=values)
         np.testing.assert_array_equal(prb.render(scene, spp=2), expected)
     calls = [True]
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(LightDirection, "compute", interrupted)
+        patch.setattr(EmitterRows, "compute", interrupted)
         params.update({name: [0.2, -1, 0.3]})
     other = prb.load_file("blinn-phong-sphere")
     other.resize(6, 6)
