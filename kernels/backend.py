@@ -58,6 +58,7 @@ _prepare_environment()
 import taichi as ti  # noqa: E402
 from taichi.lang import impl, misc  # noqa: E402
 from taichi.lang._ndarray import ScalarNdarray  # noqa: E402
+from taichi.lang.enums import AutodiffMode  # noqa: E402
 from taichi.lang.expr import Expr  # noqa: E402
 from taichi.lang.matrix import VectorType  # noqa: E402
 from taichi.lang.util import to_numpy_type  # noqa: E402
@@ -67,4 +68,4 @@ from taichi.math import pi  # noqa: E402
 # `print` is replaced in that one module.
 misc.print = lambda *_, **__: None
 
-__all__ = ["Expr", "ScalarNdarray", "VectorType", "impl", "pi", "ti", "to_numpy_type"]
+__all__ = ["AutodiffMode", "Expr", "ScalarNdarray", "VectorType", "impl", "pi", "ti", "to_numpy_type"]

@@ -13,6 +13,7 @@ from functools import partial
 
 from prb.kernels import traced
 from prb.kernels.backend import pi, ti
+from prb.kernels.held import differentiated_by_taichi
 from prb.kernels.traced import (
     Vec3,
     absolute,
@@ -30,6 +31,7 @@ from prb.kernels.warp import circle
 DISTRIBUTIONS = ("ggx", "beckmann")
 MIN_ALPHA = 1e-4
 MIN_COSINE = 1e-8  # cosines up to this count as zero if a value is divided by them
+NEWTON_STEPS = 5  # of the inversion for Beckmann's distribution
 FLOOR = 1e-20  # smaller densities and squares count as zero
 
 
@@ -167,6 +169,20 @@ def _erfinv_derivative(y, x):
 
 
 @ti.func
+def _newton_step(y, low, high, cos_i, sin_i, s, target):
+    """A better (y, low, high) of the inversion in `_beckmann_slope`."""
+    if not (y > low and y < high):
+        y = 0.5 * (low + high)
+    x = erfinv(y)
+    excess = cos_i * (1.0 + y) + s * ti.exp(-x * x) - target
+    if excess > 0:
+        high = y
+    else:
+        low = y
+    return y - excess / ti.max(cos_i - x * sin_i, 1e-6), low, high
+
+
+@ti.func
 def _beckmann_slope(cos_i, sin_i, u):
     """Sample the slope, along the direction of incidence, of a surface of roughness 1 seen from there.
 
@@ -182,16 +198,12 @@ def _beckmann_slope(cos_i, sin_i, u):
     low = -1.0
     target = u * (cos_i * (1.0 + high) + s * ti.exp(-ti.min(cot * cot, 80.0)))
     y = high - (high + 1.0) * erf(ti.sqrt(-ti.log(ti.max(u, 1e-7))))
-    for _ in range(5):
-        if not (y > low and y < high):
-            y = 0.5 * (low + high)
-        x = erfinv(y)
-        excess = cos_i * (1.0 + y) + s * ti.exp(-x * x) - target
-        if excess > 0:
-            high = y
-        else:
-            low = y
-        y -= excess / ti.max(cos_i - x * sin_i, 1e-6)
+    if ti.static(differentiated_by_taichi()):  # Taichi 1.7.4 crashes on the loop in a derivative
+        for _ in ti.static(range(NEWTON_STEPS)):
+            y, low, high = _newton_step(y, low, high, cos_i, sin_i, s, target)
+    else:
+        for _ in range(NEWTON_STEPS):
+            y, low, high = _newton_step(y, low, high, cos_i, sin_i, s, target)
     return erfinv(ti.min(ti.max(y, low), high))
 
 

@@ -23,6 +23,7 @@ Griewank & Walther, Evaluating Derivatives (2008), chapter 3, is the textbook fo
 from functools import wraps
 
 from prb.kernels.backend import Expr, impl, ti
+from prb.kernels.held import differentiated_by_taichi, held, traced
 from prb.kernels.traced_numbers import (
     Condition,
     Scalar,
@@ -66,12 +67,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_OUTPUTS = 20  # largest number of numbers that a branch returns
-
-
-def traced(function):
-    """Mark a plain Python function as one that a kernel may call while it is traced."""
-    function._is_wrapped_kernel = True  # otherwise Taichi warns of a call to a non-Taichi function
-    return function
 
 
 def kernel_callable(function):
@@ -412,6 +407,12 @@ def custom(function, derivatives):
     """
 
     def apply(*operands):
+        if differentiated_by_taichi():  # then a linear function, with the stated derivatives
+            x = [let(held(raw(o))) for o in operands]
+            y = let(function(*x))
+            slopes = [held(let(slope)) for slope in derivatives(y, *x)]
+            terms = (slope * (raw(o) - a) for slope, o, a in zip(slopes, operands, x, strict=True))
+            return Scalar(let(sum(terms, held(y))))
         x = [raw(operand) for operand in operands]
         y = let(function(*x))
         if not any(map(_active, operands)):

@@ -6,6 +6,7 @@ kernels/traced.py, from which they are imported, has the overview.
 from itertools import count
 
 from prb.kernels.backend import impl, ti
+from prb.kernels.held import differentiated_by_taichi, held
 
 
 def let(expression):
@@ -351,8 +352,10 @@ def select(condition, a, b):
 
 
 def detach(x):
-    """x as a constant under differentiation."""
-    return x.map(detach) if isinstance(x, Vector) else Scalar(raw(x))
+    """x as a constant under differentiation, also of Taichi's own."""
+    if isinstance(x, Vector):
+        return x.map(detach)
+    return Scalar(let(held(raw(x))) if differentiated_by_taichi() else raw(x))
 
 
 def truncate(x):

@@ -153,19 +153,7 @@ def trace(
     k = 0
     active = k < end
     while active:
-        x = PathState(o=ray.o, d=ray.d, beta=modes.throughput(state), pdf=ray.pdf)
-        vertex, following = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
-        shading = shade(scene, vertex)
-        state.depth += 1
-        state.event += 1
-        E = contribution(scene, vertex, shading)
-        # the mode's own derivatives are detached ones: of reverse mode, only products and sums are used
-        continues, survival = extend(modes.REVERSE, launch, state, shading.f, vertex)
-        decisions = step.Decisions(
-            slot=vertex.slot, distance=vertex.distance, first=ti.cast(k == 0, ti.i32),
-            lit=ti.cast(vertex.light_emitter >= 0, ti.i32), continues=ti.cast(continues, ti.i32),
-            survival=survival,
-        )  # fmt: skip
+        x, decisions, E, _vertex, following = visit(scene, launch, sampler, ray, state)
         if sweep == 0:
             L, L_low = modes.two_sum(sums.L, sums.L_low, x.beta * E)
             sums.L = L
@@ -176,8 +164,28 @@ def trace(
             store(rows, row.worker, k % (rows.shape[1] // SIZE) * SIZE, x, decisions)
         ray = following
         k += 1
-        active = continues & (k < end)
+        active = (decisions.continues == 1) & (k < end)
     return k
+
+
+@ti.func
+def visit(scene: ti.template(), launch, sampler, ray, state: ti.template()):
+    """Trace the ray to the path's next vertex: (X_k, `Decisions`, E_k, `Vertex`, next ray)."""
+    first = ti.cast(state.depth == 0, ti.i32)
+    x = PathState(o=ray.o, d=ray.d, beta=modes.throughput(state), pdf=ray.pdf)
+    vertex, following = next_vertex(scene, launch, sampler, ray, state.event, state.depth)
+    shading = shade(scene, vertex)
+    state.depth += 1
+    state.event += 1
+    E = contribution(scene, vertex, shading)
+    # the mode's own derivatives are detached ones: of reverse mode, only products and sums are used
+    continues, survival = extend(modes.REVERSE, launch, state, shading.f, vertex)
+    decisions = step.Decisions(
+        slot=vertex.slot, distance=vertex.distance, first=first,
+        lit=ti.cast(vertex.light_emitter >= 0, ti.i32), continues=ti.cast(continues, ti.i32),
+        survival=survival,
+    )  # fmt: skip
+    return x, decisions, E, vertex, following
 
 
 @ti.func

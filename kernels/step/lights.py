@@ -3,12 +3,12 @@
 from types import SimpleNamespace
 
 from prb.kernels import emitter as emitters
-from prb.kernels import hit
+from prb.kernels import hit, light
 from prb.kernels.backend import pi, ti
 from prb.kernels.emission import FACTOR, TEXTURE
 from prb.kernels.emitter import area, envmap
 from prb.kernels.emitter.sample import rows_of
-from prb.kernels.frame import vec3
+from prb.kernels.frame import vec2, vec3
 from prb.kernels.shape import row3
 from prb.kernels.step.reader import Place
 from prb.kernels.traced import Condition, Vec2, branch, constant, raw, select
@@ -78,8 +78,10 @@ def sample(reader, entry, ref, u1, u2):
         if hasattr(module, "connect"):
             d, _distance, pdf, scale, uv = module.connect(constant(rows_of(scene, index, module.ROWS)), ref)
             return d, pdf, scale, uv
-        s = module.sample(scene, entry, vec3(0.0, 0.0, 0.0), u1, u2)  # an environment: the same from everywhere
-        return constant(s.d), constant(s.pdf), constant(s.scale), constant(s.uv)
+        # an environment is sampled alike from everywhere
+        s = reader.found if name == "envmap" else None
+        s = s or module.sample(scene, entry, vec3(0.0, 0.0, 0.0), u1, u2)
+        return constant(s.d), constant(s.pdf), constant(1.0), constant(s.uv)
 
     def among(names):
         if len(names) == 1:
@@ -96,6 +98,18 @@ def sample(reader, entry, ref, u1, u2):
         d=d, pdf=pdf * constant(probability), scale=scale, delta=Condition(raw(delta)), emitter=index,
         place=Place(uv, -1, constant(0.0), constant(0.0)),
     )  # fmt: skip
+
+
+@ti.func
+def search(scene: ti.template(), u_light, u_bsdf):
+    """(d, pdf, uv) of an environment map's sample, if it is what was chosen."""
+    d, pdf, uv = vec3(0.0, 0.0, 1.0), 0.0, vec2(0.0, 0.0)
+    if ti.static("envmap" in scene.features.emitters):
+        entry = light.choose(scene, u_light[0], u_bsdf[3])
+        if scene.emitters[scene.lights[entry][1]][0] == ti.static(emitters.KINDS["envmap"]):
+            s = envmap.sample(scene, entry, d, u_light[1], u_light[2])
+            d, pdf, uv = s.d, s.pdf, s.uv
+    return d, pdf, uv
 
 
 def _on_surface(reader, entry, ref, u1, u2):

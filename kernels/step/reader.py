@@ -59,11 +59,30 @@ def _add(gradient: ti.template(), offset, x: ti.template()):
         add(gradient, offset, x)
 
 
-class Reader:
-    """Reads parameters of a scene (`SceneView`). gradient: a `GradientBlock`. tangents: of the parameters."""
+@ti.dataclass
+class Found:
+    """What is found at a vertex by loops, which Taichi does not differentiate; none of it moves.
 
-    def __init__(self, scene, gradient=None, tangents=None):
-        self.scene, self.gradient, self.tangents = scene, gradient, tangents
+    leaf, u: the leaf of the material that is selected, and a random number for further use. d, pdf, uv: the
+    direction to an environment that is sampled by tables, its density without that of the entry of `lights`,
+    and its texture coordinates.
+    """
+
+    leaf: ti.i32
+    u: ti.f32
+    d: vec3
+    pdf: ti.f32
+    uv: vec2
+
+
+class Reader:
+    """Reads parameters of a scene (`SceneView`). gradient: a `GradientBlock`. tangents: of the parameters.
+
+    found: a `Found`, instead of loops in the traced functions.
+    """
+
+    def __init__(self, scene, gradient=None, tangents=None, found=None):
+        self.scene, self.gradient, self.tangents, self.found = scene, gradient, tangents, found
         self.constant = gradient is None and tangents is None
 
     def numbers(self, offset, count):

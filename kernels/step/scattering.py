@@ -29,7 +29,6 @@ from prb.kernels.traced import (
     sqrt,
 )
 from prb.kernels.view import (
-    BUMPMAP,
     FIRST_TEXTURE,
     FLIP_INVALID,
     FRAME,
@@ -60,20 +59,11 @@ def _leaves(scene: ti.template(), number):
 
 
 @ti.func
-def _selected(scene: ti.template(), number, cos_i, point, u):
-    """The leaf that `material.sample` selects: counted from the material's first."""
+def select_leaf(scene: ti.template(), number, cos_i, point, u):
+    """(the leaf that `material.sample` selects, counted from the material's first; a number for further use)"""
     first, count = scene.materials[number][0], scene.materials[number][1]
-    selected, _probability, _total, _u = material.select_leaf(scene, first, count, cos_i, point, u[2])
-    return selected
-
-
-@ti.func
-def _reused(scene: ti.template(), number, cos_i, point, u):
-    """The random numbers for the leaf that is selected."""
-    first, count = scene.materials[number][0], scene.materials[number][1]
-    _selected, _probability, _total, u2 = material.select_leaf(scene, first, count, cos_i, point, u[2])
-    u[2] = u2
-    return u
+    selected, _probability, _total, u_reused = material.select_leaf(scene, first, count, cos_i, point, u)
+    return selected, u_reused
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -240,8 +230,10 @@ class Leaf:
             z, wo = wo.z * self.flip, frame.from_leaf(wo)
             if frame.axes is not None:
                 density = select(frame.on_one_side(wo, z), density, 0.0)
-            return wo, density * self.visible, *(
-                x if isinstance(x, Scalar) else constant(x) for x in (1.0 * delta, chance)
+            return (
+                wo,
+                density * self.visible,
+                *(x if isinstance(x, Scalar) else constant(x) for x in (1.0 * delta, chance)),
             )
 
         return by_model(self.reader, self.number, self.surface.place, of)
@@ -258,9 +250,7 @@ def leaves_of(reader, number, surface, wi):
     if len(leaves) == 1:
         w, _selection = leaves[0].selection()
         return leaves, [w], [constant(1.0)]
-    pairs = [
-        branch(leaf.exists, leaf.selection, lambda: (constant(0.0), constant(0.0))) for leaf in leaves
-    ]
+    pairs = [branch(leaf.exists, leaf.selection, lambda: (constant(0.0), constant(0.0))) for leaf in leaves]
     total = sum((q for _w, q in pairs[1:]), pairs[0][1])
     total = maximum(total, 1e-20)
     return leaves, [w for w, _q in pairs], [q / total for _w, q in pairs]
@@ -303,9 +293,13 @@ def sampled(reader, number, surface, wi, u):
         return SimpleNamespace(
             wo=wo, density=density, f=f * weights[0], delta=delta > 0.5, choice=chance / detach(chance)
         )  # fmt: skip
-    point = surface.place.point()
-    selected = _selected(scene, number, raw(wi.z), point, u)
-    numbers = constant(_reused(scene, number, raw(wi.z), point, u))
+    numbers = constant(u)
+    found = reader.found
+    if found is None:
+        selected, u_lobe = select_leaf(scene, number, raw(wi.z), surface.place.point(), raw(numbers[2]))
+    else:
+        selected, u_lobe = found.leaf, found.u
+    numbers = (*numbers[:2], constant(u_lobe), numbers[3])
     wo, density, delta, chance = Leaf(reader, selected, number, surface, wi).sample(numbers)
     is_delta = delta > 0.5
     f, mixed, own = None, None, None

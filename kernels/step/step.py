@@ -14,8 +14,9 @@ from prb.kernels import light, traced
 from prb.kernels.backend import ti
 from prb.kernels.emitter import ENVIRONMENTS
 from prb.kernels.estimators.vertex import DELTA_DENSITY, power_heuristic
+from prb.kernels.material import lookup_point
 from prb.kernels.step import lights, scattering, surface
-from prb.kernels.step.reader import Reader
+from prb.kernels.step.reader import Found, Reader
 from prb.kernels.traced import Condition, Vec3, branch, constant, dot, raw, select
 
 
@@ -144,6 +145,37 @@ def beyond(reader, entry, first):
 def has_environment(scene):
     """True if some emitter of the scene surrounds it."""
     return any(name in ENVIRONMENTS for name in scene.features.emitters)
+
+
+@traced.traced
+def has_loops(features):
+    """True if the step of a scene takes loops: for the leaf of a material, or for tables of an environment."""
+    return features.leaves > 1 or "envmap" in features.emitters
+
+
+@ti.func
+def search(scene: ti.template(), vertex, u_light, u_bsdf):
+    """What these loops find at a vertex."""
+    leaf, u = 0, u_bsdf[2]
+    if vertex.material >= 0:
+        selected, reused = scattering.select_leaf(
+            scene, vertex.material, vertex.wi.z, lookup_point(vertex), u
+        )
+        leaf, u = selected, reused
+    d, pdf, uv = lights.search(scene, u_light, u_bsdf)
+    return Found(leaf=leaf, u=u, d=d, pdf=pdf, uv=uv)
+
+
+@traced.traced
+def forward(scene, found, at, u_light, u_bsdf, state):
+    """What the step at a surface returns for the state (o, d, beta, pdf), as code that Taichi may differentiate."""
+    return traced.value(on_surface(Reader(scene, found=found), at, u_light, u_bsdf), *state)
+
+
+@traced.traced
+def forward_beyond(scene, found, entry, first, state):
+    """What a ray adds that left the scene, as code that Taichi may differentiate."""
+    return traced.value(beyond(Reader(scene, found=found), entry, first), *state)
 
 
 @traced.traced

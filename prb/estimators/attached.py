@@ -1,6 +1,7 @@
 """Attached path replay as an adjoint method."""
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from prb.errors import ParameterError
@@ -44,11 +45,19 @@ class AttachedReplay(Adjoint):
     def __post_init__(self):
         if self.suffix not in SUFFIXES:
             raise ParameterError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {self.suffix!r}")
-        if not 0 <= self.noise < math.inf:
-            raise ParameterError(f"noise: expected a finite number of at least 0, got {self.noise}")
+        if not isinstance(self.noise, numbers.Real) or not 0 <= self.noise < math.inf:
+            raise ParameterError(f"noise: expected a finite number of at least 0, got {self.noise!r}")
+
+    def reason(self, scene, name):
+        """As of `Adjoint`: a scene with participating media has no attached derivatives."""
+        return scene.layout.not_attached(name) or None
+
+    def caveat(self, scene, name):
+        """As of `Adjoint`."""
+        return "edges that moving rays sweep over are not in the derivative"
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
-        """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
+        """J^T image_adjoint over the named parameters (None: as of `Adjoint`), and the paths' image.
 
         options: as of `ReplayAdjoint.backward`.
         """

@@ -179,10 +179,10 @@ def device_bytes(scene, mode, spp, vertex_size=None):
 
 
 def differentiated(scene, names):
-    """The records of the named parameters (None: all but vertex normals and directions)."""
+    """The records of the named parameters (None: as of `methods.Adjoint`)."""
     known = records(scene)
     if names is None:
-        return [record for name, record in known.items() if name not in scene.layout.orientations]
+        return [record for record in known.values() if record.by_default]
     return [known[name] for name in known if name in names]
 
 
