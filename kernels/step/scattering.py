@@ -29,7 +29,6 @@ from prb.kernels.traced import (
     sqrt,
 )
 from prb.kernels.view import (
-    BUMPMAP,
     FIRST_TEXTURE,
     FLIP_INVALID,
     FRAME,
@@ -61,7 +60,7 @@ def _leaves(scene: ti.template(), number):
 
 @ti.func
 def select_leaf(scene: ti.template(), number, cos_i, point, u):
-    """(the leaf that `material.sample` selects, counted from the material's first; a number for further use)"""
+    """(the leaf that `material.sample` selects, counted from the first; a random number for further use)"""
     first, count = scene.materials[number][0], scene.materials[number][1]
     selected, _probability, _total, u_reused = material.select_leaf(scene, first, count, cos_i, point, u)
     return selected, u_reused
