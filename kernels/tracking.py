@@ -113,7 +113,7 @@ def cells_at(scene: ti.template(), medium, o, d, t):
 
 @ti.func
 def bounds(scene: ti.template(), medium, cells):
-    """The smallest and the largest extinction in the cell where the walk is."""
+    """The smallest and the largest extinction in the cell where the walk is, for any direction."""
     row = (cells.z * scene.media[medium, CELLS_Y] + cells.y) * scene.media[medium, CELLS_X] + cells.x
     return scene.majorants[scene.media[medium, CELLS] + row]
 
@@ -165,7 +165,7 @@ def free_flight(scene: ti.template(), medium, o, d, t_max, sampler, event, balan
     )  # fmt: skip
     u = track(sampler, event, FLIGHT, 0)
     if scene.media[medium, HETEROGENEOUS] == 0:
-        homogeneous_flight(scene, medium, o, u, balance, flight)
+        homogeneous_flight(scene, medium, o, d, u, balance, flight)
     elif ti.static(scene.features.heterogeneous):
         if begin < end:
             walk(scene, medium, o, d, u, sampler, event, balance, flight)
@@ -176,9 +176,9 @@ def free_flight(scene: ti.template(), medium, o, d, t_max, sampler, event, balan
 
 
 @ti.func
-def homogeneous_flight(scene: ti.template(), medium, o, u, balance, flight: ti.template()):
+def homogeneous_flight(scene: ti.template(), medium, o, d, u, balance, flight: ti.template()):
     """The flight where extinction is constant."""
-    sigma = media.extinction(scene, medium, o)
+    sigma = media.extinction(scene, medium, o, d)
     if ti.static(scene.features.spectral):
         chosen = sigma.z  # of the channel that is drawn
         if 3.0 * u[3] < balance.x + balance.y:
@@ -220,7 +220,7 @@ def walk(scene: ti.template(), medium, o, d, u, sampler, event, balance, flight:
             steps += 1
             v = track(sampler, event, FLIGHT, steps)
             depth = exponential(v[0])
-            sigma = media.extinction(scene, medium, o + t * d)
+            sigma = media.extinction(scene, medium, o + t * d, d)
             if ti.static(scene.features.spectral):
                 choose_points(flight, last, t, v)
                 last = t
@@ -273,7 +273,7 @@ def transmittance(scene: ti.template(), medium, o, d, t_max, sampler, event, fir
     steps = first
     if begin < end:
         if scene.media[medium, HETEROGENEOUS] == 0:
-            result = exp3(-media.extinction(scene, medium, o) * end)
+            result = exp3(-media.extinction(scene, medium, o, d) * end)
         elif ti.static(scene.features.heterogeneous):
             cells = cells_at(scene, medium, o, d, begin)
             t, control = begin, 0.0
@@ -290,7 +290,7 @@ def transmittance(scene: ti.template(), medium, o, d, t_max, sampler, event, fir
                     control += dt * low_high[0]
                     steps += 1
                     depth = exponential(track(sampler, event, SHADOW, steps)[0])
-                    sigma = media.extinction(scene, medium, o + t * d)
+                    sigma = media.extinction(scene, medium, o + t * d, d)
                     result *= 1.0 - (sigma - low_high[0]) / residual
                     if max_abs(result) <= 0:
                         t = end
@@ -316,7 +316,7 @@ def ratio_track(scene: ti.template(), medium, o, d, t_max, sampler, event):
     chosen_t, weight = begin, vec3(0.0, 0.0, 0.0)
     if begin < end:
         if scene.media[medium, HETEROGENEOUS] == 0:
-            sigma = media.extinction(scene, medium, o)
+            sigma = media.extinction(scene, medium, o, d)
             u = track(sampler, event, RATIO, 0)
             s = mean(sigma)
             part = 1.0 - ti.exp(-s * end)  # of the flights that end before the medium does
@@ -353,7 +353,7 @@ def ratio_track(scene: ti.template(), medium, o, d, t_max, sampler, event):
                     last = t
                     if collides:
                         depth = exponential(v[2])
-                        through *= 1.0 - media.extinction(scene, medium, o + t * d) / majorant
+                        through *= 1.0 - media.extinction(scene, medium, o + t * d, d) / majorant
                         if max_abs(through) <= 0:
                             last = end
                 else:

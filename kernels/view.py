@@ -52,6 +52,7 @@ class Features:
         medium's phase function. phase_weights: the largest number of factors in the weight of a leaf.
     phase_values: the largest number of values of a tabulated phase function, or more.
     crossings: some surface dims what passes straight through it (all but `null`).
+    microflakes: the extinction of some medium depends on the direction.
     """
 
     bsdfs: tuple[str, ...]
@@ -80,6 +81,7 @@ class Features:
     phase_weights: int = 0
     phase_values: int = 0
     crossings: bool = False
+    microflakes: bool = False
 
     @property
     def varies(self):
@@ -114,8 +116,8 @@ class Execution:
     unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.
     density: how the derivative by a medium's extinction is found (kernels/estimators/density.py), "" if it is
         not.
-    attached: how the cotangents of an attached replay are found (kernels/estimators/attached.py), "" where
-        sampled directions are constants.
+    attached: how the cotangents of an attached replay are found, "kept" (kernels/estimators/attached.py) or
+        "inverse" (kernels/estimators/inverse.py), "" where sampled directions are constants.
     """
 
     block: int = 1

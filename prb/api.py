@@ -125,13 +125,15 @@ def render_backward(
     """Reverse mode: J^T grad_image, where J is the derivative of the image by the parameters.
 
     grad_image: derivative of the objective with respect to the image, (height, width, 3).
-    params: names, globs or aliases, as `prb.traverse` lists them; None: every parameter that the method can
-        differentiate, except vertex normals and directions.
+    params: names, globs or aliases, as `prb.traverse` lists them; a glob stands for what the method can
+        differentiate. None: all of that, except vertex normals and directions, and except what only attached
+        sampling differentiates, which takes time of its own: name it.
     sensor: number or name of the image's sensor, by default the first.
     spp, seed, max_depth: of the paths that carry the gradient, as for `prb.render`. For an objective that is
         not linear in the image, give them another seed than the picture's, or the gradient is biased.
-    adjoint: the method, a `prb.Adjoint`; by default the cheapest one that can do what is asked, which is
-        `prb.ReplayAdjoint()`: path replay backpropagation (Vicini, Speierer and Jakob, SIGGRAPH 2021).
+    adjoint: the method, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`, path replay backpropagation
+        (Vicini, Speierer and Jakob, SIGGRAPH 2021), and `prb.AttachedReplay()` for parameters that only that
+        can differentiate, along the same paths.
     stderr: also estimate the standard error of each number, without further rays: the values of the result
         are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
@@ -190,9 +192,10 @@ def render_forward(
     tangents: dict name -> array or number that broadcasts to the parameter's shape; each parameter by its
         exact name, and those that are not named have tangent zero.
     sensor, spp, seed, max_depth, progress: as for `prb.render`.
-    adjoint: a method that has a forward mode; by default `prb.ReplayAdjoint()`, which takes one pass and
-        carries the tangent of the throughput along each path.
-    stderr: the result is an `Estimate` with the standard error of each pixel.
+    adjoint: a method that has a forward mode; by default as for `prb.render_backward`: one pass for each of
+        the two methods that is needed, in which tangents go along with the path.
+    stderr: the result is an `Estimate` with the standard error of each pixel; where both methods are needed,
+        an upper bound of it.
 
     Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError, also for a
     method without a forward mode. Interior derivatives only: silhouettes and shadow edges that move are not
@@ -250,7 +253,7 @@ def value_and_grad(
         params = list(params)
     names = selected(scene, params, method)
     cross_folds.check_budget(hit_budget)
-    cross_folds.check_picture(picture, method)
+    cross_folds.check_picture(picture, method, scene, names)
     asked: dict[str, Any] = {} if folds is None else {"folds": folds}
     if picture is not None:
         asked["picture"] = picture

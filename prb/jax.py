@@ -59,7 +59,7 @@ def render(
     spp_grad, seed_grad: of the paths that carry the derivative: by default as many as the picture's, and
         others. Were they the same, the gradient of a loss that is not linear in the picture would be biased;
         ``seed_grad=seed`` is for comparing with finite differences.
-    adjoint: the method of the derivative, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`.
+    adjoint: the method of the derivative, a `prb.Adjoint`; by default as for `prb.render_backward`.
     mode: JAX lets a function have a rule of its own for one mode only. "reverse": jax.grad, jax.vjp,
         jax.jacrev; a method that has a forward mode may be asked for "forward": jax.jvp, jax.jacfwd.
 

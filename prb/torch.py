@@ -51,7 +51,7 @@ def render(
     spp_grad, seed_grad: of the paths that carry the derivative: by default as many as the picture's, and
         others. Were they the same, the gradient of a loss that is not linear in the picture would be biased;
         ``seed_grad=seed`` is for comparing with finite differences.
-    adjoint: the method of the derivative, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`.
+    adjoint: the method of the derivative, a `prb.Adjoint`; by default as for `prb.render_backward`.
 
     The result is differentiated in reverse mode and, where the method has one, in forward mode (torch.
     autograd.forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values

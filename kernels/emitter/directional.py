@@ -25,7 +25,13 @@ ROWS = 1
 
 def connect(rows, ref):
     x, y, z, _offset = rows[0]
-    return Vec3(-x, -y, -z), constant(INFINITY), constant(1.0), constant(1.0), Vec2(constant(0.0), constant(0.0))
+    return (
+        Vec3(-x, -y, -z),
+        constant(INFINITY),
+        constant(1.0),
+        constant(1.0),
+        Vec2(constant(0.0), constant(0.0)),
+    )
 
 
 @ti.func

@@ -164,13 +164,13 @@ def weights(scene: ti.template(), probe: ti.template(), event, vertex: ti.templa
     if ti.static(scene.execution.density == MATCHING):
         loss *= ti.select(is_chosen, probe.total / ti.select(is_chosen, probe.strength, 1.0), 0.0)
     elif vertex.medium >= 0:
-        sigma = media.extinction(scene, vertex.medium, vertex.p)
+        sigma = media.extinction(scene, vertex.medium, vertex.p, vertex.segment_d)
         at_collision = ti.select(sigma > 0, 1.0 / ti.max(sigma, 1e-30), 0.0)
         if ti.static(scene.execution.density == RATIO):
             at_collision *= 1.0 - tracker_weight(sigma)
     if ti.static(scene.execution.density == RATIO):
         if is_chosen:
-            gain *= tracker_weight(media.extinction(scene, probe.medium, probe.p))
+            gain *= tracker_weight(media.extinction(scene, probe.medium, probe.p, probe.d))
     return loss, at_collision, gain, gain_p
 
 
@@ -191,21 +191,21 @@ def differentiate(
     vertex adds. event: the vertex's number."""
     if vertex.segment_length > 0:
         loss, at_collision, gain, gain_p = weights(scene, probe, event, vertex)
-        R, medium = state.R + state.R_low, vertex.segment_medium
+        R, medium, d = state.R + state.R_low, vertex.segment_medium, vertex.segment_d
         emitted = modes.throughput(state) * glow(scene, vertex, shading)
         by_sigma = -loss * R
         if ti.static(scene.features.emissive):  # what is emitted before the point is not blocked there
             by_sigma += ti.select(vertex.beyond == 1, 0.0, loss) * emitted
         if ti.static(scene.execution.density == MATCHING):
             if loss > 0:
-                add(mode, scene, gradient, tangents, sums, medium, vertex.probe, by_sigma + gain)
+                add(mode, scene, gradient, tangents, sums, medium, d, vertex.probe, by_sigma + gain)
         else:
-            add(mode, scene, gradient, tangents, sums, medium, vertex.probe, by_sigma)
+            add(mode, scene, gradient, tangents, sums, medium, d, vertex.probe, by_sigma)
             if vertex.medium >= 0:
-                add(mode, scene, gradient, tangents, sums, medium, vertex.p, (R - emitted) * at_collision)
+                add(mode, scene, gradient, tangents, sums, medium, d, vertex.p, (R - emitted) * at_collision)
             if ti.static(scene.execution.density == RATIO):
                 if event == probe.event:
-                    add(mode, scene, gradient, tangents, sums, medium, gain_p, gain)
+                    add(mode, scene, gradient, tangents, sums, medium, d, gain_p, gain)
 
 
 @ti.func
@@ -218,10 +218,10 @@ def tracker_weight(sigma):
 @ti.func
 def add(
     mode: ti.template(), scene: ti.template(), gradient: ti.template(), tangents: ti.template(),
-    sums: ti.template(), medium, p, by_sigma,
+    sums: ti.template(), medium, d, p, by_sigma,
 ):  # fmt: skip
-    """Add one term: by_sigma is the derivative of L by the extinction at p, channel by channel."""
+    """Add one term: by_sigma is the derivative of L by the extinction along d at p, channel by channel."""
     if ti.static(mode == modes.REVERSE):
-        media.pull_back_extinction(scene, gradient, medium, p, sums.grad_L * by_sigma)
+        media.pull_back_extinction(scene, gradient, medium, p, d, sums.grad_L * by_sigma)
     if ti.static(mode == modes.FORWARD):
-        sums.dL += by_sigma * media.push_forward_extinction(scene, tangents, medium, p)
+        sums.dL += by_sigma * media.push_forward_extinction(scene, tangents, medium, p, d)

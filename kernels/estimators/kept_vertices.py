@@ -1,11 +1,9 @@
 """Vertices that the first sweep of a replay keeps for the second, so that rays are traced once.
 
 Each worker has a row of numbers. A vertex is stored as groups of columns, of which it has only those that it
-needs: the second sweep is memory-bound, so records are packed. `COMMON` and `OPTIONAL` list the groups, from
-which storing and loading follow. The first column also holds the length of the vertex before it on the path,
-so that a path can be walked in both directions.
-
-The functions take the groups that a scene's vertices may have, which `groups` says.
+needs: the second sweep is memory-bound, so records are packed. `groups` lists the groups, from which storing
+and loading follow. The first column also holds the length of the vertex before it on the path, so that a path
+can be walked in both directions.
 """
 
 from collections.abc import Callable
@@ -22,11 +20,13 @@ LENGTH_BIT = 24  # in the first column, the length of the previous vertex lies a
 
 
 class Column(NamedTuple):
-    """A field of the `Vertex` or the `Shading`: `size` numbers, or an integer that is stored bit for bit."""
+    """A field of the `Vertex` or the `Shading`: `size` numbers, an integer that is stored bit for bit, or if
+    it is grey three equal numbers, stored as one."""
 
     name: str
     size: int = 1
     integer: bool = False
+    grey: bool = False
 
 
 class PlacedColumn(NamedTuple):
@@ -36,6 +36,7 @@ class PlacedColumn(NamedTuple):
     name: str
     size: int
     integer: bool
+    grey: bool
 
 
 class Group(NamedTuple):
@@ -79,43 +80,16 @@ def is_lit(vertex: ti.template()):
     return vertex.light_emitter >= 0
 
 
-COMMON = Group(
-    always,
-    (
-        Column("emitter", integer=True),
-        Column("material", integer=True),
-        Column("light_emitter", integer=True),
-        Column("uv", 2),
-        Column("slot", integer=True),
-        Column("u"),
-        Column("v"),
-    ),
-)
-OPTIONAL = (
-    Group(emits, (Column("emission_weight"), Column("emitted", 3))),
-    Group(
-        scatters,
-        (
-            Column("wi", 3),
-            Column("wo", 3),
-            Column("pdf"),
-            Column("u_roulette"),
-            Column("lobe", integer=True),
-            Column("eta"),
-            Column("f", 3),
-        ),
-    ),
-    Group(
-        is_lit,
-        (
-            Column("light_weight"),
-            Column("wo_light", 3),
-            Column("uv_light", 2),
-            Column("direct", 3),
-            Column("f_light", 3),
-        ),
-    ),
-)
+@ti.func
+def is_placed(vertex: ti.template()):
+    """True if the vertex has a place whose textures are looked up."""
+    return (vertex.emitter >= 0) | (vertex.material >= 0)
+
+
+@ti.func
+def is_lit_surface(vertex: ti.template()):
+    """True if that is so at a surface."""
+    return (vertex.light_emitter >= 0) & (vertex.material >= 0)
 
 
 @ti.func
@@ -148,45 +122,90 @@ def crosses(vertex: ti.template()):
     return (vertex.light_emitter >= 0) & (vertex.crossing_material >= 0)
 
 
-EMITS, SCATTERS, IS_LIT = OPTIONAL
-OF_MEDIA = (
-    Group(always, (Column("medium", integer=True), Column("straight", integer=True), Column("weight", 3),
-                   Column("segment_length"))),
+PLACE = (Column("uv", 2), Column("slot", integer=True), Column("u"), Column("v"))
+NUMBERS = (  # the first column of the first group has to be the emitter
+    Column("emitter", integer=True),
+    Column("material", integer=True),
+    Column("light_emitter", integer=True),
+)
+EMITS = Group(emits, (Column("emission_weight"), Column("emitted", 3)))
+DIRECTIONS = (Column("wi", 3), Column("wo", 3))
+LOBE = (Column("lobe", integer=True), Column("eta"))
+FACTOR = (Column("pdf"), Column("u_roulette"), Column("f", 3))
+WO_LIGHT = (Column("wo_light", 3),)
+LIGHT = (Column("light_weight"), Column("direct", 3), Column("f_light", 3))
+UV_LIGHT = (Column("uv_light", 2),)
+POINT = (Column("p", 3),)
+OF_SURFACES = (
+    Group(always, NUMBERS + PLACE),
     EMITS,
-    Group(scatters_anywhere, SCATTERS.columns),
-    IS_LIT,
-    Group(is_lit, (Column("through", 3), Column("shadow_length"))),
-    Group(flies, (Column("segment_medium", integer=True), Column("probe", 3))),
-    Group(is_lit_through_media, (Column("shadow_medium", integer=True), Column("shadow_p", 3))),
-)  # fmt: skip
-OF_COLLISIONS, OF_POINTS = (Group(present, (Column("p", 3),)) for present in (is_in_medium, always))
+    Group(scatters, DIRECTIONS + FACTOR + LOBE),
+    Group(is_lit, LIGHT + WO_LIGHT + UV_LIGHT),
+)
 OF_CROSSINGS = (
     Group(is_lit, (Column("crossing_material", integer=True),)),
     Group(crosses, (Column("crossings"), Column("crossing_wi", 3), Column("crossing_slot", integer=True),
      Column("crossing_u"), Column("crossing_v"), Column("crossing_uv", 2), Column("crossing_p", 3),
      Column("crossing", 3))),
 )  # fmt: skip
-OF_GLOW = Group(
-    flies, (Column("glow_p", 3), Column("glow_weight", 3), Column("beyond", integer=True), Column("glow", 3))
+OF_DIRECTIONS = (
+    Group(flies, (Column("segment_d", 3),)),
+    Group(is_lit_through_media, (Column("shadow_d", 3),)),
 )
 
 
 @traced
 def groups(features):
-    """The groups, after `COMMON`, of a scene's vertices."""
-    points = "volume" in features.textures
-    if not features.media:
-        return (*OPTIONAL, OF_POINTS) if points else OPTIONAL
-    found = (*OF_MEDIA, OF_POINTS if points else OF_COLLISIONS)
+    """The groups of a scene's vertices; the first is that of every vertex."""
+    points = (Group(always, POINT),) if "volume" in features.textures else ()
+    return in_media(features, points) if features.media else OF_SURFACES + points
+
+
+def in_media(features, points):
+    """As `groups`, where there are media. Collisions are most of the vertices, so that they have only what
+    the scene's media can read: directions unless all scattering is isotropic, points if some volume is a
+    grid, weights if extinction has three channels."""
+    spectral, grids = features.spectral, features.grids
+    turning = tuple(features.phases) not in ((), ("isotropic",))
+    through = Column("through", 3) if spectral or features.crossings else Column("through", grey=True)
+    flight, shadow, glow = (
+        (Column("segment_medium", integer=True),),
+        (Column("shadow_medium", integer=True),),
+        (),
+    )
+    if grids:
+        flight += (Column("probe", 3),)
+        shadow += (Column("shadow_p", 3),)
+        glow += (Column("glow_p", 3),)
+    found = (
+        Group(always, (*NUMBERS, Column("medium", integer=True), Column("straight", integer=True),
+                       Column("segment_length"), *((Column("weight", 3),) if spectral else ()))),
+        Group(is_placed, PLACE),
+        EMITS,
+        Group(scatters, LOBE if turning else LOBE + DIRECTIONS),
+        Group(scatters_anywhere, FACTOR + DIRECTIONS if turning else FACTOR),
+        Group(is_lit, (*LIGHT, *(UV_LIGHT if features.textures else ()), through, Column("shadow_length"))),
+        Group(is_lit if turning else is_lit_surface, WO_LIGHT),
+        Group(flies, flight),
+        Group(is_lit_through_media, shadow),
+    )  # fmt: skip
+    if grids and not points:
+        points = (Group(is_in_medium, POINT),)
+    found += points
     if features.crossings:
         found += OF_CROSSINGS
-    return (*found, OF_GLOW) if features.emissive else found
+    if features.microflakes:
+        found += OF_DIRECTIONS
+    if features.emissive:
+        glow += (Column("glow_weight", 3),) if spectral else ()
+        found += (Group(flies, (*glow, Column("beyond", integer=True), Column("glow", 3))),)
+    return found
 
 
 @traced
-def size_of(optional):
+def size_of(groups):
     """How many numbers a kept vertex with these groups has at most."""
-    return COMMON.size + sum(group.size for group in optional)
+    return sum(group.size for group in groups)
 
 
 @ti.dataclass
@@ -221,6 +240,8 @@ def _store_group(
     for c in ti.static(group.placed()):
         if ti.static(c.integer):
             rows[worker, begin + c.offset] = ti.bit_cast(_field(vertex, shading, c.name), ti.f32)
+        elif ti.static(c.grey):
+            rows[worker, begin + c.offset] = _field(vertex, shading, c.name)[0]
         elif ti.static(c.size == 1):
             rows[worker, begin + c.offset] = _field(vertex, shading, c.name)
         else:
@@ -235,6 +256,9 @@ def _load_group(
     for c in ti.static(group.placed()):
         if ti.static(c.integer):
             assign(_field(vertex, shading, c.name), ti.bit_cast(rows[worker, begin + c.offset], ti.i32))
+        elif ti.static(c.grey):
+            number = rows[worker, begin + c.offset]
+            assign(_field(vertex, shading, c.name), vec3(number, number, number))
         elif ti.static(c.size == 1):
             assign(_field(vertex, shading, c.name), rows[worker, begin + c.offset])
         elif ti.static(c.size == 2):
@@ -255,37 +279,35 @@ def store(
     row: ti.template(),
     vertex: ti.template(),
     shading: ti.template(),
-    optional: ti.template(),
+    groups: ti.template(),
 ):
     """Append a vertex to the row; if that may be too short, set row.first to -1: the path is not kept."""
-    if row.end + ti.static(size_of(optional)) > rows.shape[1]:
+    if row.end + ti.static(size_of(groups)) > rows.shape[1]:
         row.first = -1
     else:
         begin = row.end
-        _store_group(rows, row.worker, begin, vertex, shading, COMMON)
-        code = (vertex.emitter + 1) + (row.length << LENGTH_BIT)
-        rows[row.worker, begin] = ti.bit_cast(code, ti.f32)
-        row.end += COMMON.size
-        for group in ti.static(optional):
+        for group in ti.static(groups):
             if group.present(vertex):
                 _store_group(rows, row.worker, row.end, vertex, shading, group)
                 row.end += group.size
+        code = (vertex.emitter + 1) + (row.length << LENGTH_BIT)
+        rows[row.worker, begin] = ti.bit_cast(code, ti.f32)
         row.length = row.end - begin
 
 
 @ti.func
-def load(rows: ti.template(), row: ti.template(), optional: ti.template()):
+def load(rows: ti.template(), row: ti.template(), groups: ti.template()):
     """Load the vertex that begins at row.end, and advance the row past it.
 
     Returns (vertex, shading, length of the previous vertex).
     """
     vertex, shading = no_vertex(), black()
     begin = row.end
-    _load_group(rows, row.worker, begin, vertex, shading, COMMON)
+    _load_group(rows, row.worker, begin, vertex, shading, ti.static(groups[0]))
     code = vertex.emitter
     vertex.emitter = (code & ((1 << LENGTH_BIT) - 1)) - 1
-    row.end += COMMON.size
-    for group in ti.static(optional):
+    row.end += ti.static(groups[0].size)
+    for group in ti.static(groups[1:]):
         if group.present(vertex):
             _load_group(rows, row.worker, row.end, vertex, shading, group)
             row.end += group.size
@@ -294,14 +316,14 @@ def load(rows: ti.template(), row: ti.template(), optional: ti.template()):
 
 
 @ti.func
-def load_backwards(rows: ti.template(), row: ti.template(), optional: ti.template()):
+def load_backwards(rows: ti.template(), row: ti.template(), groups: ti.template()):
     """Load the vertex that ends at row.end and has row.length numbers, and move the row back.
 
     Returns (vertex, shading).
     """
     begin = row.end - row.length
     row.end = begin
-    vertex, shading, previous_length = load(rows, row, optional)
+    vertex, shading, previous_length = load(rows, row, groups)
     row.end = begin
     row.length = previous_length
     return vertex, shading

@@ -183,7 +183,9 @@ def pull_back(
         if ti.static(scene.execution.density != ""):
             if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
                 grad_sigma = -vertex.shadow_length * grad_f_light * shading.f_light
-                media.pull_back_extinction(scene, gradient, vertex.shadow_medium, vertex.shadow_p, grad_sigma)
+                media.pull_back_extinction(
+                    scene, gradient, vertex.shadow_medium, vertex.shadow_p, vertex.shadow_d, grad_sigma
+                )
     if vertex.light_emitter >= 0:
         grad_direct = grad_light * shading.f_light
         emission.pull_back(scene, gradient, vertex.light_emitter, at_uv(vertex.uv_light), grad_direct)
@@ -229,7 +231,9 @@ def push_forward(
     if ti.static(scene.features.media):
         if ti.static(scene.execution.density != ""):
             if vertex.light_emitter >= 0 and vertex.shadow_length > 0:
-                dsigma = media.push_forward_extinction(scene, tangents, vertex.shadow_medium, vertex.shadow_p)
+                dsigma = media.push_forward_extinction(
+                    scene, tangents, vertex.shadow_medium, vertex.shadow_p, vertex.shadow_d
+                )
                 d_of_light -= shading.direct * shading.f_light * (vertex.shadow_length * dsigma)
         d_of_light *= light_through(scene, vertex, shading)
     if ti.static(scene.features.crossings):

@@ -8,8 +8,8 @@
 in one straight-line kernel for each bounce, which Taichi differentiates: `shade_bounce.grad`, run from the
 last bounce to the first, is the reverse sweep. Memory therefore grows with paths times bounces. For each
 bounce and path it keeps the vertex (64 bytes), the lookup points of its textures (32 bytes, in scenes with
-textures), what lies in media (4 MEDIA_SIZE bytes, in scenes with media) and beta_k (12 bytes); the cotangents
-of beta alternate between two slices. A beta of zero needs no special treatment here.
+textures), what lies in media (4 bytes for each of `media_size`, in scenes with media) and beta_k (12 bytes);
+the cotangents of beta alternate between two slices. A beta of zero needs no special treatment here.
 
 The derivative by the extinction of media is that of factors of value 1 and of a term of value 0, the gain by
 scattering where the path's suffix begins (kernels/estimators/density.py). `trace_suffixes` comes before.
@@ -31,7 +31,8 @@ from prb.kernels.traced import traced
 from prb.kernels.view import SceneView, new_stack
 
 # What the tape records of a vertex in a scene with media, all as floats: fields of the `Vertex`, then the
-# four results of `density.weights`.
+# four results of `density.weights`; where extinction depends on the direction, also those of the flight and
+# of the way to the light.
 FIELDS = (
     ("medium", 1), ("segment_medium", 1), ("shadow_medium", 1), ("beyond", 1), ("segment_length", 1),
     ("shadow_length", 1), ("p", 3), ("weight", 3), ("probe", 3), ("glow_p", 3), ("glow_weight", 3),
@@ -41,12 +42,17 @@ FIELDS = (
 )  # fmt: skip
 COLUMN = {name: sum(n for _, n in FIELDS[:i]) for i, (name, _) in enumerate(FIELDS)}  # of each field
 WEIGHTS = sum(size for _, size in FIELDS)  # column of the first of those results
-MEDIA_SIZE = WEIGHTS + 10
+SEGMENT_D, SHADOW_D = WEIGHTS + 10, WEIGHTS + 13
 MEDIUM, SEGMENT_MEDIUM, SHADOW_MEDIUM = COLUMN["medium"], COLUMN["segment_medium"], COLUMN["shadow_medium"]
 SEGMENT_LENGTH, SHADOW_LENGTH = COLUMN["segment_length"], COLUMN["shadow_length"]
 P, PROBE, SHADOW_P = COLUMN["p"], COLUMN["probe"], COLUMN["shadow_p"]
 FLOATS = "segment_length", "shadow_length", "crossing_u", "crossing_v", "crossings"  # the others are integers
 CHANGES = 4  # points of a bounce where extinction counts: probe, p, shadow_p, and `density.weights`'s gain_p
+
+
+def media_size(features):
+    """How many of these numbers a vertex has."""
+    return (WEIGHTS + 16 if features.microflakes else WEIGHTS + 10) if features.places else 0
 
 
 @traced
@@ -62,7 +68,9 @@ def field(vertex, name):
 
 
 @ti.func
-def record_media(vertex_m: ti.template(), i, vertex: ti.template(), loss, at_collision, gain, gain_p):
+def record_media(
+    scene: ti.template(), vertex_m: ti.template(), i, vertex: ti.template(), loss, at_collision, gain, gain_p
+):
     """Record the media's part of a vertex in row i."""
     for name, size, first in ti.static(placed_fields()):
         if ti.static(size == 1):
@@ -75,6 +83,9 @@ def record_media(vertex_m: ti.template(), i, vertex: ti.template(), loss, at_col
         vertex_m[i, WEIGHTS + 1 + k] = at_collision[k]
         vertex_m[i, WEIGHTS + 4 + k] = gain[k]
         vertex_m[i, WEIGHTS + 7 + k] = gain_p[k]
+        if ti.static(scene.features.microflakes):
+            vertex_m[i, SEGMENT_D + k] = vertex.segment_d[k]
+            vertex_m[i, SHADOW_D + k] = vertex.shadow_d[k]
 
 
 @ti.func
@@ -250,7 +261,7 @@ def record(
                         if ti.static(density.has_suffix(scene)):
                             density.unpack(probe, probes, i)
                         loss, at_collision, gain, gain_p = density.weights(scene, probe, bounce + 1, vertex)
-                    record_media(vertex_m, i, vertex, loss, at_collision, gain, gain_p)
+                    record_media(scene, vertex_m, i, vertex, loss, at_collision, gain, gain_p)
                 states[i] = pack(next_ray, state, continues)
         if count > 0:
             ti.atomic_add(alive[0], count)
@@ -287,7 +298,11 @@ def change_extinction(
             base = (i % gradient_copies) * gradient_size
             scene = SceneView(features, execution, arrays, params=params, base=base)
             p = vec3(vertex_m[i, at], vertex_m[i, at + 1], vertex_m[i, at + 2])
-            changes[index] += media.change(scene, medium, p)
+            d = vec3(0.0, 0.0, 0.0)
+            if ti.static(features.microflakes):
+                along = ti.select(j == 2, SHADOW_D, SEGMENT_D)
+                d = vec3(vertex_m[i, along], vertex_m[i, along + 1], vertex_m[i, along + 2])
+            changes[index] += media.change(scene, medium, p, d)
 
 
 @ti.kernel

@@ -67,7 +67,8 @@ class Vertex:
     with the same chance; crossing_wi: direction to where light goes on, in its frame; crossing_slot, _u, _v,
     _uv, _p: its `LookupPoint`; crossing_value: its coefficient, for the tape alone. shadow_medium,
     shadow_length, shadow_p: a medium on that way, the length of what lies in media, and a point of that,
-    uniform.
+    uniform. segment_d, shadow_d: directions of the flight and of the way to the light, where extinction
+    depends on them.
     """
 
     emitter: ti.i32
@@ -114,6 +115,8 @@ class Vertex:
     shadow_medium: ti.i32
     shadow_length: ti.f32
     shadow_p: vec3
+    segment_d: vec3
+    shadow_d: vec3
 
 
 @ti.func

@@ -29,6 +29,8 @@ from prb.kernels.texture import LookupPoint
 def fly(scene: ti.template(), ray, t_max, sampler, event, vertex: ti.template()):
     """The ray's flight through its medium: record it, and the collision, if there is one, in the vertex."""
     flight = tracking.free_flight(scene, ray.medium, ray.o, ray.d, t_max, sampler, event, ray.balance)
+    if ti.static(scene.features.microflakes):
+        vertex.segment_d = ray.d
     if flight.begin < flight.end and flight.end < tracking.UNBOUNDED:
         vertex.segment_medium = ray.medium
         vertex.segment_length = flight.end - flight.begin
@@ -60,6 +62,8 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
     left *= 1.0 - SHADOW_EPSILON
     vertex.through = vec3(1.0, 1.0, 1.0)
     vertex.shadow_length = 0.0
+    if ti.static(scene.features.microflakes):
+        vertex.shadow_d = d
     block = 0  # of random numbers
     coefficient = vec3(1.0, 1.0, 1.0)  # of the crossing
     active = True
@@ -81,18 +85,18 @@ def look_through(scene: ti.template(), medium, o, to_light, sampler, event, vert
         active = slot >= 0 and max_abs(vertex.through) > 0
         if active:
             si = interact(scene, slot, t, u, v, o, d)
-            s, r = frame(scene, si.n, si.dp_du)
-            wi = to_local(-d, s, r, si.n)
-            point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v, p=si.p)
-            passed = straight.coefficient(scene, si.material, wi, point)
             if ti.static(scene.features.crossings):
+                s, r = frame(scene, si.n, si.dp_du)
+                wi = to_local(-d, s, r, si.n)
+                point = LookupPoint(uv=si.uv, slot=slot, u=u, v=v, p=si.p)
+                passed = straight.coefficient(scene, si.material, wi, point)
                 if straight.dims(scene, si.material):
                     cross(sampler, event, block, si, slot, wi, passed, coefficient, vertex)
                     block += 1
                 else:
                     vertex.through *= passed
-            else:
-                vertex.through *= passed
+            elif straight.dims(scene, si.material):  # it is opaque
+                vertex.through = vec3(0.0, 0.0, 0.0)
             medium = media.crossed(si.boundary, medium, si.ng.dot(d))
             o = ray_origin(si, d)
             left -= t

@@ -3,8 +3,9 @@
     f = D(h) / (4 sigma(wi)),    D(h) = 1 / (pi sqrt|S| (h . S^-1 h)^2),    sigma(w) = sqrt(w . S w)
 
 h is the half vector of wi and wo. S is a symmetric positive matrix in world space, given by xx, yy, zz and
-xy, xz, yz; sigma(w) is the projected area of the flakes for a direction, by which the medium's extinction is
-to be multiplied (`projected_area`). It is sigma(wi) f that is reciprocal, not f.
+xy, xz, yz; sigma(w) is the projected area of the flakes for a direction (`projected_area`). It multiplies the
+extinction of a medium whose own phase function this is (kernels/medium.py); inside a blend it does not, as in
+Mitsuba. It is sigma(wi) f that is reciprocal, not f.
 
 With h unnormalised and the adjugate of S nothing is divided by |S|. f does not change with the size of S, so
 S is divided by its trace first. Where wo is opposite to wi, h is not defined: the value is 0 there, and also
@@ -47,8 +48,10 @@ def adjugate(p):
 
 
 def projected_area(p, w):
-    """sigma(w): the area of the flakes, seen from a direction."""
-    return sqrt(maximum(dot(w, times(p, w)), FLOOR))
+    """sigma(w): the area of the flakes, seen from a direction. Where it is 0 it counts as constant."""
+    squared = dot(w, times(p, w))
+    positive = squared > FLOOR
+    return select(positive, sqrt(select(positive, squared, 1.0)), 0.0)
 
 
 def by_trace(p):

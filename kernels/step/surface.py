@@ -13,7 +13,7 @@ from prb.kernels.frame import tangents, to_world
 from prb.kernels.orientation import normals_offset
 from prb.kernels.shape import corner_uv, row3
 from prb.kernels.step.reader import Place
-from prb.kernels.traced import Condition, Scalar, Vec2, Vec3, branch, constant, detach, dot, select
+from prb.kernels.traced import Condition, Vec2, Vec3, branch, constant, detach, dot
 from prb.kernels.view import CYLINDER, DISK, SPHERE
 
 
@@ -172,4 +172,3 @@ def local(surface, w):
 def world(surface, w):
     """A direction of the shading frame in world space."""
     return to_world(w, surface.s, surface.t, surface.n)
-

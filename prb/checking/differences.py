@@ -39,7 +39,8 @@ class Row:
     deviation with its standard error, the p-value corrected for the number of components, the verdict.
 
     needed: seeds that could tell where the verdict is "cannot tell", None if no number could.
-    remark: how the finite differences depend on the step, if they are not smooth; else "".
+    remark: how the finite differences depend on the step, if they are not smooth, and what the method leaves
+    out, if the gradient is refuted; else "".
     """
 
     name: str
@@ -146,7 +147,7 @@ def check(
     steps: of a number x, as parts of |x| or, near 0, of the parameter's typical number; at least two. Near a
     bound the differences are one-sided.
     significance, tolerance: between 0 and 1; the latter as a part of the gradient.
-    adjoint: the method that is checked, by default `ReplayAdjoint()`.
+    adjoint: the method that is checked; by default that which `prb.render_backward` takes.
     components: how many at most; of larger parameters a random choice is checked.
 
     Roulette is off, as differences across its decisions would be noise, and an unlimited depth is cut. Time
@@ -154,7 +155,8 @@ def check(
     statistics, with their sources, are in prb/checking/verdicts.py.
 
     Gradients are interior derivatives: one whose parameter moves a silhouette or the edge of a shadow is
-    rightly refuted, and the remark is that a discontinuity is likely.
+    rightly refuted, and the remark is that a discontinuity is likely. Attached derivatives also leave out
+    edges that moving rays sweep over; the remark says so.
     """
     scene = viewed(scene, sensor)
     method = method_of(adjoint)
@@ -189,14 +191,15 @@ def check(
                 found[i] = _weighed(scene, [chosen[i]], [g], [d], run.rounding())[0]
     verdicts = judge(found, significance=significance, tolerance=tolerance, refutable=refutable)
     rows = [
-        _row(c, e, verdict, p_i, tolerance)
+        _row(c, e, verdict, p_i, tolerance, method.caveat(scene, c.name))
         for c, e, (verdict, _), p_i in zip(chosen, found, verdicts, p, strict=True)
     ]
     if run.rejected:
         notes.append(f"{run.rejected} paths had a contribution that is not finite and were left out")
     if not any(row.gradient or row.difference for row in rows):
         notes.append("the gradient is zero everywhere; does light reach these parameters?")
-    return Report(rows, seeds, spp, tried, significance, tolerance, method.name, notes)
+    used = " and ".join(dict.fromkeys(method.methods(scene, names).values()))
+    return Report(rows, seeds, spp, tried, significance, tolerance, used, notes)
 
 
 def fit_film(scene):
@@ -275,7 +278,8 @@ def _weighed(scene, components, gradients, differences, rounding):
     return found
 
 
-def _row(component, evidence, verdict, p, tolerance):
+def _row(component, evidence, verdict, p, tolerance, caveat):
+    """caveat: what the method leaves out of the derivative, see `Adjoint.caveat`."""
     e = evidence
     refuted = verdict == REFUTED
     remark = ""
@@ -283,6 +287,8 @@ def _row(component, evidence, verdict, p, tolerance):
         remark = "the differences do not settle as the step shrinks: a discontinuity is likely"
     elif e.jumps:
         remark = "the differences are the noisier the smaller the step: paths decide by this parameter"
+    if refuted and caveat:
+        remark = "; ".join(filter(None, (f"an edge may move: {caveat}", remark)))
     needed = seeds_needed(e, tolerance) if verdict == UNDECIDED else None
     return Row(component.name, component.index, e.gradient, e.difference, e.deviation, e.stderr, p, verdict,
                needed, remark)  # fmt: skip

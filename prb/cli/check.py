@@ -17,7 +17,7 @@ def add_parser(commands, shared):
     parser.add_argument(
         "--method",
         choices=[name for name, method in METHODS.items() if not method.is_difference],
-        help="what is tested (default: replay)",
+        help="what is tested (default: for each parameter what prb grad takes)",
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="independent runs (default: 16)")
     parser.add_argument("--steps", type=float, nargs="+", metavar="H",
@@ -36,7 +36,8 @@ def run(args):
         fit_film(scene)
     given = {key: getattr(args, key) for key in ("seeds", "spp", "steps", "significance", "tolerance")}
     given = {key: value for key, value in given.items() if value is not None}
-    report = prb.check(scene, args.param, adjoint=METHODS[args.method or "replay"](), seed=args.seed,
-                       max_depth=args.max_depth, progress=watched(), **given)  # fmt: skip
+    adjoint = None if args.method is None else METHODS[args.method]()
+    report = prb.check(scene, args.param, adjoint=adjoint, seed=args.seed, max_depth=args.max_depth,
+                       progress=watched(), **given)  # fmt: skip
     text = as_json(scene=args.scene, **report.to_dict()) if args.json else repr(report)
     return Output(text, int(report.refuted))

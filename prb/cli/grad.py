@@ -7,14 +7,15 @@ import numpy as np
 
 import prb
 from prb.cli.inputs import check_outputs, load_view, read_target, used_settings
-from prb.cli.options import MEMORY_LIMIT, PARAM, SCENE
+from prb.cli.options import BY_DEFAULT, MEMORY_LIMIT, PARAM, SCENE
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.device.params import numbers
 from prb.errors import ImageError, ParameterError
 from prb.estimators import seeds
+from prb.estimators.automatic import Automatic
 from prb.estimators.checked import backward
 from prb.estimators.gradients import split
-from prb.estimators.registry import METHODS, selected
+from prb.estimators.registry import DEFAULT, METHODS, selected
 from prb.estimators.tolerance import MAX_SAMPLES, check_tolerance, sample_to_tolerance
 from prb.io.images import atomic, check_output
 from prb.report import derivative_images
@@ -31,10 +32,11 @@ def add_parser(commands, shared):
     parser.add_argument("--param", action="append", metavar="PATTERN", help=PARAM)
     parser.add_argument("--target", metavar="IMAGE",
                         help="objective: mean squared difference to it (default: the mean)")  # fmt: skip
-    parser.add_argument("--method", choices=[*METHODS, "all"], default="replay",
-                        help="path replay, the tape, central differences, or all side by side")  # fmt: skip
+    parser.add_argument("--method", choices=[*METHODS, "all"],
+                        help="path replay, detached or attached, the tape, central differences, or all side "
+                             f"by side ({BY_DEFAULT})")  # fmt: skip
     parser.add_argument("--passes", type=int, metavar="N",
-                        help="parts that replay and tape split the samples into (default: 1)")  # fmt: skip
+                        help="parts that the samples are split into (default: 1)")  # fmt: skip
     parser.add_argument("--memory-limit", type=float, metavar="MIB", help=MEMORY_LIMIT)
     parser.add_argument("--step", type=float, help="of the central differences (default: 0.01)")
     parser.add_argument("--deterministic", action="store_true",
@@ -61,7 +63,7 @@ def run(args):
     scene = load_view(args)
     spp, max_depth = used_settings(scene, args)
     methods = _methods(args)
-    names = selected(scene, args.param, methods[0])
+    names = selected(scene, args.param, methods[0] if len(methods) == 1 else DEFAULT)
     components = [] if args.images is None else derivative_images.components(scene, names)
     files = [] if args.images is None else derivative_images.file_names(components, args.images)
     outputs = files if args.output is None else [args.output, *files]
@@ -71,13 +73,18 @@ def run(args):
     found, result, spp = _gradients(scene, args, methods, weight, seed, names, options)
     if objective is None:
         objective = {"name": "mean", "value": found[next(iter(found))]["mean"]}
-    grads = found[next(iter(found))]["gradients"]
+    grads = {name: _first(found, name)["gradients"][name] for name in names}
+    used = methods[0].methods(scene, names) if len(methods) == 1 else {}
     if not any(np.any(g) for g in grads.values()):
         say("the gradient is zero everywhere; does light reach these parameters?")
     report = {
-        "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth, "method": args.method,
+        "scene": args.scene, "spp": spp, "seed": args.seed, "max_depth": max_depth,
+        "method": " and ".join(dict.fromkeys(used.values())) or args.method,
         "objective": objective, "gradients": {name: g.tolist() for name, g in grads.items()},
     }  # fmt: skip
+    if used:
+        report["by"] = used
+    report["notes"] = _notes(scene, names, methods)
     if result.variance is not None:
         errors = split(scene, np.sqrt(result.variance), names)
         report["stderr"] = {name: e.tolist() for name, e in errors.items()}
@@ -103,7 +110,7 @@ def _check_options(args):
         ("--deterministic", args.deterministic, all(m.has_deterministic_sums for m in methods)),
     ):
         if given and not able:
-            raise ParameterError(f"{option}: goes with --method replay, not with {args.method}")
+            raise ParameterError(f"{option}: goes with --method replay or attached, not with {args.method}")
     if args.tolerance is None:
         if args.max_spp is not None:
             raise ParameterError("--max-spp: goes with --tolerance; --spp says how many samples to take")
@@ -135,21 +142,25 @@ def _gradients(scene, args, methods, weight, seed, names, options):
         special["stderr"] = len(methods) == 1 and methods[0].has_stderr and spp > 1
     found = {}
     for method in methods:
+        own = _able(scene, names, method)
+        if not own:
+            continue
         if method.is_difference:
-            say(f"central differences take {method.renders(scene, names)} renders")
+            say(f"central differences take {method.renders(scene, own)} renders")
         if len(methods) > 1:  # so that what is timed does not compile
             once = {**options, "spp": args.passes or 1}
             backward(scene, weight, method, seed=seed, names=[], **once)
         start = time.perf_counter()
         if args.tolerance is None:
-            result = backward(scene, weight, method, seed=seed, names=names, **options, **special)
+            result = backward(scene, weight, method, seed=seed, names=own, **options, **special)
         else:
             most = MAX_SAMPLES if args.max_spp is None else args.max_spp
             limits = dict(tolerance=args.tolerance, max_spp=most)
-            result = sample_to_tolerance(scene, weight, names, seed=seed, **limits, **options, **special)
+            limits["adjoint"] = method
+            result = sample_to_tolerance(scene, weight, own, seed=seed, **limits, **options, **special)
             spp = result.spp
         seconds = time.perf_counter() - start
-        grads = split(scene, result.gradient, names)
+        grads = split(scene, result.gradient, own)
         _check_finite(grads)
         memory = method.device_bytes(scene, spp=spp, max_depth=options["max_depth"]) + scene.device_bytes()
         found[method.name] = {
@@ -164,9 +175,32 @@ def _methods(args):
     passes = {} if args.passes is None else {"passes": args.passes}
     limit = {} if args.memory_limit is None else {"memory_limit": int(args.memory_limit * 2**20)}
     step = {} if args.step is None else {"step": args.step}
-    options = {"replay": passes, "tape": {**passes, **limit}, "fd": step}
-    wanted = list(METHODS) if args.method == "all" else [args.method]
-    return [METHODS[name](**options.get(name, {})) for name in wanted]
+    options = {"replay": passes, "attached": passes, "tape": {**passes, **limit}, "fd": step}
+    made = {name: method(**options.get(name, {})) for name, method in METHODS.items()}
+    if args.method is None:
+        return [Automatic(made["replay"], made["attached"])]
+    return list(made.values()) if args.method == "all" else [made[args.method]]
+
+
+def _able(scene, names, method):
+    """Those of the parameters that the method can differentiate."""
+    return [name for name in names if method.reason(scene, name) is None]
+
+
+def _notes(scene, names, methods):
+    """What the methods leave out of the derivatives, one line each."""
+    notes = {}
+    for method in methods:
+        own = _able(scene, names, method)
+        for name, used in method.methods(scene, own).items():
+            if caveat := method.caveat(scene, name):
+                notes[f"{used}: {caveat}"] = None
+    return list(notes)
+
+
+def _first(found, name):
+    """What the first method found that differentiates a parameter."""
+    return next(entry for entry in found.values() if name in entry["gradients"])
 
 
 def _check_finite(grads):
@@ -216,10 +250,14 @@ def _as_text(scene, report, grads):
     values = prb.traverse(scene)
     files = report.get("images")
     end = f"\n\n{len(files)} files written, the last {escaped(files[-1])}" if files else ""
+    notes = "".join(f"\n{escaped(note)}" for note in report["notes"])
+    end = f"\n{notes}{end}" if notes else end
     if "methods" in report:
         rows = []
         for name in grads:
             for method, entry in report["methods"].items():
+                if name not in entry["gradients"]:
+                    continue
                 off, cost = entry["relative_difference"][name], f"{entry['seconds']:.2f}"
                 gradient = numbers(np.array(entry["gradients"][name]))
                 rows.append([name, method, gradient, f"{off:.1e}", cost, f"{entry['device_mib']:.1f}"])
@@ -227,6 +265,10 @@ def _as_text(scene, report, grads):
     else:
         rows = [[name, numbers(values[name]), numbers(g)] for name, g in grads.items()]
         columns = ["parameter", "value", "derivative of the objective"]
+        if len(set(report["by"].values())) > 1:
+            columns.append("method")
+            for row in rows:
+                row.append(report["by"][row[0]])
         if "stderr" in report:
             columns.append("standard error")
             for row in rows:

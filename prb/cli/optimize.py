@@ -7,13 +7,13 @@ import numpy as np
 import prb
 from prb.cli.inputs import load_scene, scene_inputs
 from prb.cli.optimize_options import add_options, initial_values, priors_of
-from prb.cli.options import SCENE, sensor
+from prb.cli.options import BY_DEFAULT, SCENE, sensor
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.cli.targets import by_sensor, held_out, read_targets, with_masks
 from prb.device.params import numbers
 from prb.errors import ParameterError
 from prb.estimators import seeds
-from prb.estimators.registry import METHODS, selected
+from prb.estimators.registry import METHODS, method_of, selected
 from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
 from prb.recover.files import RecoveryFiles, diagnostics, frame_step
@@ -54,8 +54,7 @@ def add_parser(commands, shared):
                         help=f"{', '.join(LOSSES)}, or a sum, with filters of the pictures in front of "
                              f"one ({', '.join(FILTERS)}): 'l2 + 0.1*multiscale:l1' "
                              "(default: l2)")  # fmt: skip
-    parser.add_argument("--method", choices=METHODS, default="replay",
-                        help="how gradients are found (default: replay)")  # fmt: skip
+    parser.add_argument("--method", choices=METHODS, help=f"how gradients are found ({BY_DEFAULT})")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam",
                         help="sgd has a momentum of 0.9 (default: adam)")  # fmt: skip
     parser.add_argument("--lr", action="append", type=_rate, metavar="[PATTERN=]RATE",
@@ -108,8 +107,8 @@ def run(args):
 def _recovered(scene, args):
     """Recover the parameters and write all files: the report."""
     progress = watched()
-    method = METHODS[args.method]()
-    names = selected(scene, args.param, method)
+    adjoint = None if args.method is None else METHODS[args.method]()
+    names = selected(scene, args.param, method_of(adjoint))
     sensors = range(len(scene.model.sensors)) if args.sensor is None else [args.sensor]
     views = [scene.view(sensor) for sensor in sensors]
     for view in views:
@@ -158,7 +157,7 @@ def _recovered(scene, args):
         scene, names, taken[1], sensors=taken[0], weights=taken[2], loss=args.loss, optimizer=optimizer,
         target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
         coarse_to_fine=dict(args.coarse_to_fine),
-        adjoint=None if args.method == "replay" else method,
+        adjoint=adjoint,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         recursive=args.recursive, views_per_iteration=args.views_per_iteration,
         checkpoint=files.checkpoint, every=args.every, resume=args.resume, log=files.log, stop=args.stop,

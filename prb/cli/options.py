@@ -8,6 +8,7 @@ SEED = "same seed, same numbers (default: 0)"
 ARCH = "cpu, cuda, metal or vulkan (default: CUDA or Metal, else the CPU)"
 SIZE = "pixels (default: the scene's film)"
 JSON = "print one JSON object and nothing else"
+BY_DEFAULT = "default: replay, attached for what only that can differentiate"
 MEMORY_LIMIT = "what the tape may allocate (default: 80 %% of the free memory)"
 
 

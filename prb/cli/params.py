@@ -26,6 +26,8 @@ def run(args):
             "shape": list(np.shape(value)),
             "value": value.tolist(),
             "differentiable": params.differentiable(name),
+            "sampling": list(params.sampling(name)),
+            "why_not": params.why_not(name) or None,
         }
         for name, value in params.items()
     }

@@ -6,7 +6,7 @@ for sampling in `lights`; `media`, `phases` in `media`, and what belongs to them
 `shapes` here. `params` are the values of the parameters, see `parameters`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,7 +28,7 @@ from prb.device.parameters import (
 from prb.device.textures import TextureTable
 from prb.device.volumes import VolumeTable
 from prb.kernels.view import Features
-from prb.scene.leaves import has_frame
+from prb.scene.leaves import bends_by_normals
 
 
 @dataclass(eq=False)
@@ -40,7 +40,8 @@ class Layout:
     environment: entry of `lights` of the environment, or -1. weights: names of the textures and volumes that
     are weights of blends and masks or values of tabulated phase functions, whose derivatives need samples of
     what has no weight. sensor_media: number of the medium that each sensor is in, -1 for vacuum.
-    extinctions: names of the parameters that the extinction of media is made of.
+    extinctions: names of the parameters that the extinction of media is made of. attached_limit: what of
+    the scene attached replay does not take, as the end of a sentence, or "".
     """
 
     arrays: dict[str, np.ndarray]
@@ -53,6 +54,7 @@ class Layout:
     weights: frozenset[str]
     sensor_media: tuple[int, ...]
     extinctions: frozenset[str]
+    attached_limit: str
 
     @property
     def params(self):
@@ -61,13 +63,27 @@ class Layout:
 
     @cached_property
     def differentiable(self):
-        """The parameters that a gradient can be had for: name -> record."""
+        """The parameters that a gradient can be had for, by detached or attached sampling: name -> record."""
         return {name: record for name, record in self.parameters.items() if record.differentiable}
 
     @cached_property
     def orientations(self):
         """Names of the vertex normals and the directions of lights."""
         return frozenset(name for name, record in self.parameters.items() if record.orientation)
+
+    def not_detached(self, name):
+        """Why detached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
+        record = self.parameters[name]
+        bends_rays = "it moves directions of rays, which are held fixed; take AttachedReplay()"
+        return record.why_not or (bends_rays if record.bends_rays else "")
+
+    def not_attached(self, name):
+        """Why attached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
+        record = self.parameters[name]
+        if self.attached_limit:
+            return record.why_not or f"it {self.attached_limit}"
+        light = "the directions of lights are held fixed; take ReplayAdjoint()"
+        return record.why_not or (light if record.kind == DIRECTION else "")
 
     def update(self, values, *, tables=True):
         """Update the arrays that depend on parameters. Returns the names of those that have changed.
@@ -97,7 +113,11 @@ def lay_out(model, *, progress=False):
         emitters.number(light)
     orientations = _add_orientations(model, builder, with_media=media.present)
     sensors = [add_camera(sensor, builder) for sensor in model.sensors]
+    attached_limit = _attached_limit(with_media=media.present, with_volumes="volume" in textures.kinds)
     records, start = builder.place()
+    if attached_limit:
+        why_not = f"it moves directions of rays, and attached replay {attached_limit}"
+        records = [replace(r, why_not=r.why_not or why_not) if r.bends_rays else r for r in records]
 
     geometry = Geometry(model.shapes, progress=progress)
     entries = LightEntries(model, emitters, geometry)
@@ -161,9 +181,17 @@ def lay_out(model, *, progress=False):
         weights=frozenset(materials.weight_names | media.weight_names),
         sensor_media=sensor_media,
         extinctions=frozenset(media.extinction_names),
+        attached_limit=attached_limit,
     )
     layout.update(start)
     return layout
+
+
+def _attached_limit(*, with_media, with_volumes):
+    """As of `Layout`."""
+    if with_media:
+        return "does not take participating media, which the scene has"
+    return "does not take textures that are volumes, which the scene has" if with_volumes else ""
 
 
 def _add_orientations(model, builder, *, with_media):
@@ -173,8 +201,8 @@ def _add_orientations(model, builder, *, with_media):
     for shape in model.shapes:
         name = f"{shape.name}.vertex_normals"
         if shape.normals is not None and name not in names:
-            why_not = "a normal or bump map turns the frame that they span" if has_frame(shape.bsdf) else ""
-            found[id(shape)] = builder.add(name, NORMALS, shape.normals, why_not=why_not)
+            bends_rays = bends_by_normals(shape.bsdf)
+            found[id(shape)] = builder.add(name, NORMALS, shape.normals, bends_rays=bends_rays)
             names.add(name)
     for light in model.emitters:
         if light.kind == "directional":

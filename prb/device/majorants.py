@@ -24,8 +24,14 @@ def cells_of(medium):
     return tuple(min(-(-n // VOXELS_PER_CELL), MOST_CELLS) for n in volume.value.shape[:3])
 
 
+def flakes_of(medium):
+    """The volume S by which a medium's extinction depends on the direction; None if it does not."""
+    return medium.phase.volumes["S"] if medium.phase.kind == "sggx" else None
+
+
 class Majorants(Dependent):
-    """A medium's rows of `majorants`: the least and the largest extinction in each cell, over all channels.
+    """A medium's rows of `majorants`: the least and the largest extinction in each cell, over all channels
+    and, where it depends on the direction, over all of them; S counts as a whole, not cell by cell.
 
     A cell keeps its bounds while they hold and are not loose, so that nearly equal media have the same random
     walks. New ones have a headroom; where there is no extinction the bound is exactly zero.
@@ -33,9 +39,10 @@ class Majorants(Dependent):
 
     arrays = ("majorants",)
 
-    def __init__(self, medium, sigma_t, scale, first):
-        """medium: the `Medium`. sigma_t, scale: its records. first: its first cell's row."""
-        super().__init__([sigma_t, scale])
+    def __init__(self, medium, records, first):
+        """medium: the `Medium`. records: of sigma_t, scale and, if there is one, S. first: its first cell's
+        row."""
+        super().__init__(records)
         self._volume = medium.volumes["sigma_t"]
         cells = cells_of(medium)
         self._rows = slice(first, first + int(np.prod(cells)))
@@ -60,15 +67,33 @@ class Majorants(Dependent):
 
     def bounds(self, values):
         """The smallest and the largest extinction in each cell, x fastest: two arrays."""
-        sigma_t, scale = (values[record] for record in self.parameters)
+        sigma_t, scale, *flakes = self.inputs(values)
         if self._volume.kind == "grid":
             low, high = (reduced(sigma_t, self._windows, f) for f in (np.minimum, np.maximum))
         else:
             low = high = sigma_t
         low, high = (x.reshape(self._rows.stop - self._rows.start, -1).astype(float) for x in (low, high))
         factor = scale.reshape(-1, scale.shape[-1] if scale.ndim else 1).astype(float)
-        ends = [x * end for x in (low, high) for end in (factor.min(axis=0), factor.max(axis=0))]
+        areas = projected_areas(flakes[0]) if flakes else (1.0,)
+        factors = [area * end for area in areas for end in (factor.min(axis=0), factor.max(axis=0))]
+        ends = [x * end for x in (low, high) for end in factors]
         return np.min(ends, axis=0).min(axis=1), np.max(ends, axis=0).max(axis=1)
+
+
+def projected_areas(S):
+    """The smallest and the largest area of flakes, over all directions and matrices (..., 6): the roots of
+    the extreme eigenvalues, which bound those of what is interpolated. They follow from the trigonometric
+    solution of the cubic equation (Smith, Communications of the ACM 4, 1961)."""
+    xx, yy, zz, xy, xz, yz = np.moveaxis(S.reshape(-1, 6).astype(float), 1, 0)
+    centre = (xx + yy + zz) / 3
+    x, y, z = xx - centre, yy - centre, zz - centre
+    radius = np.sqrt((x * x + y * y + z * z + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
+    det = x * (y * z - yz * yz) - xy * (xy * z - yz * xz) + xz * (xy * yz - y * xz)
+    angle = np.arccos(np.clip(det / (2 * np.maximum(radius, 1e-30) ** 3), -1, 1)) / 3
+    largest = (centre + 2 * radius * np.cos(angle)).max()
+    smallest = (centre + 2 * radius * np.cos(angle + 2 * np.pi / 3)).min()
+    smallest -= ROUNDING * largest  # where these are close to 0, single precision does not tell
+    return np.sqrt(max(smallest, 0.0)), np.sqrt(max(largest, 0.0))
 
 
 def window(n, count, *, filter, wrap):

@@ -6,7 +6,7 @@ Their volumes are in `prb.device.volumes`, the bounds of their extinction in `pr
 import numpy as np
 
 from prb.device.dependents import Dependent
-from prb.device.majorants import Majorants, cells_of
+from prb.device.majorants import Majorants, cells_of, flakes_of
 from prb.device.volumes import channels_of
 from prb.errors import ParameterError, SceneError
 from prb.kernels import scattering
@@ -18,6 +18,7 @@ from prb.kernels.medium import (
     CELLS_Y,
     CELLS_Z,
     EMISSION,
+    FLAKES,
     HETEROGENEOUS,
     MEDIUM_COLUMNS,
     PHASE,
@@ -91,6 +92,10 @@ class MediaTables:
         self._leaves = max(self._leaves, len(leaves))
         for leaf in leaves:
             self._add(leaf)
+        flakes = flakes_of(medium)
+        row[FLAKES] = -1 if flakes is None else self._volumes.number(flakes)
+        if flakes is not None:
+            self.extinction_names.add(flakes.name)
         row[CELLS] = self._cells
         row[CELLS_Z], row[CELLS_Y], row[CELLS_X] = cells = cells_of(medium)
         self._cells += int(np.prod(cells))
@@ -135,6 +140,7 @@ class MediaTables:
             phase_weights=self._weights,
             phase_values=_power_of_two(max([volume.value.size for volume, _ in self._tabulated], default=0)),
             crossings=dims,
+            microflakes=any(flakes_of(m) is not None for m in self._media),
         )
 
     def arrays(self, records):
@@ -151,8 +157,13 @@ class MediaTables:
         """The bounds of all media, and the tables of their phase functions."""
         found = []
         for medium, row in zip(self._media, self._rows, strict=True):
-            sigma_t, scale = (self._volumes.record(medium.volumes[k], records) for k in ("sigma_t", "scale"))
-            found.append(Majorants(medium, sigma_t, scale, row[CELLS]))
+            flakes = flakes_of(medium)
+            made_of = (
+                medium.volumes["sigma_t"],
+                medium.volumes["scale"],
+                *([] if flakes is None else [flakes]),
+            )
+            found.append(Majorants(medium, [self._volumes.record(v, records) for v in made_of], row[CELLS]))
         tables = [PhaseTable(self._volumes.record(v, records), at) for v, at in self._tabulated]
         return found + tables
 

@@ -24,8 +24,9 @@ class ParameterRecord:
     """What is known of a parameter besides its value.
 
     name: as Mitsuba's `traverse` has it. kind: one of the constants above. offset: its first number's place
-    in the flat buffer. low, high: the range of each number. why_not: a clause that says why there is no
-    derivative by path replay; empty where there is one.
+    in the flat buffer. low, high: the range of each number. why_not: a clause that says why no method of
+    path replay has its derivative; empty where one has.
+    bends_rays: sampled directions depend on it, so that only attached sampling has its derivative.
     padded: an array with one more column on each side is taken, too, as Mitsuba's environment maps have them.
     check: function (name, array) that raises ParameterError for values that make no sense together.
     below: name of the parameter that this one must be smaller than, or "".
@@ -38,6 +39,7 @@ class ParameterRecord:
     low: float = -np.inf
     high: float = np.inf
     why_not: str = ""
+    bends_rays: bool = False
     padded: bool = False
     check: Callable | None = None
     below: str = ""
@@ -52,8 +54,14 @@ class ParameterRecord:
 
     @property
     def differentiable(self):
-        """True if a gradient with respect to the parameter can be had."""
+        """True if a gradient with respect to the parameter can be had, by detached or attached sampling."""
         return not self.why_not
+
+    @property
+    def by_default(self):
+        """True if it is differentiated where no names are given: detached sampling is enough, and it is no
+        orientation."""
+        return self.differentiable and not self.orientation and not self.bends_rays
 
     @property
     def orientation(self):
@@ -109,6 +117,10 @@ class ParameterBuilder:
         self._records.append(ParameterRecord(name, kind, -1, np.shape(value), **fields))
         self._values.append(np.ravel(value))
         return len(self._records) - 1
+
+    def change(self, number, **fields):
+        """Set fields of a parameter that has been added."""
+        self._records[number] = replace(self._records[number], **fields)
 
     def names(self):
         return {record.name for record in self._records}

@@ -27,15 +27,20 @@ def records(scene):
 def select(scene, patterns):
     """The differentiable parameters that the patterns name, in the order of the scene.
 
-    A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). None: all but
-    vertex normals and the directions of lights, which only patterns that end like their names select.
+    A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). Patterns select
+    vertex normals and the directions of lights only if they end like their names. None: all but these, and
+    but those that only attached sampling differentiates, so that it costs time only where it is asked for.
     Raises ParameterError where a pattern matches none.
     """
     known = records(scene)
     if not known:
         raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
     if patterns is None:
-        return [name for name, record in known.items() if not record.orientation]
+        chosen = [name for name, record in known.items() if record.by_default]
+        if not chosen:
+            listed = ", ".join([*known][:MAX_LISTED])
+            raise ParameterError(f"params: nothing is differentiated here unless it is named; name {listed}")
+        return chosen
     if isinstance(patterns, str):
         patterns = [patterns]
     chosen = set()
@@ -134,6 +139,17 @@ class Params(MutableMapping[str, np.ndarray]):
         """True if a gradient with respect to the parameter can be had."""
         return name in self._records and self._records[name].differentiable
 
+    def sampling(self, name: str) -> tuple[str, ...]:
+        """The kinds of sampling by which path replay differentiates a parameter: of "detached" and
+        "attached" those that do."""
+        layout = self._scene.layout
+        kinds = {"detached": layout.not_detached, "attached": layout.not_attached}
+        return tuple(kind for kind, reason in kinds.items() if name in self._records and not reason(name))
+
+    def why_not(self, name: str) -> str:
+        """Why a parameter has no derivative by path replay; empty where it has one."""
+        return self._records[name].why_not
+
     @locked
     def update(self, values=()):
         """Make assigned values take effect. values: a mapping to assign first. An optimiser's values are
@@ -166,11 +182,12 @@ class Params(MutableMapping[str, np.ndarray]):
                     raise ParameterError(f"{name}: {here:g} must be smaller than {other} {there:g}")
 
     def __repr__(self):
-        rows = [
-            [name, _shape(value.shape), numbers(value), "yes" if self.differentiable(name) else "no"]
-            for name, value in self.items()
-        ]
+        rows = [[name, _shape(value.shape), numbers(value), self._how(name)] for name, value in self.items()]
         return tabulate(rows, headers=["name", "shape", "value", "differentiable"], disable_numparse=True)
+
+    def _how(self, name):
+        """How a parameter is differentiated, for the table."""
+        return ", ".join(self.sampling(name)) or f"no: {self.why_not(name)}"
 
 
 def _numbers(name, value, dtype):

@@ -17,6 +17,7 @@ _KINDS = {  # of a texture -> of its parameter
     "vertex_attribute": ATTRIBUTE,
     "face_attribute": ATTRIBUTE,
 }
+FIXED = "it keeps its value, as tables were made from it when the scene was loaded"
 
 
 class TextureTable:
@@ -36,6 +37,7 @@ class TextureTable:
     def number(self, texture, mesh=None, **fields):
         """The number of a texture; one that is an attribute is looked up on the mesh. fields: others of its
         `ParameterRecord`."""
+        bends_rays = texture.bends_rays
         if texture.kind == "mesh_attribute":
             texture = self._attribute(texture, mesh)
         key = (id(texture), id(mesh) if is_attribute(texture) else None)
@@ -44,7 +46,7 @@ class TextureTable:
             number = self._numbers[key] = len(self._rows)
             row = _row(texture, children)
             if texture.kind == "volume":
-                texture.volume.differentiable &= texture.differentiable
+                texture.volume.differentiable &= not texture.bends_rays
                 row[kernels.KIND], row[kernels.NUMBER] = kernels.VOLUME, self._volumes.number(texture.volume)
                 row[kernels.CHANNELS] = channels_of(texture.volume)
             self._rows.append(row)
@@ -53,10 +55,13 @@ class TextureTable:
                 self.kinds.add("mesh_attribute" if "attribute" in texture.kind else texture.kind)
             if texture.kind in _KINDS:
                 self._add_parameter(texture, number, fields)
+        if bends_rays and id(texture) in self.parameter_of:  # by this use, if not by others
+            self._builder.change(self.parameter_of[id(texture)], bends_rays=True)
         return self._numbers[key]
 
     def _add_parameter(self, texture, number, fields):
-        limits = dict(low=texture.low, high=texture.high, why_not=_why_not(texture))
+        fixed = texture.low == texture.high
+        limits = dict(low=texture.low, high=texture.high, why_not=FIXED if fixed else "")
         added = self._builder.add(texture.name, _KINDS[texture.kind], texture.value, **limits, **fields)
         self.parameter_of[id(texture)] = added
         self._row_of[number] = added
@@ -81,14 +86,6 @@ class TextureTable:
         for number, parameter in self._row_of.items():
             rows[number, kernels.OFFSET] = records[parameter].offset
         return {"textures": rows, "to_uv": np.array(self._to_uv, np.float32).reshape(-1, 6)}
-
-
-def _why_not(texture):
-    if texture.differentiable:
-        return ""
-    if texture.low == texture.high:
-        return "it keeps its value, as tables were made from it when the scene was loaded"
-    return "it moves directions of rays, which are held fixed"
 
 
 def _row(texture, children):

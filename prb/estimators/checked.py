@@ -73,7 +73,9 @@ def _special(method, *, stderr=False, deterministic=False):
     }
     for name, (wanted, offered, _) in asked.items():
         if wanted and not offered:
-            raise ParameterError(f"{name}: {method.name} does not take it; only ReplayAdjoint() does")
+            raise ParameterError(
+                f"{name}: {method.name} does not take it; ReplayAdjoint() and AttachedReplay() do"
+            )
     return {option: True for wanted, _, option in asked.values() if wanted}
 
 

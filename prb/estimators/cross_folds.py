@@ -114,7 +114,7 @@ def _sums_at(before, scene, sums, vertices, reverse, common):
     extinctions = scene.layout.extinctions  # transmittance is kept with the vertices, not shaded again
     fixed = [
         r for name, r in scene.layout.parameters.items()
-        if r.traced and (r.orientation or r.why_not or name in extinctions)
+        if r.traced and (r.orientation or r.bends_rays or r.why_not or name in extinctions)
     ]  # fmt: skip
     moved = any(record.of(changed).any() for record in fixed)
     common = {**common, "values": before, "label": "picture before"}
@@ -163,14 +163,16 @@ def checked(scene, spp, seed, max_depth, folds):
     return settings, int(folds)
 
 
-def check_picture(picture, method):
-    """Raise ParameterError unless that is None, or a `RecursivePicture` and the method takes one."""
+def check_picture(picture, method, scene, names):
+    """Raise ParameterError unless that is None, or a `RecursivePicture` and the method takes one for these
+    parameters."""
     if picture is None:
         return
     if not isinstance(picture, RecursivePicture):
         raise ParameterError(f"picture: expected a prb.RecursivePicture, got {type(picture).__name__}")
-    if not method.has_picture:
-        raise ParameterError(f"picture: {method.name} does not take one; only ReplayAdjoint() does")
+    if not method.takes_picture(scene, names):
+        used = ", ".join(dict.fromkeys(method.methods(scene, names).values()))
+        raise ParameterError(f"picture: {used} does not take one; only ReplayAdjoint() does")
 
 
 def check_budget(budget):

@@ -8,7 +8,7 @@ from prb.kernels.arrays import vec3f, vec4i, vec8f, vec12f, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import tape
 from prb.kernels.estimators.density import PROBE_SIZE, SUFFIXED
-from prb.kernels.estimators.tape import CHANGES, MEDIA_SIZE
+from prb.kernels.estimators.tape import CHANGES, media_size
 
 BOUNCE_BYTES = 16 + 48 + 12  # of a path: vertex_i, vertex_f, beta
 TEXTURE_BYTES = 32  # vertex_t, where the scene has textures
@@ -26,8 +26,8 @@ class DetachedTape:
     @staticmethod
     def bounce_bytes(scene, names=None):
         """Bytes of one bounce of one path."""
-        media = 4 * MEDIA_SIZE if scene.layout.features.places else 0
-        return BOUNCE_BYTES + (TEXTURE_BYTES if _located(scene, names) else 0) + media
+        located = TEXTURE_BYTES if _located(scene, names) else 0
+        return BOUNCE_BYTES + located + 4 * media_size(scene.layout.features)
 
     @classmethod
     def of(cls, scene, names, density, paths):
@@ -120,7 +120,7 @@ class Buffers:
             (kept.generation, kept.paths, kept.located) != (runtime.ensure(), paths, located)
         ):
             scene.state.tape_buffers = None  # free the old ones first
-            media = scene.layout.features.places
+            media = media_size(scene.layout.features)
             scene.state.tape_buffers = cls(runtime.ensure(), paths, located, media)
         return scene.state.tape_buffers
 
@@ -128,12 +128,11 @@ class Buffers:
         """Make sure that there are arrays for a bounce."""
         if bounce == len(self.vertices):
             places = empty(self.paths if self.located else 1, vec8f)
-            media = empty((self.paths, MEDIA_SIZE)) if self.media else unused((1, 1))
+            media = empty((self.paths, self.media)) if self.media else unused((1, 1))
             self.vertices.append((empty(self.paths, vec4i), empty(self.paths, vec12f), places, media))
             self.betas.append(empty(self.paths, vec3f))
 
     def nbytes(self):
         """Bytes that are allocated already."""
-        bounce = BOUNCE_BYTES + (TEXTURE_BYTES if self.located else 0)
-        bounce += 4 * MEDIA_SIZE if self.media else 0
+        bounce = BOUNCE_BYTES + (TEXTURE_BYTES if self.located else 0) + 4 * self.media
         return self.paths * (DetachedTape.PATH_BYTES + bounce * len(self.vertices))

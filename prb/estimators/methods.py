@@ -19,12 +19,12 @@ class Adjoint(ABC):
 
     name: for messages and reports. has_forward: it has `forward`. has_stderr: `backward`, and `forward` if
     there is one, take ``variance=True``. has_deterministic_sums: `backward` takes ``deterministic=True``.
-    is_difference: its gradients are finite differences, which cannot test themselves. has_picture:
-    `value_and_grad` takes ``picture=``, a `RecursivePicture`.
+    is_difference: its gradients are finite differences, which cannot test themselves.
 
     Options that all methods take, by keyword:
 
-    names: the parameters that are differentiated; None: all but vertex normals and directions.
+    names: the parameters that are differentiated; None: all but vertex normals and directions, and but those
+        that only attached sampling differentiates.
     spp, seed, max_depth: of the paths; None: the scene's.
     Only passed where they are asked for, so that a method need not take them: rr_depth, vertices before
     Russian roulette; values, the whole parameter buffer (float32) at which the derivative is taken, the
@@ -36,7 +36,6 @@ class Adjoint(ABC):
     has_stderr = False
     has_deterministic_sums = False
     is_difference = False
-    has_picture = False
 
     def reason(self, scene, name):
         """Why the method cannot differentiate that parameter, as the end of a sentence; None where it can.
@@ -44,6 +43,19 @@ class Adjoint(ABC):
         It is asked of parameters that the scene lists as differentiable (`prb.device.params.records`).
         """
         return None
+
+    def caveat(self, scene, name):
+        """What the method leaves out of the derivative by a parameter that moves no edge by itself, as a
+        sentence for reports; "" where nothing."""
+        return ""
+
+    def methods(self, scene, names):
+        """The names of the methods that differentiate the parameters: parameter -> method, for reports."""
+        return dict.fromkeys(names, self.name)
+
+    def takes_picture(self, scene, names):
+        """True if `value_and_grad` takes ``picture=``, a `RecursivePicture`, for these parameters."""
+        return False
 
     @abstractmethod
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):

@@ -18,23 +18,32 @@ class ReplayAdjoint(Adjoint):
     Each path is traced, then traced again with the same random numbers while its throughput and what it still
     adds are reconstructed. Time is linear in the number of vertices and about 1.4 times that of a render;
     device memory depends on the image, the scene and the parameters, never on depth or samples. Prefer it
-    always; the other methods exist to check it.
+    wherever it has a derivative.
 
     passes: as of `TapeAdjoint`, for symmetry; memory does not depend on it.
     density: how derivatives by the extinction of participating media are found: `SampleMatching()`,
         `DifferentialRatioTracking()` or `FreeFlight()`.
 
     Interior derivatives only: a parameter that moves a silhouette or a shadow's edge would need a boundary
-    term. Sampled directions are constants (detached), so it cannot differentiate what bends an ideal ray.
+    term. Sampled directions are constants (detached), so it cannot differentiate what bends an ideal ray;
+    `AttachedReplay` can.
     """
 
     passes: int = 1
     density: object = DEFAULT
     name = "replay"
-    has_forward = has_stderr = has_deterministic_sums = has_picture = True
+    has_forward = has_stderr = has_deterministic_sums = True
 
     def __post_init__(self):
         kernel_name(self.density)
+
+    def reason(self, scene, name):
+        """As of `Adjoint`: what bends rays is not differentiated."""
+        return scene.layout.not_detached(name) or None
+
+    def takes_picture(self, scene, names):
+        """True."""
+        return True
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.

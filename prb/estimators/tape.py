@@ -56,6 +56,10 @@ class TapeAdjoint(Adjoint):
         if self.sampling not in TAPES:
             raise ParameterError(f"sampling: expected {' or '.join(map(repr, TAPES))}, got {self.sampling!r}")
 
+    def reason(self, scene, name):
+        """As of `Adjoint`: what bends rays is not differentiated."""
+        return scene.layout.not_detached(name) or None
+
     @locked
     def backward(
         self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, rr_depth=None,

@@ -174,7 +174,7 @@ def optimize(
     if not isinstance(recursive, bool):
         raise ParameterError(f"recursive: expected True or False, got {recursive!r}")
     kept = [RecursivePicture() if recursive else None for _ in views]
-    check_picture(kept[0], method)
+    check_picture(kept[0], method, scene, names)
     if recursive and spp_grad is not None:
         raise ParameterError("recursive: with spp_grad the picture has no folds; leave one of them out")
     batch = len(views) if views_per_iteration is None else views_per_iteration

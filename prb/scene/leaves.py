@@ -11,6 +11,7 @@ from prb.kernels.view import BACK, BOTH, FRONT, MAX_WEIGHTS, PLAIN
 from prb.scene.model import Bsdf, Shape, Texture
 
 MAX_LEAVES = 8
+MIRRORS = ("conductor", "dielectric", "thindielectric", "plastic")  # delta lobes that follow the frame
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,10 @@ def uses_attributes(model):
     return any(is_attribute(t) for t in model.textures.values()) or any(map(uses_attributes, model.children))
 
 
-def has_frame(model):
-    """True if a normal or bump map perturbs the shading frame of the model, or of one inside it."""
-    return model.kind in ("normalmap", "bumpmap") or any(map(has_frame, model.children))
+def bends_by_normals(model):
+    """True if directions of rays follow the shading frame of the model or of one inside it: by a delta lobe,
+    or as a normal or bump map turns the frame."""
+    return model.kind in ("normalmap", "bumpmap", *MIRRORS) or any(map(bends_by_normals, model.children))
 
 
 def parameters_of(texture):

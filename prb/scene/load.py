@@ -170,15 +170,17 @@ def _index(
             child = child_name(kind_of(data), count)
             count += 1
         else:
-            child = _role(parent, category, key)
+            child = _role(kind_of(data), parent, category, key)
         context.nodes[child_path] = Node(value, child_path, f"{name}.{child}" if name else child)
         if kind != "ref" and "id" in value:
             _note_id(context, value["id"], child_path)
         _index(context, value, child_path, context.nodes[child_path].name, category, [*inside, id(data)])
 
 
-def _role(parent: str | None, category: str | None, key: str) -> str:
-    """What Mitsuba calls an object under a key, by the role that it plays there."""
+def _role(kind: str | None, parent: str | None, category: str | None, key: str) -> str:
+    """What Mitsuba calls an object under a key of a plugin (kind, of category parent), by its role there."""
+    if (kind, category) == ("bumpmap", "texture"):
+        return "nested_texture"
     if parent == "shape" and category in ("bsdf", "emitter"):
         return category
     if category == "medium":

@@ -20,7 +20,7 @@ class Texture:
     value: float32, linear; shape (3,) or () for constants; None where the kind has none.
     low, high: the valid range of each number; updates and optimisers keep to it. The `high` of a reflectance
     is 1, or the largest value of the image that the scene gives it.
-    raw: its numbers are no colour (`rawconstant`).
+    bends_rays: sampled directions depend on it. raw: its numbers are no colour (`rawconstant`).
     filter: "bilinear" or "nearest"; wrap: "repeat", "mirror" or "clamp", for u and for v;
     to_uv: (2, 3), applied to texture coordinates before the lookup.
     """
@@ -30,7 +30,7 @@ class Texture:
     value: np.ndarray | None
     low: float = 0.0
     high: float = np.inf
-    differentiable: bool = True
+    bends_rays: bool = False
     raw: bool = False
     filter: str = "bilinear"
     wrap: tuple[str, str] = ("repeat", "repeat")

@@ -100,6 +100,7 @@ def test_grad_of_the_mean_is_that_of_the_api(run):
     for name, gradient in report.pop("gradients").items():
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-4)
     assert list(report.pop("stderr")) == ALBEDOS
+    assert report.pop("by") == dict.fromkeys(ALBEDOS, "replay") and report.pop("notes") == []
     mean = prb.render(scene, spp=2, seed=3).mean()
     assert report.pop("objective") == {"name": "mean", "value": pytest.approx(mean, rel=1e-4)}
     assert report == {"scene": "cornell-box", "spp": 2, "seed": 3, "max_depth": 8, "method": "replay"}
@@ -166,7 +167,10 @@ def test_params(run):
     assert (status, err, report["scene"], len(report["parameters"])) == (0, "", "cornell-box", 10)
     red = report["parameters"]["red.reflectance.value"]
     assert red["shape"] == [3] and red["differentiable"] and red["value"][0] == pytest.approx(0.570068)
-    assert not report["parameters"]["sensor.to_world"]["differentiable"]
+    assert red["sampling"] == ["detached", "attached"] and red["why_not"] is None
+    camera = report["parameters"]["sensor.to_world"]
+    assert (camera["differentiable"], camera["sampling"]) == (False, [])
+    assert camera["why_not"] == "it moves the camera's rays, which are held fixed"
 
 
 def test_warnings_of_a_scene_are_lines_on_standard_error(run):

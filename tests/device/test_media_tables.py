@@ -7,7 +7,7 @@ import pytest
 from helpers.media import constant, grid, medium, model_of, scene_of
 
 import prb
-from prb.device.majorants import HEADROOM, LOOSE, MOST_CELLS, Majorants, window
+from prb.device.majorants import HEADROOM, LOOSE, MOST_CELLS, Majorants, projected_areas, window
 from prb.device.media import distribution
 from prb.device.parameters import SMALL_SIZE
 from prb.device.scene import Scene
@@ -137,6 +137,13 @@ def test_features():
         "media": True, "spectral": True, "emissive": True, "phases": ("hg", "rayleigh"), "phase_leaves": 3,
         "phase_weights": 2,
     }  # fmt: skip
+    flakes = Phase("p", "sggx", {"S": constant("S", [1, 1, 1, 0, 0, 0])})
+    own = medium(kind="homogeneous", phase=flakes)
+    assert changed(scene_of(own)) == {"media": True, "phases": ("sggx",), "microflakes": True}
+    mixed = medium(kind="homogeneous", phase=blend(flakes, Phase("c", "rayleigh"), 0.3))
+    assert "microflakes" not in changed(scene_of(mixed))
+    assert scene_of(own).layout.extinctions == {"fog.sigma_t.value.value", SCALE, "S"}
+    assert "S" not in scene_of(mixed).layout.extinctions
 
 
 def test_masks_are_crossings():
@@ -196,7 +203,8 @@ def interpolate(values, unit, filter, wrap):
     return found
 
 
-def assert_bounds_hold(scene, filter="trilinear", wrap="clamp", seed=5, n=20000):
+def assert_bounds_hold(scene, filter="trilinear", wrap="clamp", seed=5, n=20000, flakes=None):
+    """flakes: the name of S, if extinction depends on the direction."""
     params = prb.traverse(scene)
     grid_of_cells = cells(scene)
     count = np.array(grid_of_cells.shape[2::-1])
@@ -205,6 +213,13 @@ def assert_bounds_hold(scene, filter="trilinear", wrap="clamp", seed=5, n=20000)
     unit[: n // 2] = np.round(unit[: n // 2] * count) / count  # the borders of cells, to rounding
     unit[: n // 2] += rng.choice([-5e-7, 0, 5e-7], (n // 2, 3))
     found = interpolate(params[SIGMA].astype(float), unit, filter, wrap) * params[SCALE]
+    if flakes is not None:
+        d = rng.normal(size=(n, 3))
+        d /= np.linalg.norm(d, axis=1, keepdims=True)
+        S = interpolate(params[flakes].astype(float), unit, filter, wrap)
+        x, y, z = d.T
+        mixed = x * y * S[:, 3] + x * z * S[:, 4] + y * z * S[:, 5]
+        found *= np.sqrt(np.maximum((d * d * S[:, :3]).sum(axis=1) + 2 * mixed, 0))[:, None]
     for shift in (-1e-6, 1e-6):  # on a border, both cells
         i = np.clip(((unit + shift) * count).astype(int), 0, count - 1)
         low, high = grid_of_cells[i[:, 2], i[:, 1], i[:, 0]].T
@@ -292,6 +307,49 @@ def test_nothing_else_moves_the_bounds():
     params.update({"fog.albedo.value.value": 0.2})
     (bounds,) = (d for d in scene.layout.dependents if isinstance(d, Majorants))
     assert not bounds.update(scene.parameter_values, scene.layout.arrays) and not bounds.tables
+
+
+def matrices(shape, seed=0):
+    """Random symmetric matrices without negative eigenvalues, as six numbers each."""
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(*shape, 3, 3)) * rng.uniform(0, 1, (*shape, 1, 3))
+    S = root @ np.swapaxes(root, -1, -2)
+    return S[..., [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]].astype(np.float32), S
+
+
+@pytest.mark.parametrize("case", ["random", "round", "flat", "zero"])
+def test_areas_of_flakes(case):
+    """Against NumPy's eigenvalues."""
+    six, S = matrices((500,))
+    if case == "round":
+        six, S = np.float32([0.3, 0.3, 0.3, 0, 0, 0]), 0.3 * np.eye(3)
+    if case == "flat":
+        six, S = np.float32([1, 1, 0, 0, 0, 0]), np.diag([1.0, 1.0, 0.0])
+    if case == "zero":
+        six, S = np.zeros(6, np.float32), np.zeros((3, 3))
+    eigenvalues = np.linalg.eigvalsh(S)
+    low, high = projected_areas(six)
+    assert high == pytest.approx(np.sqrt(eigenvalues.max()), rel=1e-6, abs=1e-12)
+    least = np.sqrt(max(eigenvalues.min(), 0))
+    assert low <= least and low == pytest.approx(least, abs=4e-3 * high)
+
+
+@pytest.mark.parametrize("uploaded", [False, True])
+def test_bounds_hold_for_flakes(uploaded):
+    """Along any direction, also where S lies askew to the density, and after updates."""
+    rng = np.random.default_rng(3)
+    S = grid("S", matrices((3, 2, 4))[0], low=-np.inf)
+    flakes = Phase("fog.phase_function", "sggx", {"S": S})
+    fog = medium(sigma_t=grid(SIGMA, rng.uniform(1, 3, (9, 12, 7))), phase=flakes)
+    scene = scene_of(fog)
+    if uploaded:
+        scene.device_arrays()
+    params = prb.traverse(scene)
+    assert_bounds_hold(scene, flakes="S")
+    params.update({"S": matrices((3, 2, 4), seed=1)[0] * 4})
+    assert_bounds_hold(scene, flakes="S")
+    params.update({SCALE: 7.0, "S": np.zeros((3, 2, 4, 6))})
+    assert (cells(scene) == 0).all()
 
 
 def test_windows_hold_what_counts():

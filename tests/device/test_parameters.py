@@ -76,7 +76,10 @@ def test_records(scene):
 
     fixed = {name: r.why_not for name, r in records.items() if not r.differentiable}
     cameras = {name for name in records if name.split(".")[0] in ("front", "lens", "flat")}
-    assert set(fixed) == cameras | {"ball.bsdf.eta"} and all(fixed.values())
+    assert set(fixed) == cameras and all(fixed.values())
+    assert {name for name, r in records.items() if r.bends_rays} == {"ball.bsdf.eta"}
+    by_default = {name for name, r in records.items() if r.by_default}
+    assert by_default == set(records) - cameras - {"ball.bsdf.eta", *scene.layout.orientations}
     assert {name for name, r in records.items() if not r.traced} == cameras
     assert scene.layout.orientations == {"mesh.vertex_normals", "sun.direction"}
     assert {name: r.below for name, r in records.items() if r.below} == {
@@ -85,10 +88,77 @@ def test_records(scene):
 
 
 def test_why_not_is_told(scene):
-    for name in ("ball.bsdf.eta", "lens.to_world"):
-        why_not = scene.layout.parameters[name].why_not
-        with pytest.raises(prb.ParameterError, match=f"not differentiable by path replay: {why_not}; "):
-            prb.render_backward(scene, np.ones(scene.image_shape), name)
+    why_not = scene.layout.parameters["lens.to_world"].why_not
+    with pytest.raises(prb.ParameterError, match=f"not differentiable by path replay: {why_not}; "):
+        prb.render_backward(scene, np.ones(scene.image_shape), "lens.to_world")
+    for method, name, line in (
+        (
+            prb.ReplayAdjoint(),
+            "ball.bsdf.eta",
+            "it moves directions of rays, which are held fixed; take Atta",
+        ),
+        (prb.TapeAdjoint(), "ball.bsdf.eta", "it moves directions of rays, which are held fixed; take Atta"),
+        (prb.AttachedReplay(), "sun.direction", "the directions of lights are held fixed; take Replay"),
+    ):
+        with pytest.raises(prb.ParameterError, match=f"^{name}: {method.name} cannot .*: {line}"):
+            prb.render_backward(scene, np.ones(scene.image_shape), name, adjoint=method)
+
+
+GREY = {"type": "bitmap", "raw": True, "data": np.full((2, 3, 1), 0.5, np.float32)}
+SLOPES = {"type": "bitmap", "raw": True, "data": np.full((2, 3, 3), 0.6, np.float32)}
+BENDING = [  # a bsdf on a mesh, and the sampling by which its parameters are differentiated
+    ({"type": "dielectric"}, {"eta": "attached", "specular_transmittance.value": "both"}, True),
+    ({"type": "thindielectric"}, {"eta": "both"}, True),
+    ({"type": "roughdielectric"}, {"eta": "both", "alpha.value": "both"}, False),
+    ({"type": "conductor"}, {"eta.value": "both", "k.value": "both"}, True),
+    ({"type": "plastic"}, {"eta": "both", "diffuse_reflectance.value": "both"}, True),
+    ({"type": "roughplastic"}, {"eta": "no", "alpha": "both"}, False),
+    ({"type": "diffuse"}, {"reflectance.value": "both"}, False),
+    ({"type": "normalmap", "normalmap": SLOPES, "a": {"type": "diffuse"}},
+     {"normalmap.data": "attached", "nested_bsdf.reflectance.value": "both"}, True),
+    ({"type": "twosided", "a": {"type": "bumpmap", "height": GREY, "b": {"type": "roughconductor"}}},
+     {"brdf_0.nested_texture.data": "attached", "brdf_0.nested_bsdf.alpha.value": "both"}, True),
+    ({"type": "normalmap", "normalmap": {"type": "mesh_attribute", "name": "vertex_color"},
+      "a": {"type": "diffuse"}}, {"/vertex_color": "attached"}, True),
+    ({"type": "blendbsdf", "weight": 0.5, "a": {"type": "diffuse"}, "b": {"type": "conductor"}},
+     {"weight.value": "both"}, True),
+]  # fmt: skip
+SAMPLING = {"both": ("detached", "attached"), "attached": ("attached",), "no": ()}
+
+
+def on_mesh(folder, bsdf, **more):
+    lines = PLY.replace("property float r\n", "property float u\nproperty float v\nproperty float r\n")
+    lines = lines.replace("  0 0 1  ", "  0 0 1  0.1 0.4  ")
+    (folder / "mesh.ply").write_text(lines)
+    d = {
+        "type": "scene", "integrator": {"type": "path"}, "sky": {"type": "constant"},
+        "sensor": {"type": "perspective", "to_world": FAR, "film": FILM},
+        "mesh": {"type": "ply", "filename": "mesh.ply", "bsdf": bsdf}, **more,
+    }  # fmt: skip
+    return prb.traverse(prb.load_dict(d, base_dir=folder))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("bsdf, expected, by_normals", BENDING, ids=lambda x: str(x)[:24])
+def test_which_sampling_differentiates_what(tmp_path, bsdf, expected, by_normals):
+    params = on_mesh(tmp_path, bsdf)
+    found = {name: params.sampling(f"mesh.bsdf.{name}".replace("bsdf./", "")) for name in expected}
+    assert found == {name: SAMPLING[how] for name, how in expected.items()}
+    assert params.sampling("mesh.vertex_normals") == SAMPLING["attached" if by_normals else "both"]
+    for name in ("sensor.x_fov", "mesh.bsdf.eta"):
+        if name in params and not params.sampling(name):
+            assert params.why_not(name) and not params.differentiable(name)
+
+
+def test_media_have_no_attached_derivatives(tmp_path):
+    fog = {"type": "homogeneous", "albedo": 0.5, "sigma_t": 1.0}
+    ball = {"type": "sphere", "bsdf": {"type": "dielectric"}, "interior": fog}
+    params = on_mesh(tmp_path, {"type": "diffuse"}, ball=ball, integrator={"type": "volpath"})
+    assert params.sampling("mesh.bsdf.reflectance.value") == ("detached",)
+    assert params.sampling("ball.bsdf.eta") == () and not params.differentiable("ball.bsdf.eta")
+    why_not = "it moves directions of rays, and attached replay does not take participating media, which"
+    assert params.why_not("ball.bsdf.eta").startswith(why_not)
+    assert params.sampling("sensor.to_world") == ()
 
 
 def test_the_buffer_has_a_place_for_every_number(scene):

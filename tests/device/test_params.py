@@ -30,7 +30,9 @@ def test_names_values_and_table(params):
     assert params[RED].dtype == np.float32 and params["sensor.to_world"].shape == (4, 4)
     assert params.differentiable(RED) and not params.differentiable("sensor.x_fov")
     (row,) = (line for line in repr(params).splitlines() if line.startswith(RED))
-    assert row.split() == [RED, "3", "0.570068", "0.0430135", "0.0443706", "yes"]
+    assert row.split() == [RED, "3", "0.570068", "0.0430135", "0.0443706", "detached,", "attached"]
+    (row,) = (line for line in repr(params).splitlines() if line.startswith("sensor.x_fov"))
+    assert row.endswith("  no: it moves the camera's rays, which are held fixed")
 
 
 @pytest.mark.parametrize(

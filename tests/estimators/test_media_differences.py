@@ -36,7 +36,12 @@ FLOOR = {
     "bsdf": {"type": "diffuse", "reflectance": rgb(0.7, 0.4, 0.2)},
 }
 SUN = {"type": "directional", "direction": [0.3, -0.2, -1], "irradiance": rgb(3, 3, 3)}
-SIX = np.broadcast_to(np.float32([0.3, 0.6, 1, 0.1, -0.1, 0.05]), (2, 2, 2, 6))
+SIX = np.float32([0.3, 0.6, 1, 0.1, -0.1, 0.05]).reshape(1, 1, 1, 6)
+
+FLAKES = {
+    "type": "sggx",
+    "S": grid(SIX * np.random.default_rng(4).uniform(0.3, 1, (2, 2, 3, 1)), low=-0.8, high=1.1),
+}
 
 
 def ball(radius, center=(0, 0, 0), **options):
@@ -100,6 +105,17 @@ SCENES = {
         light=SUN,
     ),
     "sggx": dict(box=box(fog(1.5, 0.9, phase={"type": "sggx", "S": grid(SIX)})), light=SUN),
+    "sggx in a blend": dict(
+        box=box(fog(1.5, 0.9, phase={"type": "blendphase", "weight": 0.6, "a": BACKWARD, "b": FLAKES})),
+        light=SUN,
+    ),
+    "grid of sggx": dict(box=box(fog(grid(HALF), 0.9, scale=1.5, phase=FLAKES)), light=SUN),
+    "colours of sggx": dict(
+        box=box(fog(grid(COLOURS), 0.8, scale=3, emission=0.1, phase=FLAKES)),
+        lamp={**LAMP, "exterior": REF},
+        fog=fog(0.5, 0.7, phase={"type": "sggx", "S": grid(SIX)}),
+        around=ball(0.6, bsdf={"type": "null"}, interior=REF),
+    ),
     "no light samples": dict(box=box(fog(1.2, 0.8, sample_emitters=False))),
 }
 WORDS = "medium", "fog.", "around.", "opacity", "reflectance", "radiance", "irradiance", "intensity"
@@ -163,10 +179,10 @@ def test_every_parameter(scene_name):
     names = [n for n in names if "specular" not in n]
     assert any("medium" in n or n.startswith(("fog.", "around.")) for n in names)
     for name in names:
-        density = ".sigma_t." in name or name.endswith(".scale")
-        value = np.array(prb.traverse(scene)[name])
+        density = name in scene.layout.extinctions
+        positive = (np.array(prb.traverse(scene)[name]) > 0).all() or ".S." in name
         methods = (MATCHING, RATIO) if density else (None,)
-        if density and (value > 0).all():
+        if density and positive:
             methods += (FREE,)
         agree(scene, name, methods=methods)
 
@@ -215,7 +231,10 @@ def test_lights_are_sampled_or_not():
 
 CHOSEN_TO_KEEP = (
     QUICK,
-    *(pytest.param(n, marks=pytest.mark.slow) for n in ("grid of colours", "emissive", "glass")),
+    *(
+        pytest.param(n, marks=pytest.mark.slow)
+        for n in ("grid of colours", "emissive", "glass", "colours of sggx")
+    ),
 )
 
 

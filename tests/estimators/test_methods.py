@@ -136,8 +136,8 @@ def test_what_a_method_cannot_differentiate_is_one_line_with_the_reason():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(stderr=True), "stderr: delegate does not take it; only ReplayAdjoint() does"),
-        (dict(deterministic=True), "deterministic: delegate does not take it; only ReplayAdjoint() does"),
+        (dict(stderr=True), "stderr: delegate does not take it; ReplayAdjoint() and Att"),
+        (dict(deterministic=True), "deterministic: delegate does not take it; ReplayAdjoint() and Att"),
         (dict(adjoint=Least), "adjoint: expected a method such as prb.ReplayAdjoint(), got <class"),
         (dict(adjoint="tape"), "adjoint: expected a method such as prb.ReplayAdjoint(), got 'tape'"),
     ],

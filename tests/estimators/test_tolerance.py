@@ -197,11 +197,17 @@ def test_tolerance_of_the_command(capsys, tmp_path):
     [
         (["--tolerance", "0"], "tolerance: 0.0 is out of range"),
         (["--tolerance", "nan"], "tolerance: nan is out of range"),
-        (["--tolerance", "0.1", "--method", "tape"], "--tolerance: goes with --method replay, not with tape"),
+        (
+            ["--tolerance", "0.1", "--method", "tape"],
+            "--tolerance: goes with --method replay or attached, not w",
+        ),
         (["--tolerance", "0.1", "--passes", "2"], "--passes: does not go with --tolerance"),
         (["--tolerance", "0.1", "--max-spp", "0"], "max_spp: 0 is out of range"),
         (["--max-spp", "100"], "--max-spp: goes with --tolerance"),
-        (["--deterministic", "--method", "fd"], "--deterministic: goes with --method replay, not with fd"),
+        (
+            ["--deterministic", "--method", "fd"],
+            "--deterministic: goes with --method replay or attached, not w",
+        ),
     ],
 )
 def test_mistakes_in_the_command(capsys, arguments, part):

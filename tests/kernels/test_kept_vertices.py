@@ -12,7 +12,7 @@ from prb.kernels.sampler import uniform4
 from prb.kernels.traced import traced
 
 COUNT = 12  # vertices of the path
-COLUMNS = [column for part in (kept.COMMON, *kept.OPTIONAL) for column in part.columns]
+COLUMNS = [column for part in kept.OF_SURFACES for column in part.columns]
 
 
 @ti.func
@@ -49,10 +49,10 @@ def wrong(rows: ti.template(), row: ti.template(), i, backwards: ti.template()):
     """How many columns of the next vertex of a walk are not those of vertex i."""
     vertex, shading = no_vertex(), black()
     if ti.static(backwards):
-        v, s = kept.load_backwards(rows, row, ti.static(kept.OPTIONAL))
+        v, s = kept.load_backwards(rows, row, ti.static(kept.OF_SURFACES))
         vertex, shading = v, s
     else:
-        v, s, _before = kept.load(rows, row, ti.static(kept.OPTIONAL))
+        v, s, _before = kept.load(rows, row, ti.static(kept.OF_SURFACES))
         vertex, shading = v, s
     expected, expected_shading = made(i)
     n = 0
@@ -73,7 +73,7 @@ def walk(rows: ti.types.ndarray(ti.f32, 2), out: ti.types.ndarray(ti.i32, 1)):
         row = kept.Row(worker=1, first=5, end=5, length=0)
         for i in range(COUNT):
             vertex, shading = made(i)
-            kept.store(rows, row, vertex, shading, ti.static(kept.OPTIONAL))
+            kept.store(rows, row, vertex, shading, ti.static(kept.OF_SURFACES))
         out[2], out[3] = row.first, row.end
         if row.first >= 0:
             last = kept.Row(worker=1, first=5, end=row.end, length=row.length)
@@ -93,17 +93,17 @@ def run(size):
 
 def test_what_is_stored_is_loaded_in_both_directions():
     rows, (forwards, backwards, first, at, end, begin, before, _) = run(512)
-    assert first == 5 and at == end > 5 + COUNT * kept.COMMON.size
+    assert first == 5 and at == end > 5 + COUNT * kept.OF_SURFACES[0].size
     assert forwards == 0 and backwards == 0
     assert begin == 5 and before == 0
     assert not rows[0].any() and not rows[1, :5].any() and not rows[1, at:].any()
 
 
-@pytest.mark.parametrize("size", [5, 5 + kept.size_of(kept.OPTIONAL), 200])
+@pytest.mark.parametrize("size", [5, 5 + kept.size_of(kept.OF_SURFACES), 200])
 def test_a_row_that_is_too_short_is_given_up(size):
     rows, out = run(size)
     assert out[2] == -1 and not rows[0].any()
 
 
 def test_sizes():
-    assert kept.size_of(kept.OPTIONAL) == 37 and kept.COMMON.size == 8
+    assert kept.size_of(kept.OF_SURFACES) == 37 and kept.OF_SURFACES[0].size == 8

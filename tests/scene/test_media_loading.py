@@ -81,7 +81,7 @@ def test_phase_functions():
     for values in ("1, 2 3", [1, 2, 3]):
         assert phase(type="tabphase", values=values).volumes["values"].value.tolist() == [1, 2, 3]
     assert phase(type="sggx", S=[1, 1, 1, 0, 0, 0]).volumes["S"].value.shape == (6,)
-    flat = phase(type="sggx", S=grid(np.tile(np.float32([1, 1, 0, 1, 0, 0]), (2, 2, 2, 1))))
+    flat = phase(type="sggx", S=grid(np.float32([1, 1, 0, 1, 0, 0]).reshape(1, 1, 1, 6)))
     assert flat.volumes["S"].name == "fog.phase_function.S.data"
     blend = phase(type="blendphase", weight=0.3, b={"type": "hg"}, a={"type": "isotropic"})
     assert [child.kind for child in blend.children] == ["hg", "isotropic"]  # in the order of the file
@@ -260,6 +260,10 @@ WRONG = {
     "scale": (dict(scale=-1), "fog.scale: -1 is out of range"),
     "emission": (dict(emission=rgb(-1, 0, 0)), "fog.emission.value: -1 is out of range"),
     "key": (dict(sigmat=1), "fog.sigmat: unknown key; did you mean 'sigma_t'?"),
+    "voxels of sggx": (
+        dict(phase={"type": "sggx", "S": grid(np.tile([1, 1, 1, 0, 0, 0], (1, 1, 2, 1)))}),
+        "fog: its extinction follows the S of its sggx, which varies; use heterogeneous, or one voxel",
+    ),
     "grid": (dict(sigma_t=grid()), "fog.sigma_t: the density of a homogeneous medium is one colour; use het"),
     "image": (dict(albedo={"type": "checkerboard"}), "fog.albedo: checkerboard lies on a surface"),
     "voxel": (dict(albedo=grid(GRID * 0 - np.eye(3, 4, dtype="f")[None])), "fog.albedo: -1 in the voxel"),

@@ -55,7 +55,7 @@ def _dielectric(reader: Reader) -> Bsdf:
     value = np.array(inside / outside, np.float32)
     reader.check_range(value, eta.low, eta.high, "int_ior")
     textures["eta"] = Texture(
-        f"{reader.name}.eta", "uniform", value, eta.low, eta.high, differentiable=eta.differentiable
+        f"{reader.name}.eta", "uniform", value, eta.low, eta.high, bends_rays=not eta.differentiable
     )
     return Bsdf(reader.name, kind, textures)
 

@@ -74,7 +74,7 @@ def _normalmap(reader: Reader) -> Bsdf:
         child = reader.child("normalmap")
         if child.type == "bitmap" and not child.boolean("raw", False) and _has_gamma(child):
             child.warn("the image is read as sRGB colours, but normals are numbers; set raw to true", "raw")
-    texture.differentiable = False
+    texture.bends_rays = True
     return Bsdf(reader.name, "normalmap", {"normalmap": texture}, _nested(reader, 1, 1), _frame(reader))
 
 
@@ -98,7 +98,7 @@ def _bumpmap(reader: Reader) -> Bsdf:
     if texture is None or texture.kind != "bitmap":
         got = "" if texture is None else f", got {texture.kind}"
         reader.fail(f"expected a nested texture of type bitmap, the height{got}")
-    texture.differentiable = False
+    texture.bends_rays = True
     scale = reader.number("scale", 1.0)
     constants = {**_frame(reader), "scale": scale}
     return Bsdf(reader.name, "bumpmap", {"bumpmap": texture}, _nested(reader, 1, 1), constants)

@@ -36,6 +36,8 @@ def _medium(reader: Reader) -> Medium:
             )
         phase = child.make()
     phase = phase or Phase(f"{reader.name}.phase_function", "isotropic")
+    if reader.type == "homogeneous" and phase.kind == "sggx" and phase.volumes["S"].value.size > 6:
+        reader.fail("its extinction follows the S of its sggx, which varies; use heterogeneous, or one voxel")
     return Medium(reader.name, reader.type, volumes, phase, sample_emitters)
 
 

@@ -20,8 +20,7 @@ def _eta(reader: Reader, parameter, *, fixed) -> Texture:
             f" [{parameter.low:g}, {parameter.high:g}]; change int_ior or ext_ior", "int_ior"
         )  # fmt: skip
     low, high = (float(eta), float(eta)) if fixed else (parameter.low, parameter.high)
-    differentiable = parameter.differentiable
-    return Texture(f"{reader.name}.eta", "uniform", eta, low, high, differentiable=differentiable)
+    return Texture(f"{reader.name}.eta", "uniform", eta, low, high)
 
 
 def _plastic(reader: Reader) -> Bsdf:

@@ -272,7 +272,7 @@ class Reader:
             texture = replace(texture, children=texture.children[::-1])
         if p.number and texture.raw and texture.value.shape:  # as in Mitsuba, which takes no luminance of it
             self.fail("expected one number, got a rawconstant of three", p.key)
-        texture.differentiable = texture.differentiable and p.differentiable
+        texture.bends_rays |= not p.differentiable
         return texture
 
     def child(self, key: str, *, peek: bool = False) -> "Reader":
