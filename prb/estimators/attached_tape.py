@@ -22,10 +22,9 @@ class AttachedTape:
     @staticmethod
     def check(scene):
         """Raise ParameterError for a scene whose paths have no attached derivatives."""
-        features = scene.layout.features
-        if features.media or "volume" in features.textures:
-            what = "participating media" if features.media else "a volume as texture"
-            raise ParameterError(f"sampling: 'attached' does not cover {what}; take 'detached'")
+        limit = scene.layout.attached_limit
+        if limit:
+            raise ParameterError(f"sampling: 'attached' {limit}; take 'detached'")
 
     @staticmethod
     def bounce_bytes(scene, names=None):

@@ -57,8 +57,9 @@ class TapeAdjoint(Adjoint):
             raise ParameterError(f"sampling: expected {' or '.join(map(repr, TAPES))}, got {self.sampling!r}")
 
     def reason(self, scene, name):
-        """As of `Adjoint`: what bends rays is not differentiated."""
-        return scene.layout.not_detached(name) or None
+        """As of `Adjoint`: as of the replay with that sampling."""
+        layout = scene.layout
+        return (layout.not_attached if self.sampling == "attached" else layout.not_detached)(name) or None
 
     @locked
     def backward(
