@@ -149,7 +149,7 @@ def has_environment(scene):
 
 @traced.traced
 def has_loops(features):
-    """True if the step of a scene takes loops: for the leaf of a material, or for tables of an environment."""
+    """True if the step takes loops: over the leaves of a material, or to search an environment's tables."""
     return features.leaves > 1 or "envmap" in features.emitters
 
 
@@ -168,7 +168,7 @@ def search(scene: ti.template(), vertex, u_light, u_bsdf):
 
 @traced.traced
 def forward(scene, found, at, u_light, u_bsdf, state):
-    """What the step at a surface returns for the state (o, d, beta, pdf), as code that Taichi may differentiate."""
+    """What the step at a surface returns for the state, as code that Taichi may differentiate."""
     return traced.value(on_surface(Reader(scene, found=found), at, u_light, u_bsdf), *state)
 
 
