@@ -245,7 +245,15 @@ def run_figure(args):
     for m, (runs, seconds) in found.items():
         memory = methods[m].device_bytes(scene, spp=args.spp, max_depth=12) / 2**20
         error = np.sqrt(np.mean((runs.mean(axis=0) - reference) ** 2)) / scale
-        rows.append([m, f"{runs.var(axis=0, ddof=1).mean() / scale**2:.3g}", f"{error:.3g}", f"{seconds:.2f}", f"{memory:.1f}"])
+        rows.append(
+            [
+                m,
+                f"{runs.var(axis=0, ddof=1).mean() / scale**2:.3g}",
+                f"{error:.3g}",
+                f"{seconds:.2f}",
+                f"{memory:.1f}",
+            ]
+        )
     figure, axes = plt.subplots(1, 5, figsize=(11, 2.6), layout="constrained")
     for axis, (title, image) in zip(axes, {"differences": reference, **pictures}.items(), strict=True):
         axis.imshow(image, cmap="RdBu_r", vmin=-scale, vmax=scale)
@@ -269,7 +277,9 @@ def main():
         one.add_argument("-o", "--output", type=Path, default=Path("."), help="folder")
         one.add_argument("--spp", type=int, default=spp[task])
     made.choices["time"].add_argument("--runs", type=int, default=15)
-    made.choices["memory"].add_argument("--depths", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128, 256, 512])
+    made.choices["memory"].add_argument(
+        "--depths", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128, 256, 512]
+    )
     made.choices["roughness"].add_argument("--seeds", type=int, default=40)
     made.choices["figure"].add_argument("--seeds", type=int, default=40)
     made.choices["figure"].add_argument("--reference", type=int, default=512, help="samples of differences")

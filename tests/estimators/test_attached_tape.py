@@ -104,5 +104,7 @@ def test_refused():
     with pytest.raises(prb.ParameterError, match="sampling: expected 'detached' or 'attached', got 'half'"):
         prb.TapeAdjoint(sampling="half")
     smoke = prb.load_file("smoke")
-    with pytest.raises(prb.ParameterError, match="sampling: 'attached' does not take participating media.*take 'detach"):
+    with pytest.raises(
+        prb.ParameterError, match="sampling: 'attached' does not take participating media.*take 'detach"
+    ):
         prb.TapeAdjoint(sampling="attached").backward(smoke, np.ones(smoke.image_shape), spp=1, max_depth=2)
