@@ -7,8 +7,8 @@
 
 Each writes FOLDER/attached_NAME.md (-o FOLDER), `roughness` and `figure` a picture as well.
 
-time: picture and gradient in one call, attached over detached (rough glass over a textured floor), and kept and
-inverse over the attached tape (smooth glass over the same floor), calls in turns.
+time: picture and gradient in one call, attached over detached (rough glass over a textured floor), and kept
+and inverse over the attached tape (smooth glass over the same floor), calls in turns.
 
 memory: device bytes of each method over the depth of paths, as each states it before it allocates.
 
@@ -62,6 +62,7 @@ def ripples(n):
 def over_floor(glass, back, size, depth):
     """A sheet over a textured floor under a smooth sky, seen from above. glass, back: of its two faces."""
     image = {"type": "bitmap", "bitmap": waves(32), "raw": True, "to_uv": [{"scale": [8, 8, 1]}]}
+    wide, down = {"scale": [20, 20, 1]}, {"rotate": {"axis": [1, 0, 0], "angle": 180}}
     return prb.load_dict({
         "type": "scene",
         "integrator": {"type": "path", "max_depth": depth, "rr_depth": 1000},
@@ -70,12 +71,16 @@ def over_floor(glass, back, size, depth):
             "film": {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": "box"}},
             "to_world": [{"look_at": {"origin": [0, -1, 4], "target": [0, 0, 0.6], "up": [0, 1, 0]}}],
         },
-        "sheet": {"type": "rectangle", "to_world": [{"scale": [20, 20, 1]}, {"translate": [0, 0, 1.0]}], "bsdf": glass},
+        "sheet": {
+            "type": "rectangle", "bsdf": glass, "to_world": [wide, {"translate": [0, 0, 1.0]}],
+        },
         "under": {
             "type": "rectangle", "bsdf": back,
-            "to_world": [{"rotate": {"axis": [1, 0, 0], "angle": 180}}, {"scale": [20, 20, 1]}, {"translate": [0, 0, 0.8]}],
+            "to_world": [down, wide, {"translate": [0, 0, 0.8]}],
         },
-        "floor": {"type": "rectangle", "to_world": [{"scale": [20, 20, 1]}], "bsdf": {"type": "diffuse", "reflectance": image}},
+        "floor": {
+            "type": "rectangle", "to_world": [wide], "bsdf": {"type": "diffuse", "reflectance": image},
+        },
         "sky": {"type": "envmap", "bitmap": smooth_sky()},
     })  # fmt: skip
 
@@ -171,9 +176,10 @@ def run_memory(args):
     found = np.array([[m.device_bytes(scene, spp=16, max_depth=d) for m in kept] for d in args.depths])
     slopes = [np.polyfit(np.log(args.depths), np.log(column), 1)[0] for column in found.T]
     rows = [[d, *(f"{b / 2**20:.2f}" for b in row)] for d, row in zip(args.depths, found, strict=True)]
+    named = zip(("kept", "inverse", "the tape"), slopes, strict=True)
     write(args, "memory", [
         "Device memory of a gradient of 64 x 64 pixels and 16 spp, MiB, over the depth of paths.", "",
-        *(f"- Slope of {name}: **{s:.3f}**." for name, s in zip(("kept", "inverse", "the tape"), slopes, strict=True)),
+        *(f"- Slope of {name}: **{s:.3f}**." for name, s in named),
         "", tabulate(rows, headers=["depth", "kept", "inverse", "attached tape"], tablefmt="github"),
     ])  # fmt: skip
 
@@ -261,7 +267,7 @@ def run_figure(args):
     figure.savefig(args.output / "attached_figure.png", dpi=110)
     headers = ["method", "variance", "error of the mean", "s", "device MiB"]
     write(args, "figure", [
-        f"The derivative of the mean picture by the x of each texel's normal, paths of 12 edges, {args.spp} spp;",
+        f"The derivative of the mean picture by the x of each texel's normal, 12 edges, {args.spp} spp;",
         f"variance and error over {args.seeds} seeds, relative to the largest derivative.", "",
         tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True),
     ])  # fmt: skip

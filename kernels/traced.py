@@ -9,8 +9,8 @@ result. From this record follow
     vjp(f, args, cotangent, wrt)        f(*args) and the cotangents of args[wrt]: reverse mode
     jvp(f, args, tangents)              f(*args) and its tangent: forward mode
 
-as code that needs no memory at run time. What memory holds enters through `read`. Arguments and results are Taichi scalars, 2- and 3-vectors, or
-tuples of them; a longer vector becomes a tuple. The derivative of a scalar by a scalar is its own transpose,
+as code that needs no memory at run time. What memory holds enters through `read`. Arguments and results are
+Taichi scalars, 2- and 3-vectors, or tuples of them; a longer vector becomes a tuple. The derivative of a scalar by a scalar is its own transpose,
 so one link (operand, linear map) for each operand serves both modes.
 
 A choice between numbers is a `select`, which computes both. A choice between computations is a `branch`,
@@ -61,9 +61,9 @@ from prb.kernels.traced_numbers import (
 
 __all__ = [
     "Condition", "Scalar", "Vec2", "Vec3", "absolute", "acos", "asin", "atan2", "bit", "branch", "clamp",
-    "constant", "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log", "maximum",
-    "minimum", "normalize", "power", "raw", "read", "select", "sin", "sqrt", "tan", "tanh", "traced", "value", "vjp",
-    "truncate",
+    "constant", "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log",
+    "maximum", "minimum", "normalize", "power", "raw", "read", "select", "sin", "sqrt", "tan", "tanh",
+    "traced", "truncate", "value", "vjp",
 ]  # fmt: skip
 
 MAX_OUTPUTS = 20  # largest number of numbers that a branch returns

@@ -41,8 +41,8 @@ from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
 
 __all__ = [
-    "Adam", "Adjoint", "AttachedReplay", "DeviceError", "DifferentialRatioTracking", "Estimate", "FiniteDifference",
-    "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError", "NotFiniteError",
+    "Adam", "Adjoint", "AttachedReplay", "DeviceError", "DifferentialRatioTracking", "Estimate",
+    "FiniteDifference", "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError", "NotFiniteError",
     "ParameterError", "Params", "PrbError", "Recovery", "RecursivePicture", "ReplayAdjoint", "SGD",
     "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "VolumeError", "available_archs",
     "bundled_scenes", "check", "convert_file", "init", "load_dict", "load_file", "losses", "optimize",

@@ -132,7 +132,7 @@ class Frame:
         return Vec3(w.x, w.y, w.z * self.flip)
 
     def on_one_side(self, w, z):
-        """The condition that a direction lies on the same side of both frames. z: its cosine in the leaf's."""
+        """The condition that a direction lies on one side of both frames. z: its cosine in the leaf's."""
         return (w.z * z > 0) | ~self.perturbed
 
     def shadowing(self, w):

@@ -72,7 +72,7 @@ class AttachedReplay(Adjoint):
         )  # fmt: skip
 
     def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
-        """J tangents and the image, in one pass: the tangent of each path's ray goes along, for any suffix."""
+        """J tangents and the image, in one pass that carries the ray's tangent; the same for any suffix."""
         return integrate(
             scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
             names=names, attached="kept", label="derivative", **options,
