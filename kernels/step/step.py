@@ -6,8 +6,8 @@ o, d: origin and direction of the ray. beta: the throughput before the vertex. p
 the MIS weight of emission needs. The random numbers are fixed; whatever they are mapped to moves with the
 parameters and with the ray: the point that is met, its frame and texture coordinates, the directions to the
 light and from the BSDF, both densities and both MIS weights (Zeltner, Speierer, Georgiev, Jakob, Monte Carlo
-Estimators for Differential Light Transport, SIGGRAPH 2021). Decisions stay: which primitive is met, which leaf,
-lobe and light are chosen, what is visible, and roulette.
+Estimators for Differential Light Transport, SIGGRAPH 2021). Decisions stay: which primitive is met, which
+leaf, lobe and light are chosen, what is visible, and roulette.
 """
 
 from prb.kernels import light, traced
