@@ -32,6 +32,7 @@ LIGHT = '''"""A point that emits as its constant says: a light for a test."""
 
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter import point
+from prb.kernels.emitter.sample import at_single_direction
 from prb.kernels.parameter import Parameter
 
 PARAMETER = Parameter("intensity", default=1.0)
