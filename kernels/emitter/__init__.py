@@ -22,6 +22,7 @@ and may have
     from_parameters(rows, p)
                     its rows as a traced function of the NUMBERS parameters that say where it is; the first
                     one ends with the offset of these in `params`
+    ANGLES          names of its angles that are parameters, too, and follow
 `area` has `pdf`, the density of `sample` for a ray that hit the surface.
 """
 

@@ -18,15 +18,16 @@ the tables.
 The guide table (Chen and Asau 1974) of a distribution function over n intervals has 1 + guide_size(n)
 numbers, the intervals in which k / guide_size(n) lies. It is short, so that it stays in the cache.
 
-    emitter_data        three rows: the world-to-local matrix, its rows followed by w, by h and by 0
+    emitter_data        three rows: the world-to-local matrix, its rows followed by the offset of `to_world`
+                        in `params`, by w and by h
 """
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.point import in_frame
+from prb.kernels.emitter.point import in_frame, inverted
 from prb.kernels.emitter.sample import INFINITY, LightSample, rows_of
 from prb.kernels.frame import larger, smaller, vec2, vec3
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import absolute, kernel_callable, maximum, minimum
+from prb.kernels.traced import Vec3, absolute, kernel_callable, maximum, minimum
 from prb.kernels.warp import BELOW_1, azimuth_fraction, circle, polar_fraction
 
 PARAMETER = Parameter("data", default=1.0)
@@ -37,7 +38,15 @@ SPAN = 8  # intervals for each number of a guide table
 def data(light):
     width, height = light.resolution
     x, y, z = light.to_local
-    return [[*x, width], [*y, height], [*z, 0.0]]
+    return [[*x, light.offset], [*y, width], [*z, height]]
+
+
+ROWS, NUMBERS = 3, 16
+
+
+def from_parameters(rows, to_world):
+    _position, matrix = inverted(to_world)
+    return tuple((*v, row[3]) for v, row in zip(matrix, rows, strict=True))
 
 
 def power(light, radius):
@@ -97,8 +106,8 @@ def corners(scene: ti.template(), i, j, w, h):
 
 @ti.func
 def sample(scene: ti.template(), entry, ref, u1, u2):
-    row = scene.emitters[scene.lights[entry][1]][3]
-    w, h = ti.i32(scene.emitter_data[row][3]), ti.i32(scene.emitter_data[row + 1][3])
+    rows = rows_of(scene, scene.lights[entry][1], ROWS)
+    w, h = ti.i32(rows[1][3]), ti.i32(rows[2][3])
     j = search(scene.env_marginal, 0, h, h - 1, u1)
     v = relative_position(u1, scene.env_marginal[j], scene.env_marginal[j + 1])
     first = j * (w + 1)
@@ -119,13 +128,7 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
     azimuth = azimuth - ti.floor(azimuth)
     r = 2.0 * ti.sqrt(sin2 * cos2)
     xy = circle(azimuth)
-    d = vec3(r * xy.y, cos2 - sin2, -r * xy.x)
-    m0, m1, m2 = scene.emitter_data[row], scene.emitter_data[row + 1], scene.emitter_data[row + 2]
-    world = vec3(
-        m0[0] * d.x + m1[0] * d.y + m2[0] * d.z,
-        m0[1] * d.x + m1[1] * d.y + m2[1] * d.z,
-        m0[2] * d.x + m1[2] * d.y + m2[2] * d.z,
-    )
+    world = in_world(rows, vec3(r * xy.y, cos2 - sin2, -r * xy.x))
     return LightSample(
         d=world.normalized(),
         distance=INFINITY,
@@ -134,6 +137,13 @@ def sample(scene: ti.template(), entry, ref, u1, u2):
         delta=0,
         uv=vec2(azimuth, (image_row + 0.5) / ti.f32(h)),
     )
+
+
+@kernel_callable
+def in_world(rows, d):
+    """A direction of the emitter's frame in world space. rows: of the world-to-local matrix, a rotation."""
+    x, y, z = rows
+    return Vec3(*(x[i] * d.x + y[i] * d.y + z[i] * d.z for i in range(3)))
 
 
 @kernel_callable
@@ -156,8 +166,8 @@ def bilinear(c, x, y):
 
 @ti.func
 def environment(scene: ti.template(), index, d, with_pdf):
-    rows = rows_of(scene, index, 3)
-    w, h = ti.i32(rows[0][3]), ti.i32(rows[1][3])
+    rows = rows_of(scene, index, ROWS)
+    w, h = ti.i32(rows[1][3]), ti.i32(rows[2][3])
     azimuth, polar, y, one_minus_abs_cos = place(rows, d)
     image_row = polar * ti.f32(h - 1)
     pdf = 0.0

@@ -6,7 +6,7 @@ emitter_data, one row: its position, the offset of that in `params`.
 from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import at_single_direction
 from prb.kernels.parameter import Parameter
-from prb.kernels.traced import Vec2, Vec3, constant, dot, select, sqrt
+from prb.kernels.traced import Vec2, Vec3, constant, cross, dot, select, sqrt
 
 PARAMETER = Parameter("intensity", default=1.0)
 PLACEMENT = "position"
@@ -39,6 +39,13 @@ def from_position(row, ref):
     inverse2 = 1.0 / select(defined, distance2, 1.0)
     distance = sqrt(select(defined, distance2, 1.0))
     return to_light * sqrt(inverse2), select(defined, distance, 0.0), select(defined, 1.0, 0.0), inverse2
+
+
+def inverted(to_world):
+    """(position, world-to-local matrix by its rows) of an emitter under a 4 x 4 matrix, 16 numbers."""
+    x, y, z = (Vec3(*to_world[i:12:4]) for i in range(3))
+    inverse = 1.0 / dot(x, cross(y, z))
+    return to_world[3:12:4], tuple(v * inverse for v in (cross(y, z), cross(z, x), cross(x, y)))
 
 
 def in_frame(rows, v):

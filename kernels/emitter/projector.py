@@ -1,14 +1,15 @@
 """A point that projects an image along its local +z, as a camera at its place would see it.
 
 At distance z along the axis, and in a direction at an angle theta to it, the radiance of a texel E is
-pi E / (z^2 cos(theta)), as in Mitsuba 3.9.1. emitter_data, four rows: position, 0; and the world-to-local
-matrix, a rotation, its rows followed by cot(x_fov / 2), by cot(y_fov / 2), and by 0.
+pi E / (z^2 cos(theta)), as in Mitsuba 3.9.1. emitter_data, four rows: position,
+the offset of `to_world` in `params`; and the world-to-local matrix, a rotation, its rows followed by
+cot(x_fov / 2), by cot(y_fov / 2), and by 0.
 """
 
 import math
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.emitter.point import from_position, in_frame
+from prb.kernels.emitter.point import from_position, in_frame, inverted
 from prb.kernels.emitter.sample import at_single_direction
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import Vec2, maximum, minimum, select
@@ -27,7 +28,7 @@ def _tangents(light):
 def data(light):
     tan_x, tan_y = _tangents(light)
     x, y, z = light.to_local
-    return [[*light.position, 0.0], [*x, 1 / tan_x], [*y, 1 / tan_y], [*z, 0.0]]
+    return [[*light.position, light.offset], [*x, 1 / tan_x], [*y, 1 / tan_y], [*z, 0.0]]
 
 
 def power(light, radius):
@@ -35,7 +36,13 @@ def power(light, radius):
     return 4 * pi * tan_x * tan_y
 
 
-ROWS = 4
+ROWS, NUMBERS = 4, 16
+
+
+def from_parameters(rows, to_world):
+    position, matrix = inverted(to_world)
+    first, *others = rows
+    return (*position, first[3]), *((*v, row[3]) for v, row in zip(matrix, others, strict=True))
 
 
 def connect(rows, ref):

@@ -18,8 +18,8 @@ C_k(X_k, p) to L (kernels/step/step.py). Reverse mode is the chain rule from the
 Forward mode carries the tangent of X_k along with the path.
 
 Vicini, Speierer, Jakob, Path Replay Backpropagation (SIGGRAPH 2021), is attached replay by inversion;
-Zeltner, Speierer, Georgiev, Jakob, Monte Carlo Estimators for Differential Light Transport (SIGGRAPH 2021), has
-the estimators. Attached directions sweep over edges, whose derivative is not in these: where a visible
+Zeltner, Speierer, Georgiev, Jakob, Monte Carlo Estimators for Differential Light Transport (SIGGRAPH 2021),
+has the estimators. Attached directions sweep over edges, whose derivative is not in these: where a visible
 discontinuity lies in what a moving direction sees, the estimate is biased.
 """
 

@@ -7,6 +7,7 @@ from prb.kernels import hit, light
 from prb.kernels.backend import pi, ti
 from prb.kernels.emission import FACTOR, TEXTURE
 from prb.kernels.emitter import area, envmap
+from prb.kernels.emitter.point import in_frame
 from prb.kernels.emitter.sample import rows_of
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.shape import row3
@@ -64,6 +65,14 @@ def _placed(reader, emitter, module):
     return module.from_parameters(rows, reader.numbers(_offset(reader.scene, emitter), module.NUMBERS))
 
 
+def _turned(reader, emitter, module, d):
+    """A direction to an environment, which turns with the emitter's frame if that is differentiated."""
+    if not reader.scene.execution.placements or not hasattr(module, "from_parameters"):
+        return d
+    rows = constant(rows_of(reader.scene, emitter, module.ROWS))
+    return module.in_world(_placed(reader, emitter, module), in_frame(rows, d))
+
+
 def radiance(reader, emitter, place):
     """What the emitter emits at a place of its textures (Vec3), as `emission.radiance`."""
     _kind, first, second = _row(reader.scene, emitter)
@@ -95,7 +104,7 @@ def sample(reader, entry, ref, u1, u2):
         # an environment is sampled alike from everywhere
         s = reader.found if name == "envmap" else None
         s = s or module.sample(scene, entry, vec3(0.0, 0.0, 0.0), u1, u2)
-        return constant(s.d), constant(s.pdf), constant(1.0), constant(s.uv)
+        return _turned(reader, index, module, constant(s.d)), constant(s.pdf), constant(1.0), constant(s.uv)
 
     def among(names):
         if len(names) == 1:
@@ -182,17 +191,17 @@ def environment(reader, entry, d):
     if "envmap" in names:
         kind, _first, _second = _row(scene, index)
         is_map = Condition(kind == emitters.KINDS["envmap"])
-        pdf, uv = branch(is_map, lambda: _in_map(scene, index, d), lambda: uniform)
+        pdf, uv = branch(is_map, lambda: _in_map(reader, index, d), lambda: uniform)
     return pdf * constant(probability), Place(uv, -1, constant(0.0), constant(0.0))
 
 
-def _in_map(scene, index, d):
+def _in_map(reader, index, d):
     """(density, texture coordinates) of an environment map in direction d."""
-    rows = constant(rows_of(scene, index, 3))
-    w, h = rows[0][3], rows[1][3]
+    rows = _placed(reader, index, envmap)
+    w, h = rows[1][3], rows[2][3]
     azimuth, polar, y, one_minus_abs_cos = envmap.place(rows, d)
     image_row = polar * (h - 1.0)
-    found = _cell(scene, raw(y), raw(azimuth), raw(image_row), raw(w), raw(h))
+    found = _cell(reader.scene, raw(y), raw(azimuth), raw(image_row), raw(w), raw(h))
     c, column, x0, x1 = (constant(x) for x in found)
     pdf = envmap.density(c, azimuth * w - 0.5 - column, one_minus_abs_cos, x0, x1)
     return pdf, Vec2(azimuth, (image_row + 0.5) / h)

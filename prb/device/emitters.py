@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from prb.device.dependents import Dependent
-from prb.device.parameters import DIRECTION, POSITION
-from prb.errors import SceneError
+from prb.device.parameters import ANGLE, DIRECTION, POSITION, TRANSFORM
+from prb.errors import ParameterError, SceneError
 from prb.kernels import emitter as kernels
 from prb.scene.leaves import varies
+from prb.scene.plugins.sensors import is_rigid
 
 
 class EmitterTable:
@@ -75,9 +76,10 @@ class EmitterRows(Dependent):
 
     def compute(self, inputs, arrays):
         place = dict(zip(self._keys, (x.astype(float) for x in inputs), strict=True))
+        angles = {key: float(place.pop(key)) for key in self._keys if key in self._light.constants}
         if "direction" in place:
             place["direction"] /= np.linalg.norm(place["direction"])
-        light = replace(self._light, **place)
+        light = replace(self._light, **place, constants={**self._light.constants, **angles})
         offset = self.parameters[0].offset
         rows = kernels.of(light.kind).data(description(light)._replace(offset=offset))
         arrays["emitter_data"][self._row : self._row + len(rows)] = rows
@@ -91,13 +93,32 @@ def add_placement(light, builder, *, with_media):
     key, kind = _PLACES[module.PLACEMENT]
     fields = {"bends_rays": True}
     if kind == DIRECTION:
-        fields = {
-            "why_not": "media scatter its light by directions that are held fixed" if with_media else ""
-        }
-    return {key: builder.add(f"{light.name}.{key}", kind, getattr(light, key), **fields)}
+        why_not = "media scatter its light by directions that are held fixed"
+        fields = {"why_not": why_not if with_media else ""}
+    elif kind == TRANSFORM:
+        fields["check"] = _check_rigid
+    found = {key: builder.add(f"{light.name}.{key}", kind, getattr(light, key), **fields)}
+    pictures = any(varies(texture) for texture in light.textures.values())
+    high = MAX_ANGLE_OF_PICTURES if pictures else 180.0
+    for angle in getattr(module, "ANGLES", ()):
+        below = "" if angle == module.ANGLES[0] else f"{light.name}.{module.ANGLES[0]}"
+        fields = dict(low=0.0 if below else MIN_ANGLE, high=high, below=below, bends_rays=True)
+        found[angle] = builder.add(f"{light.name}.{angle}", ANGLE, light.constants[angle], **fields)
+    return found
 
 
-_PLACES = {"position": ("position", POSITION), "direction": ("direction", DIRECTION)}
+_PLACES = {
+    "position": ("position", POSITION),
+    "direction": ("direction", DIRECTION),
+    "frame": ("to_world", TRANSFORM),
+}
+MIN_ANGLE, MAX_ANGLE_OF_PICTURES = 1e-3, 89.999  # of a cone, in degrees
+
+
+def _check_rigid(name, matrix):
+    """Raise ParameterError for a matrix that cannot place a light."""
+    if not np.allclose(matrix[3], [0, 0, 0, 1]) or not is_rigid(matrix):
+        raise ParameterError(f"{name}: a light's transform may only rotate and translate")
 
 
 def description(light):

@@ -19,6 +19,7 @@ from prb.device.lights import LightEntries
 from prb.device.material_tables import MaterialTables
 from prb.device.media import MediaTables
 from prb.device.parameters import (
+    ANGLE,
     NORMALS,
     ParameterBuilder,
     ParameterRecord,
@@ -78,8 +79,14 @@ class Layout:
     def not_detached(self, name):
         """Why detached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
         record = self.parameters[name]
-        what = "the directions to a light" if record.placement else "directions of rays"
-        bends_rays = f"it moves {what}, which are held fixed; take AttachedReplay()"
+        what = "moves directions of rays, which are"
+        if record.placement:
+            what = (
+                "shapes a light's cone, which is"
+                if record.kind == ANGLE
+                else "moves directions to a light, which are"
+            )
+        bends_rays = f"it {what} held fixed; take AttachedReplay()"
         return record.why_not or (bends_rays if record.bends_rays else "")
 
     def not_attached(self, name):

@@ -31,7 +31,7 @@ class ParameterRecord:
     bends_rays: sampled directions depend on it, so that only attached sampling has its derivative.
     padded: an array with one more column on each side is taken, too, as Mitsuba's environment maps have them.
     check: function (name, array) that raises ParameterError for values that make no sense together.
-    below: name of the parameter that this one must be smaller than, or "".
+    below: name of the parameter that this one must be smaller than, or ""; an angle may be as large.
     """
 
     name: str

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from tabulate import tabulate
 
 from prb.device.lock import locked
+from prb.device.parameters import ANGLE
 from prb.device.scene import Scene
 from prb.errors import NotFiniteError, ParameterError
 
@@ -177,9 +178,10 @@ class Params(MutableMapping[str, np.ndarray]):
         for name, record in self._records.items():
             if record.below:
                 here, there = (float(pending.get(n, self[n])) for n in (name, record.below))
-                if here >= there:
+                if here > there or (here == there and record.kind != ANGLE):
                     other = record.below.rpartition(".")[2]
-                    raise ParameterError(f"{name}: {here:g} must be smaller than {other} {there:g}")
+                    what = "not be larger" if record.kind == ANGLE else "be smaller"
+                    raise ParameterError(f"{name}: {here:g} must {what} than {other} {there:g}")
 
     def __repr__(self):
         rows = [[name, _shape(value.shape), numbers(value), self._how(name)] for name, value in self.items()]

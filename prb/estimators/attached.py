@@ -57,7 +57,7 @@ class AttachedReplay(Adjoint):
     def caveat(self, scene, name):
         """As of `Adjoint`."""
         if records(scene)[name].placement:
-            return "edges of the shadows that a light throws are not in the derivative"
+            return "edges of shadows and of what a light projects are not in the derivative"
         return "edges that moving rays sweep over are not in the derivative"
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):

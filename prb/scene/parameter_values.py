@@ -52,7 +52,7 @@ class _Places(NamedTuple):
             node[key] = ", ".join(str(x) for x in value.tolist())
         else:
             node[key] = value.tolist()
-            if key == "direction":
+            if key in ("direction", "position"):
                 node.pop("to_world", None)
         return True
 

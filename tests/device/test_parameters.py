@@ -67,6 +67,7 @@ def test_records(scene):
         "mesh.vertex_color": ("attribute", (3, 3), 0, 1),
         "mesh.vertex_normals": ("normals", (3, 3), -inf, inf),
         "sun.direction": ("direction", (3,), -inf, inf),
+        "sky.to_world": ("transform", (4, 4), -inf, inf),
         "bulb.position": ("position", (3,), -inf, inf),
         "front.to_world": ("camera transform", (4, 4), -inf, inf),
         "front.x_fov": ("camera number", (), 1e-3, 179.999),
@@ -74,21 +75,18 @@ def test_records(scene):
         "lens.aperture_radius": ("camera number", (), 0, inf),
     }.items():
         assert known[name] == expected, name
-    assert list(records) == list(prb.traverse(scene)) and len({r.kind for r in records.values()}) == 9
+    assert list(records) == list(prb.traverse(scene)) and len({r.kind for r in records.values()}) == 10
 
     fixed = {name: r.why_not for name, r in records.items() if not r.differentiable}
     cameras = {name for name in records if name.split(".")[0] in ("front", "lens", "flat")}
     assert set(fixed) == cameras and all(fixed.values())
-    assert {name for name, r in records.items() if r.bends_rays} == {"ball.bsdf.eta", "bulb.position"}
+    bends = {"ball.bsdf.eta", "bulb.position", "sky.to_world"}
+    assert {name for name, r in records.items() if r.bends_rays} == bends
     by_default = {name for name, r in records.items() if r.by_default}
-    assert by_default == set(records) - cameras - {
-        "ball.bsdf.eta",
-        "bulb.position",
-        *scene.layout.orientations,
-    }
+    assert by_default == set(records) - cameras - bends - scene.layout.orientations
     assert {name for name, r in records.items() if not r.traced} == cameras
     assert scene.layout.orientations == {"mesh.vertex_normals", "sun.direction"}
-    assert scene.layout.placements == {"sun.direction", "bulb.position"}
+    assert scene.layout.placements == {"sun.direction", "bulb.position", "sky.to_world"}
     assert {name: r.below for name, r in records.items() if r.below} == {
         f"{name}.near_clip": f"{name}.far_clip" for name in ("front", "lens", "flat")
     }
@@ -105,7 +103,7 @@ def test_why_not_is_told(scene):
             "it moves directions of rays, which are held fixed; take Atta",
         ),
         (prb.TapeAdjoint(), "ball.bsdf.eta", "it moves directions of rays, which are held fixed; take Atta"),
-        (prb.ReplayAdjoint(), "bulb.position", "it moves the directions to a light, which are held fixed; "),
+        (prb.ReplayAdjoint(), "bulb.position", "it moves directions to a light, which are held fixed; "),
     ):
         with pytest.raises(prb.ParameterError, match=f"^{name}: {method.name} cannot .*: {line}"):
             prb.render_backward(scene, np.ones(scene.image_shape), name, adjoint=method)
@@ -283,7 +281,7 @@ def test_everything_is_computed_once_for_a_new_scene(computed, scene):
     prb.render(scene, spp=1)
     assert sorted(computed) == [
         ("Camera", "flat.to_world"), ("Camera", "front.to_world"), ("Camera", "lens.to_world"),
-        ("EmitterRows", "bulb.position"), ("EmitterRows", "sun.direction"),
+        ("EmitterRows", "bulb.position"), ("EmitterRows", "sky.to_world"), ("EmitterRows", "sun.direction"),
         ("EnvironmentTable", "sky.data"),
         ("LightTable", "lamp.emitter.radiance.value"), ("MeshNormals", "mesh.vertex_normals"),
     ]  # fmt: skip
