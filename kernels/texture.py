@@ -138,8 +138,8 @@ def fetch_number(scene: ti.template(), buffer: ti.template(), index, point):
 
 @ti.func
 def slopes(scene: ti.template(), buffer: ti.template(), index, point):
-    """The derivatives of the colour by what it is looked up at: the texture coordinates uv.x and uv.y, and the
-    coordinates u and v on the primitive. Four colours; volumes are not differentiated by their place."""
+    """The derivatives of the colour by what it is looked up at: the texture coordinates uv.x and uv.y, and
+    the coordinates u and v on the primitive. Four colours; volumes are not differentiated by their place."""
     index = resolve(scene, index, point.uv)
     record = scene.textures[index]
     zero = vec3(0.0, 0.0, 0.0)
@@ -170,7 +170,7 @@ def slopes(scene: ti.template(), buffer: ti.template(), index, point):
 
 @ti.func
 def texels_per_unit(u, n, wrap):
-    """The derivative of a texel's number by the image coordinate: 0 beyond the last texel of a clamped image."""
+    """The derivative of a texel's number by the image coordinate: 0 beyond the ends of a clamped image."""
     x = u * ti.f32(n) - 0.5
     return ti.select((wrap == CLAMP) & ((x < 0) | (x > ti.f32(n - 1))), 0.0, ti.f32(n))
 

@@ -9,9 +9,9 @@ result. From this record follow
     vjp(f, args, cotangent, wrt)        f(*args) and the cotangents of args[wrt]: reverse mode
     jvp(f, args, tangents)              f(*args) and its tangent: forward mode
 
-as code that needs no memory at run time. What memory holds enters through `read`. Arguments and results are Taichi scalars, 2- and 3-vectors, or
-tuples of them; a longer vector becomes a tuple. The derivative of a scalar by a scalar is its own transpose,
-so one link (operand, linear map) for each operand serves both modes.
+as code that needs no memory at run time. What memory holds enters through `read`. Arguments and results are
+Taichi scalars, 2- and 3-vectors, or tuples of them; a longer vector becomes a tuple. The derivative of a
+scalar by a scalar is its own transpose, so one link (operand, linear map) for each operand serves both modes.
 
 A choice between numbers is a `select`, which computes both. A choice between computations is a `branch`,
 which computes and differentiates only the one that is taken. An iteration is a device function with stated
@@ -22,7 +22,7 @@ Griewank & Walther, Evaluating Derivatives (2008), chapter 3, is the textbook fo
 
 from functools import wraps
 
-from prb.kernels.backend import Expr, impl, ti
+from prb.kernels.backend import impl, ti
 from prb.kernels.held import differentiated_by_taichi, held, traced
 from prb.kernels.traced_numbers import (
     Condition,
@@ -58,12 +58,26 @@ from prb.kernels.traced_numbers import (
     tanh,
     truncate,
 )
+from prb.kernels.traced_record import (
+    Node,
+    constant,
+    is_active,
+    items_of,
+    leaves_of,
+    pull_cotangents,
+    push_tangents,
+    rebuild,
+    recorded,
+    scalars_of,
+    unwrap,
+    wrap,
+)
 
 __all__ = [
     "Condition", "Scalar", "Vec2", "Vec3", "absolute", "acos", "asin", "atan2", "bit", "branch", "clamp",
-    "constant", "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log", "maximum",
-    "minimum", "normalize", "power", "raw", "read", "select", "sin", "sqrt", "tan", "tanh", "traced", "value", "vjp",
-    "truncate",
+    "constant", "cos", "cross", "custom", "detach", "dot", "exp", "jvp", "kernel_callable", "length", "log",
+    "maximum", "minimum", "normalize", "power", "raw", "read", "select", "sin", "sqrt", "tan", "tanh",
+    "traced", "truncate", "value", "vjp",
 ]  # fmt: skip
 
 MAX_OUTPUTS = 20  # largest number of numbers that a branch returns
@@ -74,74 +88,16 @@ def kernel_callable(function):
 
     @wraps(function)
     def call(*args):
-        inside = any(isinstance(x, (Scalar, Vector)) for x in _items(args))
+        inside = any(isinstance(x, (Scalar, Vector)) for x in items_of(args))
         return function(*args) if inside else value(function, *args)
 
     return traced(call)
 
 
-# ---------------------------------------------------------------------------------------------------
-# Entry and exit
-# ---------------------------------------------------------------------------------------------------
-
-
-def _wrap(x, links):
-    """A Taichi scalar, vector, Python number, or tuple of these, as traced values."""
-    if isinstance(x, (tuple, list)):
-        return tuple(_wrap(item, links) for item in x)
-    if isinstance(x, ti.Matrix):
-        components = x.to_list()
-    elif isinstance(x, Expr) and x.is_tensor():
-        x = let(x)
-        components = [impl.subscript(None, x, i) for i in range(x.n)]
-    else:
-        return Scalar(let(x), links)
-    kind = {2: Vec2, 3: Vec3}.get(len(components), lambda *c: c)
-    return kind(*(Scalar(let(c), links) for c in components))
-
-
-def _items(x):
-    """The items of nested tuples, in order."""
-    if isinstance(x, (tuple, list)):
-        return [item for part in x for item in _items(part)]
-    return [x]
-
-
-def _leaves(x):
-    """The scalars of a traced value."""
-    return [leaf for item in _items(x) for leaf in (item if isinstance(item, Vector) else (item,))]
-
-
-def _rebuild(x, leaves):
-    """The structure of x, filled from an iterator over leaves."""
-    if isinstance(x, (tuple, list)):
-        return tuple(_rebuild(item, leaves) for item in x)
-    return type(x)(*(next(leaves) for _ in x)) if isinstance(x, Vector) else next(leaves)
-
-
-def _unwrap(x, of=raw):
-    """Traced values as Taichi values. of: maps a traced scalar to its Taichi expression."""
-    if isinstance(x, (tuple, list)):
-        return tuple(_unwrap(item, of) for item in x)
-    if isinstance(x, Vector):
-        return Expr([of(c) for c in x])
-    return let(of(x))
-
-
-def _scalars(x):
-    """The Taichi scalars of a Taichi value, in the order of `_leaves`."""
-    return [leaf.expr for leaf in _leaves(_wrap(x, None))]
-
-
-def constant(x):
-    """A Taichi value as a traced value without derivative."""
-    return _wrap(x, None)
-
-
 @traced
 def value(f, *args):
     """f(*args), without a record."""
-    return _unwrap(f(*(_wrap(a, None) for a in args)))
+    return unwrap(f(*(wrap(a, None) for a in args)))
 
 
 @traced
@@ -152,10 +108,10 @@ def vjp(f, args, cotangent, wrt=None):
     default. Returns (value, tuple of the cotangents of args[i] for i in wrt).
     """
     wrt = tuple(range(len(args))) if wrt is None else tuple(wrt)
-    inputs = [_wrap(a, () if i in wrt else None) for i, a in enumerate(args)]
+    inputs = [wrap(a, () if i in wrt else None) for i, a in enumerate(args)]
     result = f(*inputs)
-    cotangents = _reverse(zip(_leaves(result), _scalars(cotangent), strict=True))
-    return _unwrap(result), tuple(_unwrap(inputs[i], lambda s: cotangents.get(s, 0.0)) for i in wrt)
+    cotangents = pull_cotangents(zip(leaves_of(result), scalars_of(cotangent), strict=True))
+    return unwrap(result), tuple(unwrap(inputs[i], lambda s: cotangents.get(s, 0.0)) for i in wrt)
 
 
 @traced
@@ -164,78 +120,14 @@ def jvp(f, args, tangents):
 
     Returns (value, tangent), both of the structure of the result.
     """
-    inputs = [_wrap(a, None if t is None else ()) for a, t in zip(args, tangents, strict=True)]
+    inputs = [wrap(a, None if t is None else ()) for a, t in zip(args, tangents, strict=True)]
     known = {}
     for x, t in zip(inputs, tangents, strict=True):
         if t is not None:
-            known.update(zip(_leaves(x), _scalars(t), strict=True))
+            known.update(zip(leaves_of(x), scalars_of(t), strict=True))
     result = f(*inputs)
-    _forward(_leaves(result), known)
-    return _unwrap(result), _unwrap(result, lambda s: known.get(s, 0.0))
-
-
-# ---------------------------------------------------------------------------------------------------
-# The record
-# ---------------------------------------------------------------------------------------------------
-
-
-def _active(x):
-    """True for a scalar that depends on the arguments that are differentiated."""
-    return isinstance(x, Scalar) and x.active
-
-
-def _record(leaves, since=0):
-    """All scalars and nodes that `leaves` depend on, each before those that depend on it.
-
-    The record ends at scalars with a serial before `since`.
-    """
-    order, seen = [], set()
-    stack = [(s, False) for s in leaves if _active(s)]
-    while stack:
-        s, done = stack.pop()
-        if done:
-            order.append(s)
-        elif s not in seen:
-            seen.add(s)
-            stack.append((s, True))
-            if s.serial >= since:
-                stack.extend((operand, False) for operand, _ in s.links if operand not in seen)
-    return order
-
-
-def _reverse(seeds, since=0):
-    """Cotangents of all that the seeds, pairs (scalar, cotangent), depend on: scalar -> cotangent."""
-    cotangents, leaves = {}, []
-
-    def add(s, d):
-        cotangents[s] = let(cotangents[s] + d) if s in cotangents else let(d)
-
-    for s, d in seeds:
-        if _active(s):
-            leaves.append(s)
-            add(s, d)
-    for s in reversed(_record(leaves, since)):
-        if isinstance(s, _Node):
-            for operand, d in s.pull(cotangents):
-                add(operand, d)
-        elif s.serial >= since:
-            for operand, linear_map in s.links:
-                if linear_map is not None:
-                    add(operand, linear_map(cotangents[s]))
-    return cotangents
-
-
-def _forward(leaves, known, since=0):
-    """Add to `known` (scalar -> tangent) the tangents of all that the leaves depend on."""
-    for s in _record(leaves, since):
-        if isinstance(s, _Node):
-            known.update(s.push(known))
-        elif s not in known:
-            total = None
-            for operand, linear_map in s.links:
-                d = linear_map(known[operand])
-                total = d if total is None else total + d
-            known[s] = let(total)
+    push_tangents(leaves_of(result), known)
+    return unwrap(result), unwrap(result, lambda s: known.get(s, 0.0))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -243,35 +135,27 @@ def _forward(leaves, known, since=0):
 # ---------------------------------------------------------------------------------------------------
 
 
-class _Node:
-    """Several numbers of the record that are computed together: a link between them and their operands.
-
-    links: pairs (operand, None). serial: as of a scalar. `pull(cotangents)` gives pairs (operand, cotangent),
-    and `push(tangents)` a dictionary output -> tangent.
-    """
-
-
-class _Read(_Node):
+class _Read(Node):
     """What is read from memory, see `read`."""
 
     def __init__(self, value, operands, pull, push):
         self.serial = next_serial()
-        self.operands = _leaves(operands)
-        self.links = tuple((operand, None) for operand in self.operands if _active(operand))
-        self.result = _wrap(value, ((self, None),))
-        self.outputs = _leaves(self.result)
+        self.operands = leaves_of(operands)
+        self.links = tuple((operand, None) for operand in self.operands if is_active(operand))
+        self.result = wrap(value, ((self, None),))
+        self.outputs = leaves_of(self.result)
         self._pull, self._push = pull, push
 
     def pull(self, cotangents):
         """Pairs (operand, cotangent), from the cotangents of the numbers; adds to those of the memory."""
-        found = self._pull(_unwrap(self.result, lambda s: cotangents.get(s, 0.0)))
-        pairs = zip(self.operands, _scalars(found), strict=True)
-        return [(operand, d) for operand, d in pairs if _active(operand)]
+        found = self._pull(unwrap(self.result, lambda s: cotangents.get(s, 0.0)))
+        pairs = zip(self.operands, scalars_of(found), strict=True)
+        return [(operand, d) for operand, d in pairs if is_active(operand)]
 
     def push(self, tangents):
         """output -> tangent, from the tangents of the operands and of the memory."""
         found = self._push([tangents.get(o, 0.0) for o in self.operands])
-        return dict(zip(self.outputs, _scalars(found), strict=True))
+        return dict(zip(self.outputs, scalars_of(found), strict=True))
 
 
 def read(value, operands, pull, push):
@@ -297,7 +181,7 @@ def branch(condition, if_true, if_false):
     return _Branch(condition, if_true, if_false).result
 
 
-class _Branch(_Node):
+class _Branch(Node):
     """A branch in the record: a link between its active outputs and the active scalars that its sides use."""
 
     def __init__(self, condition, *sides):
@@ -308,11 +192,11 @@ class _Branch(_Node):
 
         def compute(side):
             result = side()
-            leaves = _leaves(result)
+            leaves = leaves_of(result)
             for variable, leaf in zip(variables, leaves, strict=False):
                 if isinstance(leaf, (Scalar, Condition)):
                     variable._assign(leaf.expr)
-            operands.update((s, None) for s in _record(leaves, self.serial) if s.serial < self.serial)
+            operands.update((s, None) for s in recorded(leaves, self.serial) if s.serial < self.serial)
             results.append(result)
 
         self._emit(compute)
@@ -320,11 +204,11 @@ class _Branch(_Node):
             raise TypeError("branch: the sides return different structures")
         self.operands = tuple(operands)
         self.links = tuple((s, None) for s in operands)
-        pairs = zip(variables, *map(_leaves, results), strict=False)
+        pairs = zip(variables, *map(leaves_of, results), strict=False)
         self.outputs = [self._output(*entry) for entry in pairs]
-        if len(self.outputs) < len(_leaves(results[0])):
+        if len(self.outputs) < len(leaves_of(results[0])):
             raise TypeError(f"branch: a side returns more than {MAX_OUTPUTS} numbers")
-        self.result = _rebuild(results[0], iter(self.outputs))
+        self.result = rebuild(results[0], iter(self.outputs))
 
     def _emit(self, make):
         """Emit an `if` with make(side) on each side."""
@@ -347,11 +231,11 @@ class _Branch(_Node):
             expr = let(ti.select(self.condition.expr, a, b))
         if any(isinstance(x, Condition) for x in leaves):
             return Condition(expr)
-        return Scalar(expr, ((self, None),) if any(map(_active, leaves)) else None)
+        return Scalar(expr, ((self, None),) if any(map(is_active, leaves)) else None)
 
     def _check(self, leaves, since):
         """Raise TypeError if a side that is computed again (since a serial) takes what was made after it."""
-        if any(self.serial <= s.serial < since for s in _record(leaves, since)):
+        if any(self.serial <= s.serial < since for s in recorded(leaves, since)):
             raise TypeError("branch: a side uses a name that was bound again after the branch was made")
 
     def pull(self, cotangents):
@@ -360,10 +244,10 @@ class _Branch(_Node):
 
         def reverse(side):
             since = next_serial()
-            pairs = zip(_leaves(side()), self.outputs, strict=True)
-            seeds = [(leaf, cotangents[o]) for leaf, o in pairs if _active(o) and o in cotangents]
+            pairs = zip(leaves_of(side()), self.outputs, strict=True)
+            seeds = [(leaf, cotangents[o]) for leaf, o in pairs if is_active(o) and o in cotangents]
             self._check([leaf for leaf, _ in seeds], since)
-            found = _reverse(seeds, since)
+            found = pull_cotangents(seeds, since)
             for s in self.operands:
                 if s in found:
                     sums[s]._assign(found[s])
@@ -373,15 +257,15 @@ class _Branch(_Node):
 
     def push(self, tangents):
         """output -> tangent, from the tangents of the operands."""
-        results = {o: _zero(o) for o in self.outputs if _active(o)}
+        results = {o: _zero(o) for o in self.outputs if is_active(o)}
 
         def forward(side):
             since = next_serial()
-            leaves, known = _leaves(side()), dict(tangents)
+            leaves, known = leaves_of(side()), dict(tangents)
             self._check(leaves, since)
-            _forward(leaves, known, since)
+            push_tangents(leaves, known, since)
             for leaf, o in zip(leaves, self.outputs, strict=True):
-                if _active(leaf):
+                if is_active(leaf):
                     results[o]._assign(known[leaf])
 
         self._emit(forward)
@@ -415,7 +299,7 @@ def custom(function, derivatives):
             return Scalar(let(sum(terms, held(y))))
         x = [raw(operand) for operand in operands]
         y = let(function(*x))
-        if not any(map(_active, operands)):
+        if not any(map(is_active, operands)):
             return Scalar(y)
         slopes = [let(slope) for slope in derivatives(y, *x)]
         return linear(y, *((o, lambda d, slope=s: d * slope) for o, s in zip(operands, slopes, strict=True)))

@@ -117,8 +117,8 @@ class Execution:
     unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.
     density: how the derivative by a medium's extinction is found (kernels/estimators/density.py), "" if it is
         not.
-    attached: how the cotangents of an attached replay are found (kernels/estimators/attached.py), "" where
-        sampled directions are constants.
+    attached: how the cotangents of an attached replay are found, "kept" (kernels/estimators/attached.py) or
+        "inverse" (kernels/estimators/inverse.py), "" where sampled directions are constants.
     """
 
     block: int = 1

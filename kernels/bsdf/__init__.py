@@ -10,7 +10,7 @@ Each model has
     PARAMETERS                  its `Parameter`s, in the order of the tuple p
     CONSTANTS                   names of further numbers that are fixed when the scene is loaded; p ends with
                                 them
-    eval(p, wi, wo, delta)      f(wi, wo) |cos wo|, without delta lobes; if delta is 1, of the delta lobe of wo
+    eval(p, wi, wo, delta)      f(wi, wo) |cos wo|, without delta lobes; if delta is 1, of wo's delta lobe
     sample(p, wi, u)            (wo, density, delta, eta, chance) from three uniform numbers u on [0, 1)
     pdf(p, wi, wo)              the density of `sample` for wo, without delta lobes
 

@@ -17,9 +17,9 @@ C_k(X_k, p) to L (kernels/step/step.py). Reverse mode is the chain rule from the
 
 Forward mode carries the tangent of X_k along with the path.
 
-Vicini, Speierer, Jakob, Path Replay Backpropagation (SIGGRAPH 2021), section 4.3, is attached replay by inversion;
-Zeltner, Speierer, Georgiev, Jakob, Monte Carlo Estimators for Differential Light Transport (SIGGRAPH 2021), has
-the estimators. Attached directions sweep over edges, whose derivative is not in these: where a visible
+Vicini, Speierer, Jakob, Path Replay Backpropagation (SIGGRAPH 2021), is attached replay by inversion;
+Zeltner, Speierer, Georgiev, Jakob, Monte Carlo Estimators for Differential Light Transport (SIGGRAPH 2021),
+has the estimators. Attached directions sweep over edges, whose derivative is not in these: where a visible
 discontinuity lies in what a moving direction sees, the estimate is biased.
 """
 
@@ -104,7 +104,7 @@ def Li(
 ):
     """The radiance along a ray and its attached derivative, with the arguments of `path.Li`.
 
-    Reverse mode: sweep 0 adds the radiance to `sums` and fills the ring; sweeps from 1 on add to the gradient.
+    Reverse mode: sweep 0 adds the radiance to `sums` and fills the ring; those from 1 on add to the gradient.
     Forward mode: one sweep adds radiance and tangent. row.end: vertices of the path that the ring is full up
     to; row.length: vertices of the whole path.
     """
@@ -193,7 +193,7 @@ def advance(
     scene: ti.template(), launch, sampler, tangents: ti.template(), k, x, decisions, dx: ti.template(),
     sums: ti.template(),
 ):  # fmt: skip
-    """Forward mode at vertex k: add the tangent of what it contributes, and take the tangent of the state on."""
+    """Forward mode at vertex k: add the tangent of what it contributes; take that of the state on."""
     state, state_tangents = (x.o, x.d, x.beta, x.pdf), (dx.o, dx.d, dx.beta, dx.pdf)
     if decisions.slot >= 0:
         u_light, u_bsdf = draw_vertex(sampler, k + 1)

@@ -64,9 +64,9 @@ def record(
 ):
     """Trace and record one more vertex of every active path, and add what it contributes to L.
 
-    paths: what a path carries along, see `tape.pack`. samplers: pixel, sample, seed and 0. alive: [0] counts the paths that continue after the
-    vertex. states: X_k. vertex_i: slot, flags, the leaf that was selected, 0. vertex_f: distance, survival,
-    and FOUND numbers where the scene has loops.
+    paths: what a path carries along, see `tape.pack`. samplers: pixel, sample, seed and 0. states: X_k.
+    vertex_i: slot, flags, the leaf that was selected, 0. vertex_f: distance, survival, and FOUND numbers
+    where the scene has loops. alive: [0] counts the paths that continue after the vertex.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
     for index in range(launch.workers * ti.static(execution.stride)):
@@ -137,8 +137,8 @@ def step_bounce(
             u_light, u_bsdf = draw_vertex(sampler, bounce + 1)
             at = step.Decisions(
                 slot=ids[0], distance=vertex_f[i, 0], first=ti.select(bounce == 0, 1, 0),
-                lit=ti.select((ids[1] & LIT) != 0, 1, 0), continues=ti.select((ids[1] & CONTINUES) != 0, 1, 0),
-                survival=vertex_f[i, 1],
+                lit=ti.select((ids[1] & LIT) != 0, 1, 0),
+                continues=ti.select((ids[1] & CONTINUES) != 0, 1, 0), survival=vertex_f[i, 1],
             )  # fmt: skip
             found = Found(leaf=ids[2], u=0.0, d=vec3(0.0, 0.0, 0.0), uv=vec2(0.0, 0.0), pdf=0.0)
             if ti.static(step.has_loops(features)):

@@ -3,7 +3,7 @@
 from prb.kernels.arrays import SceneArrays, SensorArrays, vec3f, vec10f
 from prb.kernels.backend import ti
 from prb.kernels.camera import sample_ray
-from prb.kernels.estimators import attached, density, modes
+from prb.kernels.estimators import attached, density, inverse, modes
 from prb.kernels.estimators.kept_vertices import Row, pack_path, unpack_path
 from prb.kernels.estimators.modes import Sums, is_usable, two_sum
 from prb.kernels.estimators.path import Li
@@ -48,6 +48,7 @@ class Launch:
     gradient_copies: ti.i32  # copies of the gradient in its buffer
     gradient_size: ti.i32  # numbers in a copy; parameters at or beyond this offset are skipped
     fixed_point_scale: ti.f32  # fixed-point steps per unit of gradient
+    noise: ti.f32  # that is added to Jacobians of rays (kernels/estimators/inverse.py)
     first_sweep: ti.i32  # reverse mode makes the sweeps [first_sweep, end_sweep); if that is one sweep,
     end_sweep: ti.i32  # `kept_paths` passes the paths from launch to launch
 
@@ -158,6 +159,7 @@ def trace_paths(
                 if first_sweep == 0 or first < 0:
                     primary = camera_ray(sensor, launch, column, row_of_pixel, sampler)
                 row = Row(worker=worker, first=first, end=first, length=0)
+                by_ray = inverse.no_derivative()
                 for part in range(begin, end):
                     sweep = part
                     if ti.static(density.has_suffix(scene)):
@@ -184,10 +186,12 @@ def trace_paths(
                         if sweep == density.SUFFIX:
                             active = active & (probe.total > 0)
                             sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
-                    if ti.static(execution.attached != ""):
+                    if ti.static(execution.attached == "inverse"):
+                        inverse.Li(scene, launch, sampler, primary, sweep, active, sums, gradient, by_ray)
+                    elif ti.static(execution.attached == "kept"):
                         attached.Li(
-                            mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row, gradient,
-                            tangents,
+                            mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
+                            gradient, tangents,
                         )  # fmt: skip
                     else:
                         Li(

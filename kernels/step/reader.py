@@ -1,7 +1,8 @@
 """Parameters as traced functions read them: their derivatives arrive at the parameters and at the place.
 
 A `Reader` is made for one mode: with the gradient that reverse mode adds to, or with the parameters' tangents
-in forward mode. Without either, what it reads are numbers that Taichi may differentiate.
+in forward mode. Without either, parameters are constants of the traced function, which Taichi may
+differentiate; what is read still moves with the place.
 """
 
 from typing import NamedTuple
@@ -82,10 +83,13 @@ class Reader:
 
     def __init__(self, scene, gradient=None, tangents=None, found=None):
         self.scene, self.gradient, self.tangents, self.found = scene, gradient, tangents, found
+        self.constant = gradient is None and tangents is None
 
     def numbers(self, offset, count):
         """`count` parameters from an offset of the buffer on, a tuple of scalars."""
         values = tuple(_read(self.scene.params, self.scene.base + offset, count))
+        if self.constant:
+            return constant(values)
 
         def pull(grads):
             for i, grad in enumerate(grads):
@@ -101,20 +105,22 @@ class Reader:
         """The colour of a texture (Vec3). use: as in `Features.varying`; None for any kind of texture."""
         view, point = self._view(use), place.point()
         fixed = not view.features.varies
+        value = texture.fetch(view, self.scene.params, index, point)
+        if fixed and self.constant:
+            return constant(value)
 
         def pull(grad):
             texture.scatter(view, self.gradient, index, point, grad)
             return (0.0,) * 4 if fixed else _cotangents(view, index, point, grad)
 
         def push(tangents):
+            if self.constant:
+                return _tangent(view, index, point, *tangents)
             tangent = texture.fetch(view, self.tangents, index, point)
             return tangent if fixed else tangent + _tangent(view, index, point, *tangents)
 
         operands = () if fixed else place.coordinates
-        return read(
-            texture.fetch(view, self.scene.params, index, point), operands,
-            (lambda grad: pull(grad)[: len(operands)]), push,
-        )  # fmt: skip
+        return read(value, operands, (lambda grad: pull(grad)[: len(operands)]), push)
 
     def number(self, use, index, place):
         """The value of a grey texture, the luminance of a coloured one (Scalar)."""
@@ -137,6 +143,8 @@ class Reader:
 
         def push(tangents):
             x, y = times(*tangents)
+            if self.constant:
+                return vec2(x, y)
             return texture.slope(scene, self.tangents, 0, index, point) + vec2(x, y)
 
         slope = texture.slope(scene, scene.params, scene.base, index, point)

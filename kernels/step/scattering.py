@@ -60,7 +60,7 @@ def _leaves(scene: ti.template(), number):
 
 @ti.func
 def select_leaf(scene: ti.template(), number, cos_i, point, u):
-    """(the leaf that `material.sample` selects, counted from the material's first; a number for further use)"""
+    """(the leaf that `material.sample` selects, counted from the first; a random number for further use)"""
     first, count = scene.materials[number][0], scene.materials[number][1]
     selected, _probability, _total, u_reused = material.select_leaf(scene, first, count, cos_i, point, u)
     return selected, u_reused
@@ -132,7 +132,7 @@ class Frame:
         return Vec3(w.x, w.y, w.z * self.flip)
 
     def on_one_side(self, w, z):
-        """The condition that a direction lies on the same side of both frames. z: its cosine in the leaf's."""
+        """The condition that a direction lies on one side of both frames. z: its cosine in the leaf's."""
         return (w.z * z > 0) | ~self.perturbed
 
     def shadowing(self, w):

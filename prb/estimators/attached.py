@@ -1,5 +1,7 @@
 """Attached path replay as an adjoint method."""
 
+import math
+import numbers
 from dataclasses import dataclass
 
 from prb.device.params import records
@@ -8,8 +10,9 @@ from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.work import device_bytes
 from prb.kernels.estimators import modes
+from prb.kernels.estimators.attached import SIZE as STATE_SIZE
 
-SUFFIXES = ("kept",)
+SUFFIXES = ("kept", "inverse")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,12 @@ class AttachedReplay(Adjoint):
     less noisy than `ReplayAdjoint` for a low roughness.
 
     suffix: "kept": the states of a path's vertices are kept in a row of constant length and walked backwards;
-        longer paths are traced again in segments.
+        longer paths are traced again in segments. "inverse": the published way, which keeps twelve numbers of
+        a path and inverts the accumulated Jacobian of its rays. Each diffuse vertex costs it about two
+        digits in float32, and it takes longer: it is there to be compared with.
+    noise: what "inverse" adds to the diagonal of the Jacobian of each step, with a random sign, as diffuse
+        vertices make it singular. The mean does not depend on it. 0 is exact for chains of ideal reflection
+        and refraction and fails behind a diffuse vertex.
 
     Interior derivatives only. Moving directions sweep over edges: where what they see is discontinuous, at
     silhouettes, shadows or between colours, the estimate is biased; so it is where a light that moves throws
@@ -31,6 +39,7 @@ class AttachedReplay(Adjoint):
     """
 
     suffix: str = "kept"
+    noise: float = 0.01
     passes: int = 1
     name = "attached"
     has_forward = has_stderr = has_deterministic_sums = True
@@ -38,6 +47,8 @@ class AttachedReplay(Adjoint):
     def __post_init__(self):
         if self.suffix not in SUFFIXES:
             raise ParameterError(f"suffix: expected one of {', '.join(SUFFIXES)}, got {self.suffix!r}")
+        if not isinstance(self.noise, numbers.Real) or not 0 <= self.noise < math.inf:
+            raise ParameterError(f"noise: expected a finite number of at least 0, got {self.noise!r}")
 
     def reason(self, scene, name):
         """As of `Adjoint`: a scene with participating media has no attached derivatives."""
@@ -56,16 +67,18 @@ class AttachedReplay(Adjoint):
         """
         return integrate(
             scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
-            names=names, passes=self.passes, attached=self.suffix, label="gradient", **options,
+            names=names, passes=self.passes, attached=self.suffix, noise=self.noise, label="gradient",
+            **options,
         )  # fmt: skip
 
     def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
-        """J tangents and the image, in one pass that carries the tangent of each path's ray."""
+        """J tangents and the image, in one pass that carries the ray's tangent; the same for any suffix."""
         return integrate(
             scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
-            names=names, attached=self.suffix, label="derivative", **options,
+            names=names, attached="kept", label="derivative", **options,
         )  # fmt: skip
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device."""
-        return device_bytes(scene, modes.REVERSE, spp)
+        vertex_size = STATE_SIZE if self.suffix == "kept" else 0
+        return device_bytes(scene, modes.REVERSE, spp, vertex_size)

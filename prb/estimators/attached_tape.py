@@ -16,17 +16,15 @@ class AttachedTape:
     """The states of a number of paths, and the sweeps over them. A scene keeps the last one, as allocating
     takes longer than filling it."""
 
-    PATH_BYTES = (
-        80 + 16 + 12 + 12 + 3 * 4 * STATE
-    )  # what a path carries along, L and its adjoint, X_0, two slices
+    # What a path carries along, its sampler, L and its adjoint, X_0, two slices of X's adjoint.
+    PATH_BYTES = 80 + 16 + 12 + 12 + 3 * 4 * STATE
 
     @staticmethod
     def check(scene):
         """Raise ParameterError for a scene whose paths have no attached derivatives."""
-        features = scene.layout.features
-        if features.media or "volume" in features.textures:
-            what = "participating media" if features.media else "a volume as texture"
-            raise ParameterError(f"sampling: 'attached' does not cover {what}; take 'detached'")
+        limit = scene.layout.attached_limit
+        if limit:
+            raise ParameterError(f"sampling: 'attached' {limit}; take 'detached'")
 
     @staticmethod
     def bounce_bytes(scene, names=None):
@@ -40,6 +38,7 @@ class AttachedTape:
         if not isinstance(kept, cls) or (kept.generation, kept.paths) != (runtime.ensure(), paths):
             scene.state.tape_buffers = None  # free the old ones first
             kept = scene.state.tape_buffers = cls(scene, paths)
+        kept.min_selection = work.min_selection(scene, names)
         kept.execution = work.execution(
             work.device_plan(), orientations=work.has_orientations(scene, names),
             placements=work.has_placements(scene, names),
@@ -48,7 +47,7 @@ class AttachedTape:
 
     def __init__(self, scene, paths):
         self.generation, self.paths, self.numbers = runtime.ensure(), paths, _numbers(scene)
-        self.features = scene.layout.features
+        self.features, self.environment = scene.layout.features, scene.layout.environment
         self.L = with_adjoint(empty(paths, vec3f), empty(paths, vec3f))
         self.carried = empty(paths, vec20f)
         self.samplers = empty(paths, vec4i)
@@ -56,9 +55,9 @@ class AttachedTape:
         self.states, self.vertices = [empty((paths, STATE))], []
         self.alive = zeros(1, ti.i32)
 
-    def begin(self, launch, scene_arrays, sensor, parameters):
+    def begin(self, launch, items, scene_arrays, sensor, parameters):
         """Start the paths of a launch."""
-        self.launch, self.arrays, self.parameters = launch, scene_arrays, parameters
+        self.launch, self.items, self.arrays, self.parameters = launch, items, scene_arrays, parameters
         tape.begin(launch, sensor, self.carried)
 
     def record(self, k):
@@ -82,9 +81,9 @@ class AttachedTape:
         clear(slices[0])
         p = self.parameters
         attached_tape.step_bounce.grad(
-            self.features, self.execution, self.launch.items, k, self.launch.environment, self.launch.min_selection,
-             p.copies, p.size, self.arrays,
-            self.samplers, *self.vertices[k], p.array, with_adjoint(self.states[k], slices[0]), with_adjoint(self.states[k + 1], slices[1]), self.L,
+            self.features, self.execution, self.items, k, self.environment, self.min_selection, p.copies,
+            p.size, self.arrays, self.samplers, *self.vertices[k], p.array,
+            with_adjoint(self.states[k], slices[0]), with_adjoint(self.states[k + 1], slices[1]), self.L,
         )  # fmt: skip
 
     def nbytes(self):

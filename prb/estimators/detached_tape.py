@@ -31,7 +31,7 @@ class DetachedTape:
 
     @classmethod
     def of(cls, scene, names, density, paths):
-        """A tape for the derivatives by the named parameters. density: a name in kernels/estimators/density.py."""
+        """A tape for the named parameters' derivatives. density: see kernels/estimators/density.py."""
         return cls(scene, names, density, paths)
 
     def __init__(self, scene, names, density, paths):
@@ -48,9 +48,9 @@ class DetachedTape:
         self.probes = zeros((paths, PROBE_SIZE)) if self.suffixed else unused((1, 1))
         self.alive = zeros(1, ti.i32)
 
-    def begin(self, launch, scene_arrays, sensor, parameters):
+    def begin(self, launch, items, scene_arrays, sensor, parameters):
         """Start the paths of a launch."""
-        self.launch, self.arrays, self.parameters = launch, scene_arrays, parameters
+        self.launch, self.items, self.arrays, self.parameters = launch, items, scene_arrays, parameters
         tape.begin(launch, sensor, self.buffers.state)
         if self.suffixed:
             rest = unused((1, 1)), unused(1)
@@ -82,15 +82,15 @@ class DetachedTape:
         if self.density:
             p = self.parameters
             tape.change_extinction.grad(
-                self.features, self.unrolled, self.launch.items, p.copies, p.size, self.arrays,
+                self.features, self.unrolled, self.items, p.copies, p.size, self.arrays,
                 self.buffers.vertices[k][3], p.array, self.changes,
             )  # fmt: skip
 
     def _shade(self, kernel, k):
         p, buffers = self.parameters, self.buffers
         kernel(
-            self.features, self.unrolled, self.launch.items, p.copies, p.size, self.arrays, *buffers.vertices[k],
-            p.array, self.changes, buffers.betas[k], buffers.betas[k + 1], self.L,
+            self.features, self.unrolled, self.items, p.copies, p.size, self.arrays,
+            *buffers.vertices[k], p.array, self.changes, buffers.betas[k], buffers.betas[k + 1], self.L,
         )  # fmt: skip
 
 

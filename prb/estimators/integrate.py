@@ -56,6 +56,7 @@ def integrate(
     kept=None,
     density=DEFAULT,
     attached="",
+    noise=0.0,
     progress=False,
     label="render",
 ) -> Result:
@@ -79,8 +80,9 @@ def integrate(
     kept: `KeptVertices`, where each of the two sweeps of reverse mode is a call of its own: the first returns
         only the image, the second only the gradient.
     density: how derivatives by the extinction of media are found: a method of prb/estimators/density.py.
-    attached: how an attached replay finds its cotangents (kernels/estimators/attached.py); "" for detached
-        sampling.
+    attached: how an attached replay finds its cotangents, "kept" (kernels/estimators/attached.py) or
+        "inverse" (kernels/estimators/inverse.py); "" for detached sampling.
+    noise: that "inverse" adds to the Jacobians of rays.
     progress: a bar on standard error, if that is a terminal.
     """
     scene = scene.view(sensor)
@@ -95,7 +97,8 @@ def integrate(
         if mode == modes.REVERSE and reach(scene.film):
             return _by_batches(
                 scene, settings, values=values, image_adjoint=image_adjoint, names=names,
-                deterministic=deterministic, density=density, attached=attached, progress=progress, label=label,
+                deterministic=deterministic, density=density, attached=attached, noise=noise,
+                progress=progress, label=label,
             )  # fmt: skip
         passes = max(passes, min(spp, BATCHES)) if mode == modes.REVERSE else passes
     pixels = work.sampled_pixels(scene)
@@ -125,7 +128,7 @@ def integrate(
         sweeps = (0, 2) if kept is None else kept.sweeps
         differentiates = mode == modes.REVERSE and sweeps[1] == 2
         forward = mode == modes.FORWARD
-        rows = differentiates and kept is None  # both sweeps in one launch
+        rows = differentiates and kept is None and attached != "inverse"  # both sweeps in one launch
         size_of_vertex = STATE_SIZE if attached else vertex_size(scene)
         items = cut.pixels * cut.items_per_pixel
         picture = tangents = None
@@ -169,7 +172,7 @@ def integrate(
             sums.start_gradient(max(scene.values.size, 1), len(adjoints), copies, size, scale, integers)
 
         selection = 0.0 if mode == modes.PRIMAL else work.min_selection(scene, names)
-        launch = work.new_launch(scene, settings, min_selection=selection)
+        launch = work.new_launch(scene, settings, min_selection=selection, noise=noise)
         work.set_gradient(launch, copies=copies, size=size, fixed_point_scale=scale)
         work.set_sweeps(launch, sweeps)
         bar = dict(total=pixels * spp, desc=label, unit="path", unit_scale=True, delay=0.5)

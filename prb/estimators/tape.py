@@ -38,8 +38,8 @@ class TapeAdjoint(Adjoint):
     passes: parts that the samples are split into, one after the other, to need less memory.
     memory_limit: bytes that it may allocate; None: 80 % of what the device has free.
     density: how derivatives by the extinction of participating media are found, as of `ReplayAdjoint`.
-    sampling: "detached": sampled directions are constants, as in `ReplayAdjoint`; "attached": the random
-        numbers are fixed, and the directions move with the parameters, as in `AttachedReplay`, with its limits.
+    sampling: "detached": sampled directions are constants, as in `ReplayAdjoint`; "attached": random
+        numbers are, and directions move with the parameters, as in `AttachedReplay` and with its limits.
 
     Raises MemoryLimitError, before it allocates, where a pass does not fit, and ParameterError for an
     unlimited depth. Interior derivatives only; neither a forward mode nor standard errors.
@@ -57,10 +57,9 @@ class TapeAdjoint(Adjoint):
             raise ParameterError(f"sampling: expected {' or '.join(map(repr, TAPES))}, got {self.sampling!r}")
 
     def reason(self, scene, name):
-        """As of `Adjoint`: what bends rays is differentiated by attached sampling alone."""
-        if self.sampling == "attached":
-            return scene.layout.parameters[name].why_not or None
-        return scene.layout.not_detached(name) or None
+        """As of `Adjoint`: as of the replay with that sampling."""
+        layout = scene.layout
+        return (layout.not_attached if self.sampling == "attached" else layout.not_detached)(name) or None
 
     @locked
     def backward(
@@ -105,7 +104,7 @@ class TapeAdjoint(Adjoint):
                 items = pixels * samples
                 work.distribute_items(launch, items, plan.workers, plan)
                 clear(tape.L)
-                tape.begin(launch, scene_arrays, sensor, parameters)
+                tape.begin(launch, items, scene_arrays, sensor, parameters)
                 bounces = 0
                 # Passing straight through a surface is a bounce, but no edge's end.
                 for k in itertools.count() if scene.layout.features.media else range(max_depth):

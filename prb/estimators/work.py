@@ -153,8 +153,11 @@ def pieces(cut, pixels, spp):
             done += items * samples
 
 
-def device_bytes(scene, mode, spp):
-    """Bytes that `integrate` allocates on the device, the scene's own arrays not counted."""
+def device_bytes(scene, mode, spp, vertex_size=None):
+    """Bytes that `integrate` allocates on the device, the scene's own arrays not counted.
+
+    vertex_size: numbers that are kept of a vertex; None: those of detached replay.
+    """
     runtime.ensure()
     plan = device_plan()
     size = max(scene.values.size, 1)
@@ -167,7 +170,8 @@ def device_bytes(scene, mode, spp):
         found += 16 * height * width + (8 * items if reach(scene.film) else 0)  # sums, positions
     if mode == modes.REVERSE:
         images += height * width + items  # the adjoints
-        found += vertex_bytes(scene) * plan.kept_vertices * work.workers
+        bytes_of_vertex = vertex_bytes(scene) if vertex_size is None else 4 * vertex_size
+        found += bytes_of_vertex * plan.kept_vertices * work.workers
     return 12 * images + found
 
 
@@ -218,7 +222,7 @@ def execution(plan, **options):
 # ------------------------------------------------------------------- the launch record
 
 
-def new_launch(scene, settings, *, min_selection=0.0):
+def new_launch(scene, settings, *, min_selection=0.0, noise=0.0):
     """A new `Launch` with the fields that are the same for all launches of a render; the others are zero."""
     launch = _new(kernel.Launch)
     film, features = scene.film, scene.layout.features
@@ -231,6 +235,7 @@ def new_launch(scene, settings, *, min_selection=0.0):
         rr_depth=min(settings.rr_depth, UNLIMITED),
         max_vertices=max_depth - (0 if _light_found_by_rays(features) else 1), medium=scene.sensor_medium,
         environment=scene.layout.environment, min_selection=min_selection, fixed_point_scale=1.0,
+        noise=float(noise),
     )  # fmt: skip
     return launch
 

@@ -33,7 +33,7 @@ BODIES = {
 SCENES = {"mixture": {"bsdf": MIXTURE}, "bodies": {"bsdf": {"type": "plastic"}, **BODIES}}
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", ["mixture", pytest.param("bodies", marks=pytest.mark.slow)])
 def test_reverse_mode_is_the_transpose_of_forward_mode(name):
     scene, grad = load(**SCENES[name]), objective()
     gradient = prb.render_backward(scene, grad, spp=16, seed=3, max_depth=5, adjoint=ATTACHED)
@@ -80,8 +80,9 @@ def test_every_model_in_the_mean(bsdf):
 def test_paths_longer_than_the_ring(monkeypatch):
     """Segments of two vertices give the same gradient as one of all."""
     scene = prb.load_dict({**floor(MIXTURE), "roof": {
-        "type": "rectangle", "to_world": [{"scale": [40, 40, 40]}, {"rotate": {"axis": [1, 0, 0], "angle": 180}},
-                                          {"translate": [0, 0, 9]}], "bsdf": COPPER}})  # fmt: skip
+        "type": "rectangle", "bsdf": COPPER,
+        "to_world": [{"scale": [40, 40, 40]}, {"rotate": {"axis": [1, 0, 0], "angle": 180}},
+                     {"translate": [0, 0, 9]}]}})  # fmt: skip
     options = dict(spp=4, seed=5, max_depth=9, adjoint=ATTACHED)
     whole = prb.render_backward(scene, objective(), **options)
     monkeypatch.setattr(work, "CPU", replace(work.CPU, kept_vertices=2))

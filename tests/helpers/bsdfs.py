@@ -119,7 +119,7 @@ def _jvp(name: ti.template(), p: Rows, dp: Rows, wi: Rows, wo: Rows, delta: Rows
 
 @ti.kernel
 def _sample_vjp(name: ti.template(), p: Rows, wi: Rows, u: Rows, grad: Rows, out: Rows):
-    """grad: cotangents of wo, density, eta and chance. out: those of p, then of wi and of the first three of u."""
+    """grad: cotangents of wo, density, eta, chance. out: of p, then of wi and of the first three of u."""
     for i in range(wi.shape[0]):
         arguments = (_parameters(name, p, i), _vector(wi, i, 0), _random(u, i))
         cotangent = (_vector(grad, i, 0), grad[i, 3], 0, grad[i, 4], grad[i, 5])

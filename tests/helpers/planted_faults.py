@@ -41,11 +41,16 @@ FAULTS = {
         "weight-by-light-only", "scale * grad_f.dot(value)", "0.0", "blend"),
 }  # fmt: skip
 
+ATTACHED = {  # of attached replay; checked on the scenes of test_attached_inverse.py
+    "noise drawn anew": ("noise-drawn-anew", "before.event", "before.event + 1000 * sweep", "floor"),
+}
+
 
 def planted(name, folder, monkeypatch):
     """Let gradients be traced by kernels with that fault."""
-    tag, right, wrong, _ = FAULTS[name]
-    package = f"faulty_{list(FAULTS).index(name)}"
+    faults = FAULTS | ATTACHED
+    tag, right, wrong, _ = faults[name]
+    package = f"faulty_{list(faults).index(name)}"
     copy = folder / package
     shutil.copytree(KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     changed = 0

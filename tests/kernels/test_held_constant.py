@@ -1,4 +1,4 @@
-"""Constants under Taichi's own autodiff: `detach`, and functions with stated derivatives, which contain loops."""
+"""Constants under Taichi's own autodiff: `detach`, and functions with loops, whose derivatives are stated."""
 
 import numpy as np
 import pytest

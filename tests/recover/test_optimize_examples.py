@@ -71,3 +71,24 @@ def test_density_of_smoke(solve):
 def test_material_of_a_knot(solve):
     errors = solve("glazed-knot")
     assert len(errors) == 3 and max(errors.values()) < 1e-3
+
+
+@pytest.mark.slow
+def test_index_of_refraction_of_a_ball(solve):
+    assert solve("glass-ball") == {"glass.eta": pytest.approx(0, abs=4e-4)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rippled-glass", "rippled-mirror"])
+def test_normal_map_of_glass_and_of_a_mirror(name, solve):
+    """The angle between the normals that are found and the true ones, against a flat map's."""
+
+    def unit(colors):
+        n = 2 * np.asarray(colors, float) - 1
+        return n / np.linalg.norm(n, axis=-1, keepdims=True)
+
+    solve(name)
+    true = unit(prb.traverse(prb.load_file(name))["rippled.normalmap.data"])
+    found = unit(prb.read_image(f"{name}/rippled.normalmap.data.exr"))
+    error = np.arccos(np.clip((true * found).sum(axis=-1), -1, 1))
+    assert error.mean() < 0.5 * np.arccos(np.clip(true[..., 2], -1, 1)).mean()
