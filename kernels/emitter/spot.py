@@ -1,9 +1,9 @@
 """A point that emits into a cone around its local +z, with a falloff that is linear in the angle.
 
-emitter_data, four rows: position, the offset of `to_world` in `params`, which the two angles follow; and the
-world-to-local matrix, its rows followed by the cutoff angle, 1 / (cutoff - beam width), and cot(cutoff),
-which is 0 for a cutoff of 90 degrees or more. Angles are measured from the axis, in radians, as parameters in
-degrees. The texture fills the square around the cone, x to the right in u.
+emitter_data, four rows: position, the offset of `to_world` in `params`, which the two angles follow; and
+the world-to-local matrix, its rows followed by the cutoff angle, by 1 / (cutoff - beam width), and by
+cot(cutoff), which is 0 for a cutoff of 90 degrees or more. Angles are measured from the axis, in radians, as
+parameters in degrees. The texture fills the square around the cone, x to the right in u.
 """
 
 import math

@@ -274,6 +274,7 @@ def test_tables_follow_the_parameters():
     before = {name: layout.arrays[name].copy() for name in names}
     assert layout.update(values) == set()
     values.traced *= np.float32(1.01)
+    values[layout.parameters["e.to_world"]] = np.eye(4)
     assert layout.update(values) == set()
 
     values[layout.parameters["e.data"]] = image[::-1]
