@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-
-from tests.helpers.bent_scenes import ETA, WALL, glass_dict
+from helpers.bent_scenes import ETA, WALL, glass_dict
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ can; and which parameters that are."""
 
 import numpy as np
 import pytest
+from helpers.bent_scenes import ETA, WALL, glass
 
 import prb
 from prb import losses
@@ -10,7 +11,6 @@ from prb.device.params import select
 from prb.estimators.automatic import Automatic
 from prb.estimators.registry import DEFAULT, selected
 from prb.estimators.tolerance import sample_to_tolerance
-from tests.helpers.bent_scenes import ETA, WALL, glass
 
 OPTIONS = dict(spp=16, seed=3)
 BOTH = [WALL, ETA]

@@ -3,11 +3,11 @@ scenes in which nothing has an edge."""
 
 import numpy as np
 import pytest
+from helpers.bent_scenes import DEPTH, ETA, SIZE, TILT, glass, mirror
 
 import prb
 from prb.checking.differences import check
 from prb.device.params import records
-from tests.helpers.bent_scenes import DEPTH, ETA, SIZE, TILT, glass, mirror
 
 
 def seen_through(eta):

@@ -50,7 +50,7 @@ def _parameters(name: ti.template(), p: ti.template(), i):
 @ti.kernel
 def _sample(name: ti.template(), p: Rows, wi: Rows, u: Rows, out: Rows):
     for i in range(wi.shape[0]):
-        wo, pdf, delta, eta = traced.value(
+        wo, pdf, delta, eta, _chance = traced.value(
             of(name).sample, _parameters(name, p, i), _vector(wi, i, 0), _vector(u, i, 0)
         )
         for k in ti.static(range(3)):
