@@ -17,19 +17,18 @@ def differentiated_by_taichi():
     return impl.get_runtime().current_kernel.autodiff_mode != AutodiffMode.NONE
 
 
-@ti.func
+@traced
 def held(x):
-    """x without a derivative, exact in float32 and nearly so in float64."""
-    first = _rounded(x, 1e-30)
-    return 0.0 * x + first + _rounded(x - first, 1e-8)
+    """x without a derivative: exact in float32, and in float64 but for its last bits."""
+    if impl.expr_init(x).ptr.get_rvalue_type() != ti.f64:
+        return _rounded(x)
+    first = impl.expr_init(ti.cast(_rounded(x), ti.f64))
+    return first + ti.cast(_rounded(x - first), ti.f64)
 
 
 @ti.func
-def _rounded(x, least: ti.template()):
-    """x to 24 bits: an integer, which Taichi does not differentiate, times a power of two.
-
-    least: numbers that are smaller have fewer bits.
-    """
-    exponent = ti.floor(ti.log(ti.max(ti.abs(x), least)) * LOG2_E)  # of 2; it may be off by one
+def _rounded(x):
+    """x to 24 bits: an integer, which Taichi does not differentiate, times a power of two."""
+    exponent = ti.floor(ti.log(ti.max(ti.abs(x), 1e-30)) * LOG2_E)  # of 2; it may be off by one
     scale = ti.pow(2.0, ti.cast(ti.cast(24.0 - exponent, ti.i32), ti.f32))
     return ti.cast(ti.cast(x * scale, ti.i32), ti.f32) / scale
