@@ -16,6 +16,8 @@ import prb
 from prb.estimators.integrate import integrate
 from prb.kernels.estimators import modes
 
+pytestmark = pytest.mark.slow  # its kernels take long to compile
+
 SIGMAS = 4.5
 ETA = "ball.bsdf.eta"
 RNG = np.random.default_rng(7)

@@ -11,6 +11,8 @@ from helpers import attached_scenes
 import prb
 from prb.device.params import records
 
+pytestmark = pytest.mark.slow  # its kernels take long to compile
+
 TOLERANCE = 1e-4  # of the sum of absolute derivatives over paths; float32 throughout
 PATHS = range(1, 256, 13)
 SCENES = {

@@ -6,6 +6,8 @@ import pytest
 
 import prb
 
+pytestmark = pytest.mark.slow  # its kernels take long to compile
+
 RNG = np.random.default_rng(3)
 MARBLE = RNG.uniform(0.1, 0.9, (4, 4, 3)).astype(np.float32)
 SKY = RNG.uniform(0.2, 2.0, (8, 16, 3)).astype(np.float32)
