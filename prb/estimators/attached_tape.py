@@ -68,8 +68,7 @@ class AttachedTape:
         clear(self.alive)
         attached_tape.record(
             self.features, self.execution, self.launch, k, self.arrays, self.carried, self.samplers,
-            self.states[k],
-            *self.vertices[k], self.L, self.alive,
+            self.states[k], *self.vertices[k], self.L, self.alive,
         )  # fmt: skip
         return self.alive.to_numpy()[0] > 0
 

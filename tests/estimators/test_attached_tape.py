@@ -17,6 +17,7 @@ TOLERANCE = 1e-4  # of the sum of absolute derivatives over paths; float32 throu
 PATHS = range(1, 256, 13)
 SCENES = {
     "rough metal": attached_scenes.rough_metal,
+    "beckmann": attached_scenes.beckmann,
     "glass": attached_scenes.glass,
     "rough glass": attached_scenes.rough_glass,
     "plastics": attached_scenes.plastics,

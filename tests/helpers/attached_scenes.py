@@ -43,6 +43,11 @@ def rough_metal():
     return scene_of({"metal": METAL})
 
 
+def beckmann():
+    """Of a distribution that is sampled by iteration."""
+    return scene_of({"metal": {**METAL, "distribution": "beckmann"}})
+
+
 def glass():
     return scene_of({"glass": {"type": "dielectric"}, "pane": {"type": "thindielectric"}})
 
