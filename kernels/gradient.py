@@ -11,15 +11,17 @@ class GradientBlock:
 
     buffer: consecutive copies of the gradient. begin: index of this worker's copy. size: numbers in
     a copy; parameters at or beyond this offset are skipped. execution: says how contributions are added (see
-    kernels/view.py). fixed_point_scale: fixed-point steps per unit of gradient, for sums of integers.
+    kernels/view.py). fixed_point_scale: fixed-point steps per unit of gradient, for sums of integers. lost: for
+    attached sampling a variable of the kernel, which is set to 1 if a contribution is not added.
     """
 
     _data_oriented = True
     _is_wrapped_kernel = True
 
-    def __init__(self, execution, buffer, begin, size, fixed_point_scale):
+    def __init__(self, execution, buffer, begin, size, fixed_point_scale, lost=None):
         self.execution, self.buffer, self.begin, self.size = execution, buffer, begin, size
-        self.fixed_point_scale = fixed_point_scale
+        self.fixed_point_scale, self.lost = fixed_point_scale, lost
+        self.marks_lost = lost is not None and execution.attached != ""
 
 
 @ti.func
@@ -30,6 +32,8 @@ def add(gradient: ti.template(), offset, contribution):
     fixed-point sums is counted in the buffer's last element instead.
     """
     index = gradient.begin + offset
+    if ti.static(gradient.marks_lost):
+        gradient.lost = ti.select(ti.abs(contribution) <= MAX_CONTRIBUTION, gradient.lost, 1)
     if ti.static(gradient.execution.exclusive):
         gradient.buffer[index] = gradient.buffer[index] + ti.select(
             ti.abs(contribution) <= MAX_CONTRIBUTION, contribution, 0.0

@@ -110,7 +110,7 @@ def trace_paths(
     tangents: of the parameters. kept_rows: a row for each worker, see kernels/estimators/kept_vertices.py.
     kept_paths: one for each path, if sweeps are launches of their own; kept_probes: the same of where their
     suffixes begin, if they have any (kernels/estimators/density.py). rejected: [0] counts the paths that
-    are skipped because a contribution is not finite.
+    are skipped because a contribution is not finite, and those of which an attached derivative is not.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
     for index in range(launch.workers * ti.static(execution.stride)):
@@ -160,6 +160,7 @@ def trace_paths(
                     primary = camera_ray(sensor, launch, column, row_of_pixel, sampler)
                 row = Row(worker=worker, first=first, end=first, length=0)
                 by_ray = inverse.no_derivative()
+                lost = 0  # 1 if an attached derivative of the path is not finite
                 for part in range(begin, end):
                     sweep = part
                     if ti.static(density.has_suffix(scene)):
@@ -172,7 +173,7 @@ def trace_paths(
                     gradient = GradientBlock(
                         execution, gradient_buffer,
                         block + which * launch.gradient_copies * launch.gradient_size,
-                        launch.gradient_size, launch.fixed_point_scale,
+                        launch.gradient_size, launch.fixed_point_scale, lost,
                     )  # fmt: skip
                     if ti.static(mode == modes.REVERSE):
                         if sweep >= 1:
@@ -187,11 +188,13 @@ def trace_paths(
                             active = active & (probe.total > 0)
                             sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
                     if ti.static(execution.attached == "inverse"):
-                        inverse.Li(scene, launch, sampler, primary, sweep, active, sums, gradient, by_ray)
+                        inverse.Li(
+                            scene, launch, sampler, primary, sweep, active, sums, gradient, by_ray, lost
+                        )
                     elif ti.static(execution.attached == "kept"):
                         attached.Li(
                             mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
-                            gradient, tangents,
+                            gradient, tangents, lost,
                         )  # fmt: skip
                     else:
                         Li(
@@ -202,6 +205,9 @@ def trace_paths(
                         if sweep == density.SUFFIX:
                             probe.rest = ti.select(is_usable(sums.L), sums.L + sums.L_low, zero)
                             sums = whole
+                    if ti.static(execution.attached != "" and mode == modes.REVERSE):
+                        if (sweep == 1) & (lost == 1):
+                            rejected[0] += 1
                     if ti.static(mode == modes.RESHADED):
                         sums.L_low = vec3(0.0, 0.0, 0.0)
                         sums.Z = vec3(0.0, 0.0, 0.0)

@@ -106,12 +106,12 @@ def _scattered(reader, at, here, u_light, u_bsdf, d, beta):
         entry = light.choose(reader.scene, u[0], raw(constant(u_bsdf)[3]))
         s = lights.sample(reader, entry, here.p, u[1], u[2])
         f, pdf_bsdf = scattering.towards(reader, material, here, wi, surface.local(here, s.d))
-        weight = power_heuristic(s.pdf, select(s.delta, 0.0, pdf_bsdf))
+        weight = power_heuristic(s.pdf, select(s.delta, 0.0, pdf_bsdf))  # fault: mis-weight-held-constant
         return lights.radiance(reader, s.emitter, s.place) * f * (s.scale * weight / s.pdf)
 
     def onwards():
         s = scattering.sampled(reader, material, here, wi, u_bsdf)
-        factor = s.f * (s.choice / (s.density * constant(at.survival)))
+        factor = s.f * (s.choice / (s.density * constant(at.survival)))  # fault: density-forgotten
         density = select(s.delta, DELTA_DENSITY, s.density)
         return here.p, surface.world(here, s.wo), beta * factor, density
 

@@ -171,4 +171,4 @@ def local(surface, w):
 
 def world(surface, w):
     """A direction of the shading frame in world space."""
-    return to_world(w, surface.s, surface.t, surface.n)
+    return to_world(w, surface.s, surface.t, surface.n)  # fault: frame-held-constant

@@ -149,5 +149,6 @@ def report_rejected(result):
     """Warn of paths that were left out."""
     if result.rejected:
         warnings.warn(
-            f"{result.rejected} paths had a contribution that is not finite and were left out", stacklevel=3
+            f"{result.rejected} paths had a contribution or a derivative that is not finite and was left out",
+            stacklevel=3,
         )

@@ -130,7 +130,7 @@ def by_any_method(
     settings, folds = checked(scene, spp, seed, max_depth, folds)
     spp, common = settings.spp, dict(seed=seed, max_depth=max_depth, **options)
     picture = integrate(scene, modes.PRIMAL, spp=spp, folds=folds, label="picture", **common)
-    total, gradient = picture.folds.sum(axis=0), 0.0
+    total, gradient, rejected = picture.folds.sum(axis=0), 0.0, 0
     weights = np.where(total[..., 3] == 0, np.inf, total[..., 3])
     bounds = fold_bounds(spp, folds)
     for j, own in enumerate(picture.folds):
@@ -140,8 +140,8 @@ def by_any_method(
         with device_lock:
             more = {"first_sample": first} if first else {}
             found = backward(scene, adjoint, names=names, spp=end - first, **common, **more)
-        gradient = gradient + found.gradient
-    return Result(picture.image, gradient, rejected=picture.rejected, spp=spp)
+        gradient, rejected = gradient + found.gradient, rejected + found.rejected
+    return Result(picture.image, gradient, rejected=max(picture.rejected, rejected), spp=spp)
 
 
 def _derivative(derivative_of, picture, fold):

@@ -16,7 +16,8 @@ class Result:
     parameters, in reverse mode. tangent: J t (height, width, 3), in forward mode.
     variance: of each number of gradient or tangent, where it was asked for. gradient_alone: the gradient that
     is normalised by the weights of its own samples, where the other is not.
-    rejected: paths left out because a contribution was not finite. spp: samples of each pixel.
+    rejected: paths of which a contribution, or a derivative of attached replay, is not finite and was left
+    out. spp: samples of each pixel.
     folds: (folds, height, width, 4), for each part of the samples and each pixel the sum of the samples'
     weighted radiances (RGB) and that of their weights; None where the filter weighs all samples alike.
     """
