@@ -195,7 +195,9 @@ def check(
         for c, e, (verdict, _), p_i in zip(chosen, found, verdicts, p, strict=True)
     ]
     if run.rejected:
-        notes.append(f"{run.rejected} paths had a contribution or a derivative that is not finite and was left out")
+        notes.append(
+            f"{run.rejected} paths had a contribution or a derivative that is not finite and was left out"
+        )
     if not any(row.gradient or row.difference for row in rows):
         notes.append("the gradient is zero everywhere; does light reach these parameters?")
     used = " and ".join(dict.fromkeys(method.methods(scene, names).values()))

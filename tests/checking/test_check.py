@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from helpers import lens_scenes, smooth_scenes
 from helpers.bundled import SCENES
 from helpers.material_scenes import DIFFUSE, RECTANGLE, image, rgb, scene_of
-from helpers.planted_faults import FAULTS, forget, planted
+from helpers.planted_faults import ATTACHED, FAULTS, forget, planted
 from scipy import stats
 
 import prb
@@ -160,6 +161,31 @@ def test_planted_faults_are_refuted(name, tmp_path, monkeypatch):
     finally:
         forget()
     assert report.refuted, report
+
+
+def scene_for_attached(what):
+    """As `scene_for`, for a fault of attached replay."""
+    if what == "lens":
+        return lens_scenes.beside(), lens_scenes.ETA
+    return smooth_scenes.load({"type": "roughconductor", "alpha": 0.3}), "floor.bsdf.alpha.value"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [None, *ATTACHED])
+@pytest.mark.parametrize("what", ["metal", "lens"])
+def test_planted_faults_of_attached_replay_are_refuted(what, name, tmp_path, monkeypatch):
+    """On the scene of the fault; without a fault (None) nothing is refuted."""
+    if name is not None and ATTACHED[name][3] != what:
+        pytest.skip("a fault of the other scene")
+    scene, parameter = scene_for_attached(what)
+    options = dict(seeds=16, spp=256, steps=(0.02, 0.01), adjoint=prb.AttachedReplay())
+    if name is not None:
+        planted(name, tmp_path, monkeypatch)
+    try:
+        report = prb.check(scene, [parameter], **options)
+    finally:
+        forget()
+    assert report.refuted == (name is not None), report
 
 
 @pytest.mark.slow

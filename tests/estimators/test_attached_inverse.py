@@ -16,8 +16,6 @@ import prb
 from prb.estimators.integrate import integrate
 from prb.kernels.estimators import modes
 
-pytestmark = pytest.mark.slow  # its kernels take long to compile
-
 SIGMAS = 4.5
 ETA = "ball.bsdf.eta"
 RNG = np.random.default_rng(7)
@@ -112,6 +110,7 @@ def rough_and_lamp(size=1):
     return load(shapes, camera([0, -6, 2], [0, 0, -0.4], 30, size), max_depth=8)
 
 
+@pytest.mark.slow
 def test_specular_paths_one_by_one():
     scene = chain()
     right = gradients(scene, "kept", count=400)
@@ -124,6 +123,7 @@ def test_specular_paths_one_by_one():
     np.testing.assert_allclose((plus + minus) / 2, right, rtol=2e-3, atol=4e-3 * size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: chain(8), on_floor], ids=["chain", "floor"])
 def test_the_mean_is_that_of_kept_states(make):
     scene = make()
@@ -134,6 +134,7 @@ def test_the_mean_is_that_of_kept_states(make):
     assert abs(mean) < SIGMAS * error
 
 
+@pytest.mark.slow
 def test_without_noise_it_fails_behind_a_diffuse_vertex():
     scene = on_floor()
     right = gradients(scene, "kept", count=60, spp=16)
@@ -142,6 +143,7 @@ def test_without_noise_it_fails_behind_a_diffuse_vertex():
     assert without > 10 * with_noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [ETA, "core.bsdf.alpha.value", "ground.bsdf.alpha.value", "lamp.emitter.radiance.data"]
 )
@@ -156,6 +158,7 @@ def test_densities_and_mis_weights_move(name):
     assert np.quantile(error.max(axis=1), 0.98) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["floor.bsdf.reflectance.data", "sky.data"])
 def test_factors_of_zero(name):
     texels = TEXELS.copy()
@@ -168,6 +171,7 @@ def test_factors_of_zero(name):
     np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-4 * np.abs(right).max())
 
 
+@pytest.mark.slow
 def test_standard_errors_through_a_filter():
     """Two objectives: the third sweep starts from the J_L that the first one found."""
     scene, options = chain(8, "gaussian"), dict(spp=64, names=[ETA], variance=True)

@@ -11,8 +11,6 @@ from helpers import attached_scenes
 import prb
 from prb.device.params import records
 
-pytestmark = pytest.mark.slow  # its kernels take long to compile
-
 TOLERANCE = 1e-4  # of the sum of absolute derivatives over paths; float32 throughout
 PATHS = range(1, 256, 13)
 SCENES = {
@@ -54,6 +52,7 @@ def compare(scene, names=None, **options):
     return sizes
 
 
+@pytest.mark.slow
 def test_replay_is_the_tape_path_by_path():
     """Rough glass over a floor, beside a picture: densities of both techniques, both lobes, coordinates that
     move."""
@@ -77,6 +76,7 @@ def test_vertex_normals(tmp_path):
     assert sizes[record.offset : record.offset + record.size].all()
 
 
+@pytest.mark.slow
 def test_passes_and_bytes():
     scene = attached_scenes.glass_and_picture()
     weight = np.random.default_rng(2).normal(size=scene.image_shape)
@@ -95,6 +95,7 @@ def test_passes_and_bytes():
         prb.render_backward(scene, weight, spp=1, max_depth=-1, adjoint=tape)
 
 
+@pytest.mark.slow
 def test_bytes_are_what_is_allocated():
     scene = attached_scenes.glass_and_picture()
     prb.TapeAdjoint(sampling="attached").backward(scene, np.ones(scene.image_shape), spp=1, max_depth=4)

@@ -1,12 +1,10 @@
 """Where lights are, by attached sampling: differences with common random numbers in a corner of two planes,
-where no light is hidden."""
+where no light is hidden; and a closed form. The kernels of the differences take long to compile."""
 
 import numpy as np
 import pytest
 
 import prb
-
-pytestmark = pytest.mark.slow  # its kernels take long to compile
 
 RNG = np.random.default_rng(3)
 MARBLE = RNG.uniform(0.1, 0.9, (4, 4, 3)).astype(np.float32)
@@ -61,6 +59,28 @@ def moved(name, scene, axis):
     return tangent
 
 
+def test_the_irradiance_of_a_point():
+    """Of a floor right below the camera: I cos / (pi r^2) and its derivative by the light's place."""
+    albedo, intensity, place = 0.5, 9.0, np.array([0.3, 0.5, 1.2])
+    above = {"look_at": {"origin": [0, 0, 3], "target": [0, 0, 0], "up": [0, 1, 0]}}
+    scene = prb.load_dict({
+        "type": "scene", "integrator": {"type": "path", "max_depth": 2},
+        "sensor": {
+            "type": "orthographic", "to_world": [{"scale": 1e-3}, above],
+            "film": {"type": "hdrfilm", "width": 4, "height": 4, "rfilter": {"type": "box"}},
+        },
+        "floor": {"type": "rectangle", "bsdf": {"type": "diffuse", "reflectance": albedo}},
+        "point": {"type": "point", "position": place.tolist(), "intensity": intensity},
+    })  # fmt: skip
+    weight, name = np.full(scene.image_shape, 1 / 48), "point.position"
+    picture = (weight * prb.render(scene, spp=64)).sum()
+    found = prb.render_backward(scene, weight, name, spp=64)[name]
+    r, z = np.linalg.norm(place), place[2]
+    expected = -3 * z * place / r**5 + np.array([0, 0, 1 / r**3])
+    assert picture == pytest.approx(albedo * intensity / np.pi * z / r**3, rel=1e-3)
+    np.testing.assert_allclose(found, albedo * intensity / np.pi * expected, rtol=2e-3)
+
+
 CASES = [("point.position", step) for step in np.eye(3)] + [("sun.direction", [0.2, -0.3, 0.1])]
 FRAMES = [("spot", 0), ("spot", 2), ("spot", None), ("projector", 1), ("projector", None)]
 
@@ -88,6 +108,7 @@ def differences(scene, name, tangent, h=2e-3, **options):
     return (pictures[0] - pictures[1]) / (2 * h)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, tangent", CASES)
 def test_against_differences(lit, name, tangent):
     options = dict(spp=64, seed=2)
@@ -97,6 +118,7 @@ def test_against_differences(lit, name, tangent):
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("light, axis", FRAMES)
 def test_a_frame_against_differences(framed, light, axis):
     """The texture and the cone turn along; no point is outside of the projector's picture."""
@@ -108,6 +130,7 @@ def test_a_frame_against_differences(framed, light, axis):
     assert abs((found - expected).mean()) < 2e-3 * np.abs(expected).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", ["cutoff_angle", "beam_width"])
 def test_the_angles_of_a_cone(framed, angle):
     name, options = f"spot.{angle}", dict(spp=64, seed=2)
@@ -117,6 +140,7 @@ def test_the_angles_of_a_cone(framed, angle):
     assert abs((found - expected).mean()) < 2e-3 * np.abs(expected).mean()
 
 
+@pytest.mark.slow
 def test_an_environment_that_turns():
     """The samples of its tables turn along, and what directions of the BSDF see of it turns below them."""
     scene, name, options = corner("sky", wall=False), "sky.to_world", dict(spp=1024, seed=2)
@@ -150,6 +174,7 @@ def test_a_cone_without_falloff_is_taken(framed):
     params.update({"spot.beam_width": 20.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, tangent", CASES[2:])
 def test_forward_is_reverse(lit, name, tangent):
     weight = np.random.default_rng(0).uniform(0.5, 1.5, lit.image_shape)
@@ -163,6 +188,7 @@ def test_forward_is_reverse(lit, name, tangent):
     np.testing.assert_allclose(kept, taped, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("light", ["spot", "projector"])
 def test_forward_is_reverse_for_a_frame(framed, light):
     weight, name = np.random.default_rng(0).uniform(0.5, 1.5, framed.image_shape), f"{light}.to_world"
@@ -172,6 +198,7 @@ def test_forward_is_reverse_for_a_frame(framed, light):
     assert (gradient * tangent).sum() == pytest.approx((weight * along).sum(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_direction_is_that_of_detached_replay(lit):
     """Only the light's direction moves, so both derive the same."""
     weight = np.random.default_rng(0).uniform(0.5, 1.5, lit.image_shape)

@@ -41,14 +41,19 @@ FAULTS = {
         "weight-by-light-only", "scale * grad_f.dot(value)", "0.0", "blend"),
 }  # fmt: skip
 
-ATTACHED = {  # of attached replay; checked on the scenes of test_attached_inverse.py
-    "noise drawn anew": ("noise-drawn-anew", "before.event", "before.event + 1000 * sweep", "floor"),
+ATTACHED = {  # of attached replay
+    "density forgotten": ("density-forgotten", "s.density", "traced.detach(s.density)", "metal"),
+    "MIS weight held constant": ("mis-weight-held-constant", "pdf_bsdf", "traced.detach(pdf_bsdf)", "metal"),
+    "frame's derivative dropped": ("frame-held-constant", "surface.n)", "detach(surface.n))", "lens"),
+}
+INVERSE = {  # of its inversion; checked by test_attached_inverse.py
+    "noise drawn anew": ("noise-drawn-anew", "before.event", "before.event + 1000 * sweep", "chain"),
 }
 
 
 def planted(name, folder, monkeypatch):
     """Let gradients be traced by kernels with that fault."""
-    faults = FAULTS | ATTACHED
+    faults = FAULTS | ATTACHED | INVERSE
     tag, right, wrong, _ = faults[name]
     package = f"faulty_{list(faults).index(name)}"
     copy = folder / package
