@@ -11,8 +11,8 @@ class GradientBlock:
 
     buffer: consecutive copies of the gradient. begin: index of this worker's copy. size: numbers in
     a copy; parameters at or beyond this offset are skipped. execution: says how contributions are added (see
-    kernels/view.py). fixed_point_scale: fixed-point steps per unit of gradient, for sums of integers. lost: for
-    attached sampling a variable of the kernel, which is set to 1 if a contribution is not added.
+    kernels/view.py). fixed_point_scale: fixed-point steps per unit of gradient, for sums of integers. lost: a
+    variable of the kernel, which attached sampling sets to 1 if something is left out as it is not finite.
     """
 
     _data_oriented = True

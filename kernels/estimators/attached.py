@@ -101,14 +101,13 @@ def Li(
     row: ti.template(),
     gradient: ti.template(),
     tangents: ti.template(),
-    lost: ti.template(),
 ):
     """The radiance along a ray and its attached derivative, with the arguments of `path.Li`.
 
     Reverse mode: sweep 0 adds the radiance to `sums` and fills the ring; those from 1 on add to the gradient.
     Forward mode: one sweep adds radiance and tangent. row.end: vertices of the path that the ring is full up
-    to; row.length: vertices of the whole path. lost: set to 1 if a cotangent is not finite; what lies before
-    that vertex has no derivative then.
+    to; row.length: vertices of the whole path. If a cotangent is not finite, gradient.lost is set to 1, and
+    what lies before that vertex has no derivative.
     """
     capacity = rows.shape[1] // SIZE
     end = row.length  # the vertex before which to stop
@@ -126,7 +125,7 @@ def Li(
             if sweep == 0:
                 row.length = row.end
             else:
-                walk(scene, launch, sampler, end, sums, rows, row, gradient, grad, lost)
+                walk(scene, launch, sampler, end, sums, rows, row, gradient, grad)
                 end -= capacity
                 tracing = True
                 going = end > 0
@@ -215,7 +214,7 @@ def advance(
 @ti.func
 def walk(
     scene: ti.template(), launch, sampler, end, sums: ti.template(), rows: ti.template(), row: ti.template(),
-    gradient: ti.template(), grad: ti.template(), lost: ti.template(),
+    gradient: ti.template(), grad: ti.template(),
 ):  # fmt: skip
     """Walk back from vertex end - 1 over those that the ring holds. grad: the cotangent of the state behind
     them, and then of that before them."""
@@ -240,7 +239,7 @@ def walk(
                     grad.o, grad.d, grad.beta, grad.pdf = o, d, beta, pdf
         if not is_finite(grad):
             assign_zero(grad)
-            lost = 1
+            gradient.lost = 1
 
 
 @ti.func

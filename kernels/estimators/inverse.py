@@ -70,11 +70,11 @@ def no_derivative():
 @ti.func
 def Li(
     scene: ti.template(), launch, sampler, ray, sweep, active, sums: ti.template(), gradient: ti.template(),
-    by_ray: ti.template(), lost: ti.template(),
+    by_ray: ti.template(),
 ):  # fmt: skip
     """The radiance along a ray (sweep 0) or its attached derivative (sweeps from 1 on), as `path.Li`.
 
-    by_ray: J_L, which sweep 0 finds. lost: set to 1 if a cotangent is not finite.
+    by_ray: J_L, which sweep 0 finds. gradient.lost is set to 1 if a cotangent is not finite.
     """
     state = new_state()
     R, R_low = sums.L, sums.L_low
@@ -130,7 +130,7 @@ def Li(
 
         # ------------------------------------------------- 3. pull the step back
         if sweep > 0:
-            pull(scene, launch, before, here, u_light, u_bsdf, rest, J, J_L, sums.grad_L, gradient, lost)
+            pull(scene, launch, before, here, u_light, u_bsdf, rest, J, J_L, sums.grad_L, gradient)
 
         active = continues | ((here.at.slot >= 0) & (here.at.lit == 1))
         arrives = continues
@@ -186,7 +186,7 @@ def push(
 @ti.func
 def pull(
     scene: ti.template(), launch, before: ti.template(), here: ti.template(), u_light, u_bsdf, rest,
-    J: ti.template(), J_L: ti.template(), grad_L, gradient: ti.template(), lost: ti.template(),
+    J: ti.template(), J_L: ti.template(), grad_L, gradient: ti.template(),
 ):  # fmt: skip
     """Pull the step from `before` to `here` back to the parameters."""
     grad, grad_p, y = no_state(), vec3(0.0, 0.0, 0.0), here.x
@@ -197,7 +197,7 @@ def pull(
             grad_p = s * c[2] + t * c[3]
             if not modes.is_usable(grad_p):
                 grad_p = vec3(0.0, 0.0, 0.0)
-                lost = 1
+                gradient.lost = 1
         o, d, beta, pdf = step.pull_back_arrival(
             scene, gradient, here.at, (y.o, y.d, y.beta, y.pdf), (grad_p, grad_L)
         )
@@ -213,7 +213,7 @@ def pull(
         grad.beta += grad_L * rest
         if not is_finite(grad):
             grad = no_state()
-            lost = 1
+            gradient.lost = 1
         step.pull_back_departure(
             scene, gradient, before.at, u_light, u_bsdf, (before.x.o, before.x.d, before.x.beta),
             (grad.o, grad.d, grad.beta, grad.pdf, grad_L),

@@ -188,13 +188,11 @@ def trace_paths(
                             active = active & (probe.total > 0)
                             sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
                     if ti.static(execution.attached == "inverse"):
-                        inverse.Li(
-                            scene, launch, sampler, primary, sweep, active, sums, gradient, by_ray, lost
-                        )
+                        inverse.Li(scene, launch, sampler, primary, sweep, active, sums, gradient, by_ray)
                     elif ti.static(execution.attached == "kept"):
                         attached.Li(
                             mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
-                            gradient, tangents, lost,
+                            gradient, tangents,
                         )  # fmt: skip
                     else:
                         Li(

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers.lens_scenes import ETA, MIDDLE, N, RADIUS, SKY, beside, lens, within
+from helpers.lens_scenes import ETA, MIDDLE, RADIUS, SKY, N, beside, lens, within
 
 import prb
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.lens_scenes import ETA, beside
 
 import prb
 from prb.estimators import seeds
@@ -129,6 +130,23 @@ def test_forward_mode_is_that_of_prb(scene, painted):
     np.testing.assert_allclose(other, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
     with pytest.raises(prb.ParameterError, match="adjoint: tape has no forward mode"):
         call(jnp.array(VALUE), adjoint=prb.TapeAdjoint())
+
+
+@pytest.mark.parametrize("jit", [lambda function: function, jax.jit], ids=["eager", "jit"])
+def test_an_index_of_refraction(jit):
+    """Attached replay named, and chosen where none is: no other method bends a ray."""
+    glass, options = beside(), dict(spp=16, seed=3)
+    weight = np.linspace(0, 1, 48).reshape(4, 4, 3).astype(np.float32)
+    expected = prb.render_backward(glass, weight, ETA, spp=16, seed=7, adjoint=prb.AttachedReplay())[ETA]
+    assert expected != 0
+    for adjoint in (None, prb.AttachedReplay()):
+
+        def objective(eta, adjoint=adjoint):
+            picture = prb.jax.render(glass, {ETA: eta}, **options, seed_grad=7, adjoint=adjoint)
+            return (picture * weight).sum()
+
+        found = jit(jax.grad(objective))(jnp.float32(1.5))
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_jacobians_and_vmap(scene):
