@@ -4,6 +4,7 @@
     python benchmarks/attached.py memory [--depths 4 ... 512]
     python benchmarks/attached.py roughness [--seeds 40]
     python benchmarks/attached.py figure [--seeds 40]
+    python benchmarks/attached.py compile [--runs 3]
 
 Each writes FOLDER/attached_NAME.md (-o FOLDER), `roughness` and `figure` a picture as well.
 
@@ -17,9 +18,15 @@ detached, for roughnesses from 0.01 to 0.8.
 
 figure: the gradient of the mean picture by the normal map of a sheet of glass over a textured floor, paths of
 12 edges: central differences of every number, inverse without noise, inverse, the attached tape, kept.
+
+compile: seconds of the first picture and gradient in a new process without a cache of kernels, of scenes with
+glass, textures and an environment.
 """
 
 import argparse
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +39,16 @@ from tabulate import tabulate
 
 import prb
 
+COLD = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import attached, prb
+scene = attached.{scene}(size=8)
+adjoint = {adjoint}
+begin = time.perf_counter()
+prb.render_backward(scene, 1 + 0 * prb.render(scene, spp=1), {names!r}, spp=1, adjoint=adjoint)
+print(time.perf_counter() - begin)
+"""
 REST = 0.05  # seconds before each call
 ROUGHNESSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -273,16 +290,46 @@ def run_figure(args):
     ])  # fmt: skip
 
 
+def run_compile(args):
+    kinds = {
+        "smooth glass with a normal map, kept": ("rippled", "prb.AttachedReplay()", "*.normalmap.data"),
+        "smooth glass with a normal map, inverse": (
+            "rippled", "prb.AttachedReplay(suffix='inverse')", "*.normalmap.data",
+        ),
+        "rough glass, kept": ("rough", "prb.AttachedReplay()", "*.alpha.value"),
+        "rough glass, detached": ("rough", "prb.ReplayAdjoint()", "*.alpha.value"),
+    }  # fmt: skip
+    rows, folder = [], str(Path(__file__).parent)
+    for name, (scene, adjoint, names) in kinds.items():
+        code = COLD.format(folder=folder, scene=scene, adjoint=adjoint, names=names)
+        found = []
+        for _run in range(args.runs):
+            done = subprocess.run(
+                [sys.executable, "-c", code], env={**os.environ, "TI_OFFLINE_CACHE": "0"}, check=True,
+                capture_output=True, text=True,
+            )  # fmt: skip
+            found.append(float(done.stdout.split()[-1]))
+        rows.append([name, f"{np.median(found):.1f}"])
+    slowest = max(float(seconds) for name, seconds in rows if "kept" in name)
+    write(args, "compile", [
+        f"The first picture and gradient, 8 x 8 pixels, 1 spp; medians of {args.runs} processes.", "",
+        f"- Kept, the slower scene: {verdict(slowest, 60)}.", "",
+        tabulate(rows, headers=["", "s"], tablefmt="github", disable_numparse=True),
+    ])  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     made = parser.add_subparsers(dest="task", required=True)
-    tasks = {"time": run_time, "memory": run_memory, "roughness": run_roughness, "figure": run_figure}
-    spp = {"time": 64, "memory": 16, "roughness": 16, "figure": 128}
+    tasks = {"time": run_time, "memory": run_memory, "roughness": run_roughness, "figure": run_figure,
+             "compile": run_compile}  # fmt: skip
+    spp = {"time": 64, "memory": 16, "roughness": 16, "figure": 128, "compile": 1}
     for task in tasks:
         one = made.add_parser(task)
         one.add_argument("-o", "--output", type=Path, default=Path("."), help="folder")
         one.add_argument("--spp", type=int, default=spp[task])
     made.choices["time"].add_argument("--runs", type=int, default=15)
+    made.choices["compile"].add_argument("--runs", type=int, default=3)
     made.choices["memory"].add_argument(
         "--depths", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128, 256, 512]
     )
