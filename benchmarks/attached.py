@@ -125,7 +125,7 @@ def rough(size=64, depth=8):
 
 
 def ball(alpha):
-    """A rough silver ball in a smooth sky, with a lamp."""
+    """A rough silver ball in a smooth sky."""
     return prb.load_dict({
         "type": "scene",
         "integrator": {"type": "path", "max_depth": 3, "rr_depth": 100},
@@ -300,8 +300,8 @@ def run_figure(args):
     headers = ["method", "variance", "error of the mean", "s", "device MiB"]
     write(args, "figure", [
         "The derivative of a squared error by the x of each texel's normal: of the picture through rippled",
-        f"glass against that through even glass. 12 edges, {args.spp} spp; differences of {args.reference} spp;",
-        f"variance and error over {args.seeds} seeds, relative to the largest derivative.", "",
+        f"glass against that through even glass. 12 edges, {args.spp} spp; differences of {args.reference}",
+        f"spp; variance and error over {args.seeds} seeds, relative to the largest derivative.", "",
         tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True),
     ])  # fmt: skip
 
