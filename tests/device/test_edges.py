@@ -169,6 +169,6 @@ def test_derivatives_that_overflow_do_not_spoil_the_rest(mode):
         weight = np.full(scene.image_shape, 1e8)
         found = prb.render_backward(scene, weight, [name], spp=4, seed=1)[name]
     else:
-        with pytest.warns(UserWarning, match="paths had a contribution that is not finite"):
+        with pytest.warns(UserWarning, match="paths had a contribution or a derivative that is not finite"):
             found = prb.render_forward(scene, {name: 1e10}, spp=16, seed=1)
     assert np.isfinite(found).all() and np.any(found)
