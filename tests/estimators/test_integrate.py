@@ -137,7 +137,7 @@ def test_paths_that_are_not_finite_are_counted_and_add_nothing():
     reference = prb.render(scene, spp=4)
     scene.values[:] = np.where(scene.values > 5, np.float32(3e38), scene.values)  # the lamp
     scene.update(tables=False)
-    with pytest.warns(UserWarning, match="paths had a contribution that is not finite"):
+    with pytest.warns(UserWarning, match="paths had a contribution or a derivative that is not finite"):
         image = prb.render(scene, spp=4)
     assert np.isfinite(image).all() and image.shape == reference.shape
     with pytest.warns(UserWarning, match="not finite"):
