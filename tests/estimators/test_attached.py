@@ -33,7 +33,8 @@ BODIES = {
 SCENES = {"mixture": {"bsdf": MIXTURE}, "bodies": {"bsdf": {"type": "plastic"}, **BODIES}}
 
 
-@pytest.mark.parametrize("name", ["mixture", pytest.param("bodies", marks=pytest.mark.slow)])
+@pytest.mark.slow  # their kernels take long to compile
+@pytest.mark.parametrize("name", ["mixture", "bodies"])
 def test_reverse_mode_is_the_transpose_of_forward_mode(name):
     scene, grad = load(**SCENES[name]), objective()
     gradient = prb.render_backward(scene, grad, spp=16, seed=3, max_depth=5, adjoint=ATTACHED)

@@ -44,7 +44,9 @@ def texel_name(scene):
 
 
 @pytest.mark.parametrize(
-    "kind, frame", [("conductor", "normalmap"), ("roughconductor", "bumpmap")], ids=lambda x: x
+    "kind, frame",
+    [("conductor", "normalmap"), pytest.param("roughconductor", "bumpmap", marks=pytest.mark.slow)],
+    ids=lambda x: x,
 )
 def test_texels_of_a_map(kind, frame):
     """Differences of each texel, with the same random numbers; no lobe is chosen, so they are exact."""

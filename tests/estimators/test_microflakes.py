@@ -29,7 +29,10 @@ DIRECTIONS = {"straight": (0, 0, 4), "askew": (1.5, 0.5, 4)}  # where the camera
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("sigma_t", [0.7, grid(RAMP)], ids=["homogeneous", "grid"])
+@pytest.mark.parametrize(
+    "sigma_t",
+    [pytest.param(0.7, id="homogeneous"), pytest.param(grid(RAMP), id="grid", marks=pytest.mark.slow)],
+)
 @every_method
 def test_absorbing_slab(sigma_t, direction, method):
     """Between z = -1 and 1. Each hat function of the ramp has a quarter of the ray, by symmetry."""
