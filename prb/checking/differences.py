@@ -14,7 +14,7 @@ from prb.device.params import records
 from prb.device.scene import Scene
 from prb.errors import ParameterError
 from prb.estimators.batches import batch_results, seed_draws
-from prb.estimators.checked import viewed
+from prb.estimators.checked import rejected_paths, viewed
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.registry import method_of, selected
@@ -195,9 +195,7 @@ def check(
         for c, e, (verdict, _), p_i in zip(chosen, found, verdicts, p, strict=True)
     ]
     if run.rejected:
-        notes.append(
-            f"{run.rejected} paths had a contribution or a derivative that is not finite and was left out"
-        )
+        notes.append(rejected_paths(run.rejected))
     if not any(row.gradient or row.difference for row in rows):
         notes.append("the gradient is zero everywhere; does light reach these parameters?")
     used = " and ".join(dict.fromkeys(method.methods(scene, names).values()))

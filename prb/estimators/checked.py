@@ -145,10 +145,12 @@ def check_memory(scene, mode, folds=0):
         raise ParameterError(f"film: {film}, this machine has {available / 2**30:.1f}; choose a smaller size")
 
 
+def rejected_paths(count):
+    """What is said of so many paths of which something was left out."""
+    return f"{count} paths had a contribution or a derivative that is not finite and was left out"
+
+
 def report_rejected(result):
-    """Warn of paths that were left out."""
+    """Warn of paths of which something was left out."""
     if result.rejected:
-        warnings.warn(
-            f"{result.rejected} paths had a contribution or a derivative that is not finite and was left out",
-            stacklevel=3,
-        )
+        warnings.warn(rejected_paths(result.rejected), stacklevel=3)

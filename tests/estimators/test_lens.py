@@ -56,14 +56,13 @@ def test_the_focal_length_of_a_ball():
     assert focal_slope == pytest.approx(FOCAL_SLOPE, rel=0.02)
 
 
-def gradients(scene, method, names, count=40, **options):
+def gradients(scene, method, names, count=40):
     """Of single paths: for each a derivative of its pixel. (count, numbers)."""
     rows = []
     for seed in range(count):
         weight = np.zeros(scene.image_shape)
         weight.reshape(-1, 3)[seed % 16] = 1.0, 2.0, -0.5
-        found = method.backward(scene, weight, names=names, spp=1, seed=seed, **options).gradient
-        rows.append(found)
+        rows.append(method.backward(scene, weight, names=names, spp=1, seed=seed).gradient)
     return np.array(rows)
 
 
