@@ -1,7 +1,8 @@
 """Forward and reverse mode are each other's transpose: <W, J t> = <J^T W, t> for the same random numbers.
 
 For every parameter, vertex normals and directions of lights among them, of every bundled scene. J is the
-derivative of the estimate with those random numbers, so rounding is all that may differ.
+derivative of the estimate with those random numbers, so rounding is all that may differ. Scenes whose kernels
+are like those of others but take long to compile are slow tests.
 """
 
 import numpy as np
@@ -24,7 +25,15 @@ def scene_of(name):
     return LOADED[name]
 
 
-CASES = [(scene, name) for scene in prb.bundled_scenes() for name in records(scene_of(scene))]
+def of_scene(scene, *more):
+    """A case of a scene."""
+    marks = [pytest.mark.slow] if scene in LONG else []
+    return pytest.param(scene, *more, id=":".join((scene, *more)), marks=marks)
+
+
+# rippled-glass bends rays, too; the media of test_media_differences.py have this test, too
+LONG = "glass-ball", "rippled-mirror", "smoke"
+CASES = [of_scene(scene, name) for scene in prb.bundled_scenes() for name in records(scene_of(scene))]
 
 
 def products(scene, names, seed):
@@ -41,7 +50,7 @@ def products(scene, names, seed):
     return (weight * image).sum(), reverse, np.abs(weight * image).sum()
 
 
-@pytest.mark.parametrize("scene_name, parameter", CASES, ids=[f"{s}:{p}" for s, p in CASES])
+@pytest.mark.parametrize("scene_name, parameter", CASES)
 def test_dot_product(scene_name, parameter):
     scene = scene_of(scene_name)
     for seed in (1, 2, 3):
@@ -50,7 +59,7 @@ def test_dot_product(scene_name, parameter):
         assert size > 0
 
 
-@pytest.mark.parametrize("scene_name", list(prb.bundled_scenes()))
+@pytest.mark.parametrize("scene_name", [of_scene(scene) for scene in prb.bundled_scenes()])
 def test_dot_product_of_all_parameters_together(scene_name):
     scene = scene_of(scene_name)
     forward, reverse, size = products(scene, list(records(scene)), 5)
