@@ -205,6 +205,15 @@ class Moving(Dependent):
             rows[shape.number, 3] = FRAME_ROWS * i
         return rows
 
+    def followers(self, names):
+        """(positions, normals, faces) of the meshes whose normals follow positions that are among the names:
+        two records and (m, 3)."""
+        return [
+            (shape.positions, shape.normals, shape.shape.faces)
+            for shape in self._shapes
+            if shape.positions is not None and shape.positions.name in names and shape.follows
+        ]
+
     def vertex_numbers(self):
         """`corners` of the kernels, where they were left out."""
         return self._made().vertex_numbers()
