@@ -1,4 +1,4 @@
-"""What moves with the parameters that say where shapes are: the numbers of primitives, points on them, normals.
+"""What moves with the parameters that say where shapes are: numbers of primitives, points on them, normals.
 
 A shape's points are p = A M q, where M is a `to_world` and A the transform of the instance around it (the
 identity without one). With B = (A M)^-1 the derivative by M is
@@ -25,8 +25,8 @@ OUTER_B, OWN_A, OWN_B, VERTEX_A, FRAME_ROWS = 0, 1, 2, 3, 4  # rows of a shape i
 def corners_of(scene: ti.template(), slot):
     """The point a and the vectors b, c that a primitive is made of.
 
-    Planar: v0, e1, e2. Sphere: centre, radius times the local z axis, radius times the local x axis. Cylinder:
-    base point, axis, radius times the local x axis.
+    Planar: v0, e1, e2. Sphere: centre, radius times the local z axis, radius times the local x axis.
+    Cylinder: base point, axis, radius times the local x axis.
     """
     prim, kind = scene.prims[slot], scene.prim_info[slot][0]
     a, b, c = row3(prim, 0), row3(prim, 3), row3(prim, 6)

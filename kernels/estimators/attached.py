@@ -18,8 +18,8 @@ C_k(X_k, p) to L (kernels/step/step.py). Reverse mode is the chain rule from the
 Forward mode carries the tangent of X_k along with the path.
 
 The same walk serves derivatives by what moves shapes or the camera, with points of surfaces held instead of
-random numbers (`Execution.attached` is "points"). The step is then that of kernels/step/points.py, which has to
-know the next vertex as well; a ray that is held passes on the cotangent of its origin alone.
+random numbers (`Execution.attached` is "points"). The step is then that of kernels/step/points.py, which has
+to know the next vertex as well; a ray that is held passes on the cotangent of its origin alone.
 
 Vicini, Speierer, Jakob, Path Replay Backpropagation (SIGGRAPH 2021), is attached replay by inversion;
 Zeltner, Speierer, Georgiev, Jakob, Monte Carlo Estimators for Differential Light Transport (SIGGRAPH 2021),
@@ -109,7 +109,8 @@ def Li(
 ):
     """The radiance along a ray and its attached derivative, with the arguments of `path.Li`.
 
-    first: a `PathState`, in forward mode the tangent of the first ray, in reverse mode its cotangent afterwards.
+    first: a `PathState`, in forward mode the tangent of the first ray, in reverse mode afterwards its
+    cotangent.
 
     Reverse mode: sweep 0 adds the radiance to `sums` and fills the ring; those from 1 on add to the gradient.
     Forward mode: one sweep adds radiance and tangent. row.end: vertices of the path that the ring is full up

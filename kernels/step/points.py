@@ -1,22 +1,22 @@
 """One step of a path with points of surfaces held fixed: the three-point form, for what moves shapes.
 
 If a surface moves and sampled directions are held, the whole rest of the path moves with it. Instead each
-vertex's integral over directions is taken over the area of the next surface, held fixed. At vertex k the point
-x_k slides along the fixed ray that arrives, as its surface moves; the directions to x_{k-1} and x_{k+1} follow,
-and the factor is
+vertex's integral over directions is taken over the area of the next surface, held fixed. At vertex k the
+point x_k slides along the fixed ray that arrives, as its surface moves; the directions to x_{k-1} and x_{k+1}
+follow, and the factor is
 
     f_k |cos| / p_k  times  J / detach(J),       J = |n' . w| / |x_{k+1} - x_k|^2
 
 with w the direction from x_k to x_{k+1} and n' the normal there: J is differentiated through x_k, its value
-cancels. The same holds for a point of a light. Densities and MIS weights are constants: they are those of held
-points. A direction that leaves the scene is held itself. So each derivative involves three points, and rough
-glass needs nothing more.
+cancels. The same holds for a point of a light. Densities and MIS weights are constants: they are those of
+held points. A direction that leaves the scene is held itself. So each derivative involves three points, and
+rough glass needs nothing more.
 
 A ray from the camera, or from a delta lobe, has no such integral: it moves with what it comes from, as in
 kernels/step/step.py, and takes along the point where it arrives.
 
-Worchel, Finnendahl, Alexa, "Radiometrically consistent" three-point derivatives are in Mitsuba 3.9's `prb`
-(its change 1680, 2025); the area form of light transport is Veach's (1997, section 8.1).
+Worchel, Finnendahl, Alexa (2025), whose form Mitsuba's `prb` has had since its pull request 1680; the area form
+of light transport is Veach's (1997, section 8.1).
 """
 
 from prb.kernels import light, traced
@@ -91,7 +91,9 @@ def on_surface(reader, at, moving, pdf, target, u_light, u_bsdf):
     def step(o, d, beta):
         moves = Condition(moving == 1)
         o_held, d_held = detach(o), detach(d)
-        here = surface.at_hit(reader, at.slot, select(moves, o, o_held), select(moves, d, d_held), at.distance)
+        here = surface.at_hit(
+            reader, at.slot, select(moves, o, o_held), select(moves, d, d_held), at.distance
+        )
         wi = surface.local(here, select(moves, -d, normalize(o - here.p)))
         seen = emitted(reader, at, here, o_held, d_held, constant(pdf), held=True)
         following, direct = _scattered(reader, at, here, wi, target, u_light, u_bsdf, beta)

@@ -1,10 +1,10 @@
-"""Shapes that move: their parameters, and the primitives, normals, areas and hierarchy that follow. NumPy only.
+"""Shapes that move: their parameters, and primitives, normals, areas and hierarchy that follow. NumPy only.
 
 `<mesh>.vertex_positions` are in world space, or for what instances copy in the space of their group;
-`<shape>.to_world` is the matrix of the scene file. A mesh whose `to_world` is M lies at M M_0^-1 X, where M_0 is
-the one for which its positions X are; assigning a `to_world` by `prb.traverse` takes the positions along, so that
-they are in world space again. Normals that were computed from the positions follow them; all normals turn by the
-inverse transpose.
+`<shape>.to_world` is the matrix of the scene file. A mesh whose `to_world` is M lies at M M_0^-1 X, where M_0
+is the one for which its positions X are; assigning a `to_world` by `prb.traverse` takes the positions along,
+so that they are in world space again. Normals that were computed from the positions follow them; all normals
+turn by the inverse transpose.
 """
 
 from dataclasses import dataclass, field, replace

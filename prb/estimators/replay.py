@@ -71,8 +71,8 @@ class ReplayAdjoint(Adjoint):
         self, scene, derivative_of, *, names=None, spp=None, seed=0, max_depth=None,
         kept_budget=cross_folds.KEPT_BUDGET, **options,
     ) -> Result:  # fmt: skip
-        """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget, but
-        where shapes or the camera move."""
+        """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget,
+        but where shapes or the camera move."""
         if moving(scene, names):
             return super().value_and_grad(
                 scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth, **options

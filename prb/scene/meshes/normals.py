@@ -37,7 +37,7 @@ def pull_back(vertices, faces, grad_normals):
     parts = [-first - second, first, second]
     by_a, by_b = _angle_slopes(f)
     for corner in range(3):
-        along_a, along_b = by_a[corner] * grad_angle[corner, :, None], by_b[corner] * grad_angle[corner, :, None]
+        along_a, along_b = (slope[corner] * grad_angle[corner, :, None] for slope in (by_a, by_b))
         parts[(corner + 1) % 3] = parts[(corner + 1) % 3] + along_a
         parts[corner - 1] = parts[corner - 1] + along_b
         parts[corner] = parts[corner] - along_a - along_b
