@@ -1,4 +1,4 @@
-"""Shapes that move: their parameters, and primitives, normals, areas and hierarchy that follow. NumPy only.
+"""Shapes that move: their parameters, and primitives, normals, areas and hierarchy that follow.
 
 `<mesh>.vertex_positions` are in world space, or for what instances copy in the space of their group;
 `<shape>.to_world` is the matrix of the scene file. A mesh whose `to_world` is M lies at M M_0^-1 X, where M_0
@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from prb.device import runtime
 from prb.device.dependents import Dependent
 from prb.device.geometry import Geometry
 from prb.device.parameters import SHAPE_TRANSFORM, VERTICES
 from prb.errors import ParameterError
+from prb.kernels import placing
 from prb.kernels.moving import FRAME_ROWS, OUTER_B, OWN_A, OWN_B, VERTEX_A
-from prb.scene.meshes.mesh import smooth_normals
 from prb.scene.plugins.shapes import keeps_round
 
 WITH_MEDIA = "shapes that move in scenes with participating media have no derivative"
@@ -50,6 +51,7 @@ class _Shape:
     own, outer: its `to_world` and that of the instance around it. rows: of its normals in `normals`.
     base: the `to_world` for which the positions are as they stand. start: the matrix that `matrix` gave at
     first. positions_of_normals: those that the values of the normals were computed from, where they follow.
+    corners: as of `placing.smooth_normals`.
     """
 
     number: int
@@ -62,6 +64,7 @@ class _Shape:
     base: np.ndarray = field(default_factory=lambda: np.eye(4))
     start: np.ndarray = field(default_factory=lambda: np.eye(4))
     positions_of_normals: np.ndarray | None = None
+    corners: tuple | None = None
 
     @property
     def records(self):
@@ -112,9 +115,21 @@ class _Shape:
     def normal_values(self, values):
         """Its vertex normals in the space of the positions."""
         if self.follows and not np.array_equal(values[self.positions], self.positions_of_normals):
-            found, _undefined = smooth_normals(values[self.positions], self.shape.faces)
-            return found
+            return self._smooth(values[self.positions])
         return values[self.normals]
+
+    def _smooth(self, positions):
+        """The vertex normals that the positions give, as `smooth_normals` of prb/scene/meshes/mesh.py."""
+        faces = np.ascontiguousarray(self.shape.faces, np.int32)
+        if self.corners is None:
+            of_vertex = faces.reshape(-1)
+            counts = np.bincount(of_vertex, minlength=len(positions))
+            starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+            self.corners = starts, np.argsort(of_vertex, kind="stable").astype(np.int32)
+        found = np.empty((len(positions), 3), np.float32)
+        runtime.ensure()
+        placing.smooth_normals(np.ascontiguousarray(positions), faces, *self.corners, found)
+        return found
 
     def frames(self, values):
         """Its rows of `frames`, (FRAME_ROWS, 12)."""
@@ -191,6 +206,7 @@ class Moving(Dependent):
                 shape.rows = geometry.rows_of_normals(shape.number)
         super().__init__(dict.fromkeys(record for shape in self._shapes for record in shape.records))
         self._model, self._entries, self._options = model, entries, options
+        self._tree = geometry.tree
         self._geometry, self.stack = None, 0
         self._exact = [record for record in self.parameters if record.exact]
         self._others = [record for record in self.parameters if not record.exact]
@@ -220,7 +236,7 @@ class Moving(Dependent):
 
     def _made(self):
         """The `Geometry`, which is made when something moves for the first time."""
-        self._geometry = self._geometry or Geometry(self._model.shapes)
+        self._geometry = self._geometry or Geometry(self._model.shapes, tree=self._tree)
         return self._geometry
 
     def update(self, values, arrays):

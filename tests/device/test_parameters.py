@@ -7,7 +7,7 @@ import prb
 from prb.device import dependents, lights
 from prb.device.camera import Camera, camera_buffer
 from prb.device.emitters import EmitterRows
-from prb.device.parameters import NUMBER, SMALL_SIZE, ParameterBuilder
+from prb.device.parameters import NUMBER, SMALL_SIZE, VERTICES, ParameterBuilder
 
 PLY = """ply
 format ascii 1.0
