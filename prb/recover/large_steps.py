@@ -22,11 +22,11 @@ from prb.errors import MissingPackageError, ParameterError
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.integer]
-LAMBDA = 19.0  # the paper's, for most of its results
+LAMBDA = 19.0  # 0.95 / (1 - 0.95), the default of Mitsuba's `mi.ad.LargeSteps`
 SOUP = 0.5  # share of the edges with one triangle, from which on a mesh is called loose triangles
 
 
-class LargeSteps:
+class SmoothPositions:
     """The smooth coordinates u of one mesh, (number of its places, 3); zero at the start.
 
     positions: x_0, (n, 3). faces: (m, 3). lambda_: from 0 on, the larger the smoother; 0: the positions
@@ -106,7 +106,7 @@ def _remarks(count: int, edges: Faces, triangles: NDArray[np.intp], used: Faces)
 
 
 def _solver(count: int, edges: Faces, lambda_: float) -> Any:
-    """The function that multiplies by (I + lambda L)^-1. Raises as `LargeSteps` does."""
+    """The function that multiplies by (I + lambda L)^-1. Raises as `SmoothPositions` does."""
     if isinstance(lambda_, bool) or not 0 <= float(lambda_) < np.inf:
         raise ParameterError(f"lambda: {lambda_!r} is out of range; it is a finite number from 0 on")
     if lambda_ == 0:

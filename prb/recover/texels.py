@@ -1,38 +1,56 @@
-"""What the loop does with textures and volumes beside gradients: priors, coarse grids, what was seen."""
+"""What the loop does with parameters beside gradients: priors, coarse grids, coordinates, what was seen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from prb.errors import ParameterError
 from prb.recover.coarse_to_fine import CoarseToFine, Schedules
+from prb.recover.coordinates import Coordinates
 from prb.recover.grids import Array, grids, is_bitmap, is_volume
-from prb.recover.optimizers import Optimizer
+from prb.recover.optimizers import Bounds, Optimizer
 from prb.recover.priors import Priors, by_name
 from prb.recover.seen import Seen
 
 
 class Texels:
-    """The textures and volumes of one run of `optimize`, and all else that a prior is for.
+    """The textures and volumes of one run of `optimize`, and all else that a prior or coordinates are for.
 
-    names: of what is optimised. optimizer: has their values, and gets the coarse grids of the start.
-    priors, coarse_to_fine, iterations: as for `optimize`. Raises ParameterError.
+    names: of what is optimised. optimizer: has their values, and gets the coarse grids of the start, and the
+    coordinates. priors, coarse_to_fine, iterations: as for `optimize`. coordinates: name -> of those that
+    have some. Raises ParameterError.
+    remarks: lines on the coordinates that the user should know.
     """
 
     def __init__(
         self, scene: Any, names: Iterable[str], optimizer: Optimizer, *, priors: Priors | None,
-        coarse_to_fine: Schedules | None, iterations: int,
+        coarse_to_fine: Schedules | None, coordinates: Mapping[str, Coordinates], iterations: int,
     ) -> None:  # fmt: skip
         self._optimizer = optimizer
         self._grids = grids(scene, {name: optimizer[name] for name in names})
         self._priors = by_name(priors, self._grids, self._grids)
         self._levels = CoarseToFine(coarse_to_fine, self._grids, iterations)
+        for name in self._levels.levels.keys() & coordinates.keys():
+            raise ParameterError(f"coarse_to_fine: {name} is optimised in coordinates; leave one of them out")
+        self._coordinates = dict(coordinates)
+        self._charts = {name: c.chart(scene, name, optimizer[name]) for name, c in coordinates.items()}
+        self.remarks = [
+            f"{name}: {remark}"
+            for name, chart in self._charts.items()
+            for remark in getattr(chart, "remarks", ())
+        ]
         self._levels.start(optimizer)
-        self.full = self._levels.full(optimizer)  # name -> array, as the scene has it
+        for name, chart in self._charts.items():
+            optimizer.replace(name, chart.start)
+        to_values = self._levels.to_values() | {name: chart.to_value for name, chart in self._charts.items()}
+        self.full = SceneValues(optimizer, to_values, self._charts)  # name -> array, as the scene has it
         mapped = [name for name in self._grids if is_bitmap(scene, name) or is_volume(scene, name)]
         self.seen = Seen({name: self._grids[name].shape for name in mapped})
 
     def settings(self) -> dict[str, str]:
         """What has to be the same for a run to be resumed; nothing where nothing was asked for."""
-        found = {"priors": self._priors, "coarse_to_fine": self._levels.levels}
+        found = {
+            "priors": self._priors, "coarse_to_fine": self._levels.levels, "coordinates": self._coordinates
+        }  # fmt: skip
         return {key: repr(value) for key, value in found.items() if value}
 
     @property
@@ -52,7 +70,13 @@ class Texels:
             value = self.full[name]
             for prior in priors:
                 found[name] = found[name] + prior(value, self._grids[name])[1]
+        for name, chart in self._charts.items():
+            found[name] = chart.pull_back(self._optimizer[name], found[name])
         return self._levels.by_values(found, self._optimizer)
+
+    def by_values(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """Those of the optimiser's gradients that are by numbers of the parameters themselves."""
+        return {name: gradient for name, gradient in gradients.items() if name not in self._charts}
 
     def prior(self) -> float | None:
         """The sum of the priors' terms at the present values; None without priors."""
@@ -60,3 +84,31 @@ class Texels:
             return None
         pairs = [(name, prior) for name, priors in self._priors.items() for prior in priors]
         return float(sum(prior(self.full[name], self._grids[name])[0] for name, prior in pairs))
+
+
+class SceneValues:
+    """An optimiser's values as the scene has them: name -> array, as they are at the moment.
+
+    to_values: name -> function from the optimiser's array, of those that differ. unbounded: names whose
+    arrays in the optimiser have no range.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, to_values: Mapping[str, Callable[[Array], Array]],
+        unbounded: Iterable[str],
+    ) -> None:  # fmt: skip
+        self._optimizer, self._to_values, self._unbounded = optimizer, to_values, frozenset(unbounded)
+
+    def keys(self) -> Iterable[str]:
+        return self._optimizer.keys()
+
+    def __getitem__(self, name: str) -> Array:
+        return self.of(name, self._optimizer[name])
+
+    def of(self, name: str, array: Array) -> Array:
+        """The values of a parameter where the optimiser has this array."""
+        return self._to_values[name](array) if name in self._to_values else array
+
+    def project(self, bounds: Bounds) -> None:
+        """Clip the optimiser's values; what is interpolated from them is within the same range."""
+        self._optimizer.project({name: ends for name, ends in bounds.items() if name not in self._unbounded})

@@ -8,7 +8,7 @@ from helpers.triangle_meshes import grid, octasphere
 
 import prb
 from prb.errors import MissingPackageError, ParameterError
-from prb.recover.large_steps import LargeSteps, edges_of, half_diagonal, parts, welded
+from prb.recover.large_steps import SmoothPositions, edges_of, half_diagonal, parts, welded
 
 pytestmark = pytest.mark.quick
 
@@ -26,7 +26,7 @@ def dense(positions, faces, lambda_):
 @pytest.mark.parametrize("lambda_", [0.0, 0.5, 19.0])
 def test_is_the_papers_equation(lambda_):
     positions, faces = octasphere(2)
-    rng, smooth = np.random.default_rng(0), LargeSteps(positions, faces, lambda_)
+    rng, smooth = np.random.default_rng(0), SmoothPositions(positions, faces, lambda_)
     u, gradient = rng.normal(size=(2, *positions.shape))
     _, order = np.unique(positions, axis=0, return_index=True)  # the order of places
     in_order = np.empty_like(order)
@@ -39,7 +39,7 @@ def test_is_the_papers_equation(lambda_):
 
 def test_starts_at_the_positions_themselves():
     positions, faces = octasphere(2)
-    smooth = LargeSteps(positions.astype(np.float32), faces)
+    smooth = SmoothPositions(positions.astype(np.float32), faces)
     np.testing.assert_array_equal(
         smooth.to_value(smooth.start).astype(np.float32), positions.astype(np.float32)
     )
@@ -49,7 +49,7 @@ def test_seams_stay_closed():
     """Every triangle with corners of its own is the mesh with shared ones."""
     positions, faces = octasphere(1)
     loose, corners = positions[faces].reshape(-1, 3), np.arange(faces.size).reshape(-1, 3)
-    whole, torn = LargeSteps(positions, faces), LargeSteps(loose, corners)
+    whole, torn = SmoothPositions(positions, faces), SmoothPositions(loose, corners)
     rng = np.random.default_rng(2)
     u, gradient = rng.normal(size=whole.start.shape), rng.normal(size=loose.shape)
     np.testing.assert_allclose(torn.to_value(u), whole.to_value(u)[faces].reshape(-1, 3), atol=1e-13)
@@ -62,7 +62,7 @@ def test_seams_stay_closed():
 def test_pull_back_is_the_transpose():
     """By differences: the map is linear, so that they are exact."""
     positions, faces = grid(4)
-    smooth, rng = LargeSteps(positions, faces, 3.0), np.random.default_rng(4)
+    smooth, rng = SmoothPositions(positions, faces, 3.0), np.random.default_rng(4)
     u, du, gradient = rng.normal(size=(3, *positions.shape))
     moved = (gradient * (smooth.to_value(u + du) - smooth.to_value(u))).sum()
     assert moved == pytest.approx((smooth.pull_back(u, gradient) * du).sum(), rel=1e-10)
@@ -71,7 +71,7 @@ def test_pull_back_is_the_transpose():
 def test_parts_move_by_themselves():
     positions, faces = octasphere(1)
     both = np.concatenate([positions, positions + [5, 0, 0]])
-    smooth = LargeSteps(both, np.concatenate([faces, faces + len(positions)]))
+    smooth = SmoothPositions(both, np.concatenate([faces, faces + len(positions)]))
     assert smooth.remarks == ("it has 2 parts that share no vertex, each of which moves by itself",)
     gradient = np.zeros(both.shape)
     gradient[0] = 1
@@ -81,13 +81,13 @@ def test_parts_move_by_themselves():
 
 def test_loose_triangles_are_reported():
     corners = np.random.default_rng(0).normal(size=(30, 3))
-    remarks = LargeSteps(corners, np.arange(30).reshape(-1, 3)).remarks
+    remarks = SmoothPositions(corners, np.arange(30).reshape(-1, 3)).remarks
     assert remarks[0].startswith("100% of its edges belong to one triangle") and "10 parts" in remarks[1]
 
 
 def test_vertices_without_a_face_are_no_parts():
     positions, faces = octasphere(1)
-    smooth = LargeSteps(np.concatenate([positions, [[9, 9, 9]]]), faces)
+    smooth = SmoothPositions(np.concatenate([positions, [[9, 9, 9]]]), faces)
     assert smooth.remarks == ()
     np.testing.assert_array_equal(smooth.to_value(smooth.start)[-1], [9, 9, 9])
 
@@ -114,7 +114,7 @@ def test_large_steps_leave_the_mesh_untangled():
     positions, faces = grid(12)
     target, found = positions + [0.0, 0.0, 0.3], {}
     for lambda_ in (0.0, 19.0):
-        smooth, rng = LargeSteps(positions, faces, lambda_), np.random.default_rng(6)
+        smooth, rng = SmoothPositions(positions, faces, lambda_), np.random.default_rng(6)
         opt = prb.Adam(0.03, {"x": smooth.start}, uniform=True)
         for _ in range(60):
             x = smooth.to_value(opt["x"])
@@ -127,11 +127,11 @@ def test_large_steps_leave_the_mesh_untangled():
 @pytest.mark.parametrize("lambda_", [-1.0, np.inf, np.nan, True])
 def test_lambda_out_of_range(lambda_):
     with pytest.raises(ParameterError, match="^lambda: .* from 0 on$"):
-        LargeSteps(*octasphere(0), lambda_)
+        SmoothPositions(*octasphere(0), lambda_)
 
 
 def test_without_cholespy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cholespy", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'prb\[shapes\]'"):
-        LargeSteps(*octasphere(0))
-    assert LargeSteps(*octasphere(0), 0).remarks == ()
+        SmoothPositions(*octasphere(0))
+    assert SmoothPositions(*octasphere(0), 0).remarks == ()
