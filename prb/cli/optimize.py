@@ -6,7 +6,7 @@ import numpy as np
 
 import prb
 from prb.cli.inputs import load_scene, scene_inputs
-from prb.cli.optimize_options import add_options, initial_values, priors_of
+from prb.cli.optimize_options import add_options, coordinates_given, initial_values, priors_of
 from prb.cli.options import BY_DEFAULT, SCENE, sensor
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.cli.targets import by_sensor, held_out, read_targets, with_masks
@@ -16,6 +16,7 @@ from prb.estimators import seeds
 from prb.estimators.registry import METHODS, method_of, selected
 from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
+from prb.recover.coordinates import coordinates_of
 from prb.recover.files import RecoveryFiles, diagnostics, frame_step
 from prb.recover.floor import STOPS
 from prb.recover.grids import is_volume
@@ -124,7 +125,9 @@ def _recovered(scene, args):
     if args.mask is not None:
         masks = by_sensor("--mask", args.mask, views, one_for_all=True)
         weights = with_masks(weights, masks, views)
-    optimizer = _optimizer(args, names)
+    coordinates = coordinates_given(args.motions, args.smooth_steps, names)
+    smooth = [name for name, each in coordinates_of(scene, names, coordinates).items() if each.uniform]
+    optimizer = _optimizer(args, names, smooth)
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
     source = args.scene, dict(args.define)
@@ -156,7 +159,7 @@ def _recovered(scene, args):
     recovery = prb.optimize(
         scene, names, taken[1], sensors=taken[0], weights=taken[2], loss=args.loss, optimizer=optimizer,
         target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
-        coarse_to_fine=dict(args.coarse_to_fine),
+        coarse_to_fine=dict(args.coarse_to_fine), coordinates=coordinates,
         adjoint=adjoint,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         recursive=args.recursive, views_per_iteration=args.views_per_iteration,
@@ -309,10 +312,13 @@ def _rate(text):
         ) from None
 
 
-def _optimizer(args, names):
+def _optimizer(args, names, smooth):
+    """smooth: names of the parameters for which Adam takes one step size each."""
     rates = dict.fromkeys(names, 0.05)
     for pattern, rate in sorted(args.lr or [], key=lambda given: (given[0] != "", given[0] in names)):
         rates |= dict.fromkeys(named("--lr", pattern, names) if pattern else names, rate)
     if args.schedule == "cosine":
         rates = {name: prb.schedules.Cosine(rate, max(args.iterations, 1)) for name, rate in rates.items()}
-    return (prb.SGD if args.optimizer == "sgd" else prb.Adam)(rates, **OPTIMIZERS[args.optimizer])
+    if args.optimizer == "sgd":
+        return prb.SGD(rates, **OPTIMIZERS["sgd"])
+    return prb.Adam(rates, **{"uniform": smooth, **OPTIMIZERS[args.optimizer]})

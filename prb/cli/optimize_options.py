@@ -1,26 +1,29 @@
-"""Options of `prb optimize` about textures and volumes, and the values that it starts from."""
+"""Options of `prb optimize` about textures, volumes and shapes, and the values that it starts from."""
 
 import argparse
 import os
 
 import numpy as np
 
-from prb import priors
+from prb import coordinates, priors
 from prb.device.params import records, select
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.io.images import READABLE, read_texels
 from prb.io.volumes import read_vol
 from prb.kernels.texture import LUMINANCE
+from prb.recover.bounds import named
+from prb.recover.coordinates import MOTIONS, POSITIONS, TRANSFORM
 from prb.recover.grids import is_bitmap, is_volume, resized
 from prb.scene.files import scene_dict
 from prb.scene.load import named_nodes
 
 RANDOM = "random"
+VALUES = "values"  # of --as: the numbers of the matrix themselves
 
 
 def add_options(parser):
-    """--init, --prior and --coarse-to-fine."""
+    """--init, --prior, --coarse-to-fine, --as and --smooth-steps."""
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|VOL|random",
                         help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png or smoke.vol, which are "
                              "resized to the texture or the volume (default: the scene's)")  # fmt: skip
@@ -33,6 +36,14 @@ def add_options(parser):
                         help="resolutions of a texture or volume, texels along its longest side, one "
                              "after the other: 16:64:128 shares the iterations out evenly, 16:64@50:128@120 "
                              "says at which each begins")  # fmt: skip
+    parser.add_argument("--as", action="append", type=motion, default=[], dest="motions",
+                        metavar="[PATTERN=]KIND",
+                        help=f"how transforms are moved: {', '.join(MOTIONS)}, or {VALUES}, their numbers by "
+                             "themselves; a rate is in radians and in radii of what moves (default: rigid for "
+                             "shapes and sensors)")  # fmt: skip
+    parser.add_argument("--smooth-steps", type=float, metavar="LAMBDA",
+                        help="how far steps of vertex positions are smoothed along the mesh, 0: not at all "
+                             f"(default: {coordinates.LargeSteps().lambda_:g})")  # fmt: skip
 
 
 def prior(text):
@@ -55,6 +66,35 @@ def priors_of(given):
     found = {}
     for pattern, each in given:
         found.setdefault(pattern, []).append(each)
+    return found
+
+
+def motion(text):
+    """(pattern or "", kind) of a text such as bunny.to_world=similarity."""
+    pattern, _, kind = text.rpartition("=")
+    if kind not in (*MOTIONS, VALUES) or text.startswith("="):
+        known = ", ".join((*MOTIONS, VALUES))
+        what = f"{text!r} is no kind of motion; write it as in 'bunny.to_world=rigid', with one of {known}"
+        raise argparse.ArgumentTypeError(what)
+    return pattern, kind
+
+
+def coordinates_given(motions, smooth_steps, names):
+    """pattern -> coordinates or None, of what --as and --smooth-steps give. Raises ParameterError."""
+    found = {}
+    for pattern, kind in motions:
+        chosen = named("--as", pattern, names) if pattern else _ending("--as", TRANSFORM, names)
+        found |= dict.fromkeys(chosen, None if kind == VALUES else MOTIONS[kind]())
+    if smooth_steps is not None:
+        smooth = coordinates.LargeSteps(smooth_steps)
+        found |= dict.fromkeys(_ending("--smooth-steps", POSITIONS, names), smooth)
+    return found
+
+
+def _ending(option, key, names):
+    found = [name for name in names if name.endswith(f".{key}")]
+    if not found:
+        raise ParameterError(f"{option}: no {key} is optimised; name one with --param")
     return found
 
 
