@@ -39,8 +39,8 @@ def add_options(parser):
     parser.add_argument("--as", action="append", type=motion, default=[], dest="motions",
                         metavar="[PATTERN=]KIND",
                         help=f"how transforms are moved: {', '.join(MOTIONS)}, or {VALUES}, their numbers by "
-                             "themselves; a rate is in radians and in radii of what moves (default: rigid for "
-                             "shapes and sensors)")  # fmt: skip
+                             "themselves; rates are in radians and in radii of what moves (default: rigid "
+                             "for shapes and sensors)")  # fmt: skip
     parser.add_argument("--smooth-steps", type=float, metavar="LAMBDA",
                         help="how far steps of vertex positions are smoothed along the mesh, 0: not at all "
                              f"(default: {coordinates.LargeSteps().lambda_:g})")  # fmt: skip
