@@ -61,6 +61,12 @@ SCENE = {
         "material, emitter (or -1), offset of the mesh's vertex normals in `params` (or -1), code of the "
         "media on both sides (kernels/medium.py), 0 for none",
     ),
+    "moves": Array(
+        vec4i, 1, "(shapes,)",
+        "offsets in `params` of the vertex positions, of the instance's and of the shape's own transform (-1 "
+        "for none), first row in `frames`",
+    ),
+    "frames": Array(vec12f, 1, "(n,)", "rows of affine maps, see kernels/moving.py"),
     "materials": Array(vec4i, 1, "(materials,)", "first row of its leaves in `bsdfs`, their number, 0, 0"),
     "bsdfs": Array(ti.i32, 2, "(leaves, n)", "columns as in kernels/view.py"),
     "bsdf_data": Array(ti.f32, 2, "(leaves, n)", "scale of the leaf's bump map, then its model's constants"),
@@ -93,6 +99,10 @@ SENSOR = {
         ti.f32, 2, "(STEPS, 2 columns)",
         "the reconstruction filter at the pixels that a sample counts in, by the sample's place in its own "
         "(kernels/estimators/film.py)",
+    ),
+    "by_parameters": Array(
+        ti.f32, 2, "(parameters, 1 + CAMERA_SIZE)",
+        "offset in `params` of each number that the camera depends on, and the derivative of `camera` by it",
     ),
 }  # fmt: skip
 

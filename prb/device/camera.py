@@ -10,12 +10,18 @@ from prb.errors import ParameterError
 from prb.kernels.camera import CAMERA_SIZE, DIRECTION, FAR, LENS, NEAR, START
 from prb.scene.plugins.sensors import is_rigid, resized
 
-WHY_NOT = "it moves the camera's rays, which are held fixed"
+CLIPS = "it only decides how near and far the camera sees"
+STEP = 1e-4  # of the differences by which the camera's numbers are differentiated, relative
 MIN_DISTANCE = np.finfo(np.float32).tiny
 
 
 def camera_buffer(sensor):
     """The camera's numbers as kernels/camera.py lays them out: float32 (CAMERA_SIZE,)."""
+    return camera_numbers(sensor).astype(np.float32)
+
+
+def camera_numbers(sensor):
+    """The same in float64."""
     film = sensor.film
     m = np.asarray(sensor.to_world, float)
     orthographic = sensor.kind == "orthographic"
@@ -43,7 +49,7 @@ def camera_buffer(sensor):
     out = np.zeros(CAMERA_SIZE)
     out[START:DIRECTION], out[DIRECTION:NEAR] = start.ravel(), direction.ravel()
     out[NEAR], out[FAR], out[LENS] = near, far, sensor.kind == "thinlens"
-    return out.astype(np.float32)
+    return out
 
 
 class Camera(Dependent):
@@ -67,6 +73,31 @@ class Camera(Dependent):
             numbers["fov"] = numbers["x_fov"], "x"  # from now on, for a film of another size
         self.sensor = replace(self.sensor, **numbers)
 
+    @property
+    def differentiated(self):
+        """How many numbers of its parameters are differentiated."""
+        return sum(record.size for record in self.parameters if record.differentiable)
+
+    def derivatives(self):
+        """The derivative of `camera_buffer` by each number of the parameters that are differentiated: float32
+        (numbers, 1 + CAMERA_SIZE), after the number's offset in the buffer of all.
+
+        They are central differences in float64, of a closed form that is smooth.
+        """
+        rows = []
+        for key, record in self._parameters.items():
+            if not record.differentiable:
+                continue
+            value = np.array(getattr(self.sensor, key), float)
+            for i in range(record.size):
+                step = np.zeros(value.size)
+                step[i] = STEP * max(abs(value.ravel()[i]), 1e-3)
+                ends = [value + sign * step.reshape(value.shape) for sign in (1, -1)]
+                ends = [end if end.shape else float(end) for end in ends]
+                high, low = (camera_numbers(replace(self.sensor, **{key: end})) for end in ends)
+                rows.append([record.offset + i, *(high - low) / (2 * step[i])])
+        return np.array(rows, np.float32).reshape(-1, 1 + CAMERA_SIZE)
+
     def resize(self, width, height, values):
         """Give the film another size; the field of view stays along its axis, so `x_fov` may change."""
         self.sensor = resized(self.sensor, width, height)
@@ -75,8 +106,8 @@ class Camera(Dependent):
             self.update(values, {})
 
 
-def add_camera(sensor, builder):
-    """Add a sensor's parameters: attribute -> number of the parameter."""
+def add_camera(sensor, builder, why_not=""):
+    """Add a sensor's parameters: attribute -> number of the parameter. why_not: as of their records."""
     name = sensor.name
     if sensor.kind == "orthographic":
         check, ranges = _check_affine, {}
@@ -88,12 +119,12 @@ def add_camera(sensor, builder):
     if sensor.kind == "thinlens":
         ranges |= {"aperture_radius": (0.0, np.inf), "focus_distance": (MIN_DISTANCE, np.inf)}
     to_world = np.asarray(sensor.to_world, float)
-    found = {
-        "to_world": builder.add(f"{name}.to_world", CAMERA_TRANSFORM, to_world, why_not=WHY_NOT, check=check)
-    }
+    fields = dict(why_not=why_not, check=check)
+    found = {"to_world": builder.add(f"{name}.to_world", CAMERA_TRANSFORM, to_world, **fields)}
     for key, (low, high) in ranges.items():
         below = f"{name}.far_clip" if key == "near_clip" else ""
-        fields = dict(low=low, high=high, why_not=WHY_NOT, below=below)
+        reason = CLIPS if key in ("near_clip", "far_clip") else why_not
+        fields = dict(low=low, high=high, why_not=reason, below=below)
         found[key] = builder.add(f"{name}.{key}", CAMERA_NUMBER, float(getattr(sensor, key)), **fields)
     return found
 

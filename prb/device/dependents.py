@@ -1,7 +1,7 @@
 """Arrays that depend on parameters: each knows its records, and when it has to be computed again.
 
 A layout holds all of them in one list, which `Layout.update` goes through. The tables for sampling are in
-`prb.device.lights`, the cameras in `prb.device.camera`.
+`prb.device.lights`, the cameras in `prb.device.camera`, shapes and their normals in `prb.device.moving`.
 """
 
 import numpy as np
@@ -46,17 +46,3 @@ class Dependent:
     def compute(self, inputs, arrays):
         """Change the arrays in place, or replace them by others of the same shapes."""
         raise NotImplementedError
-
-
-class MeshNormals(Dependent):
-    """Rows of `normals`: those of each face's three vertices, for one mesh."""
-
-    arrays = ("normals",)
-
-    def __init__(self, parameter, faces, first_row):
-        super().__init__([parameter])
-        self._faces, self._first = faces, first_row
-
-    def compute(self, inputs, arrays):
-        normals = inputs[0][self._faces].reshape(-1, 3)
-        arrays["normals"][self._first : self._first + len(normals)] = normals

@@ -4,6 +4,7 @@ primitive in each slot of a packet. NumPy only."""
 import numpy as np
 
 from prb.device import bvh, primitives
+from prb.device.refit import REBUILT_AT, Refit
 from prb.kernels.view import CYLINDER, DISK, SPHERE, WIDTH
 
 
@@ -25,6 +26,11 @@ class Geometry:
         self.owner = np.repeat(np.arange(len(prims), dtype=np.int32), np.diff(self.starts))
         self.normals, self.first_normal = primitives.vertex_normals(prims)
         self.lower, self.upper = primitives.boxes(self.kinds, self.corners)
+        self._refit = None
+        self._build(progress)
+
+    def _build(self, progress=False):
+        """Build the hierarchy, which gives each primitive its slot."""
         self._tree = bvh.build(self.lower, self.upper, width=WIDTH, progress=progress)
         self._children, self._slots = primitives.packets_of(self._tree, self.kinds)
         flat = self._slots.reshape(-1)
@@ -43,29 +49,67 @@ class Geometry:
         """The arrays by name. textured: with texture coordinates; numbered: with the numbers of vertices and
         faces."""
         info = np.stack([self.kinds, self.owner, self.first_normal], axis=1).astype(np.int32)
-        uvs, ids = np.zeros((0, 6), np.float32), np.zeros((0, 4), np.int32)
+        uvs = np.zeros((0, 6), np.float32)
         return {
-            "nodes": self._tree.bounds,
+            **self._moving_arrays(self._tree.bounds),
             "children": self._children,
-            "packets": primitives.packets(self._slots, self.kinds, self.corners),
-            "prims": self.by_slot(primitives.records(self._prims), 0),
             "prim_info": self.by_slot(info, 0),
-            "normals": self.normals,
             "uvs": self.by_slot(_texture_coordinates(self._prims), 0) if textured else uvs,
-            "corners": self.by_slot(_vertex_numbers(self._shapes, self._prims), 0) if numbered else ids,
+            "corners": self.vertex_numbers() if numbered else np.zeros((0, 4), np.int32),
         }
 
-    def features(self):
-        """The entries of the kernels' `Features` that the primitives determine."""
+    def vertex_numbers(self):
+        """`corners`: each slot's three vertices and its face, as its mesh counts them."""
+        return self.by_slot(_vertex_numbers(self._shapes, self._prims), 0)
+
+    def _moving_arrays(self, bounds):
+        """The arrays that change where primitives move and the hierarchy stays."""
+        return {
+            "nodes": bounds,
+            "packets": primitives.packets(self._slots, self.kinds, self.corners),
+            "prims": self.by_slot(primitives.records(self._prims), 0),
+            "normals": self.normals,
+        }
+
+    def moved(self, shapes):
+        """Take other places of some shapes, number -> `prb.scene.model.Shape`. Returns the arrays that have
+        changed, or None where the hierarchy had to be built again: then all have."""
+        for number, shape in shapes.items():
+            own = slice(self.starts[number], self.starts[number + 1])
+            self._prims[number] = prims = primitives.of_shape(shape)
+            self.corners[own] = prims.corners
+            self.lower[own], self.upper[own] = primitives.boxes(prims.kind, prims.corners)
+            if prims.normals is not None:
+                self.normals[self.rows_of_normals(number)] = prims.normals.reshape(-1, 3)
+        self._refit = self._refit or Refit(self._tree)
+        bounds = self._refit.bounds(self.lower, self.upper)
+        if self._refit.cost_of(bounds) > REBUILT_AT * self._refit.cost:
+            self._build()
+            self._refit = None
+            return None
+        return self._moving_arrays(bounds)
+
+    def rows_of_normals(self, number):
+        """The rows of `normals` of a shape that has some."""
+        first = int(self.first_normal[self.starts[number]])
+        return slice(first, first + 3 * int(self.starts[number + 1] - self.starts[number]))
+
+    @property
+    def stack_size(self):
+        """Entries that a traversal's stack needs, a power of two."""
         stack = 64
         while stack < self._tree.stack_size + WIDTH:
             stack *= 2
+        return stack
+
+    def features(self):
+        """The entries of the kernels' `Features` that the primitives determine."""
         return dict(
             spheres=bool((self.kinds == SPHERE).any()),
             cylinders=bool((self.kinds == CYLINDER).any()),
             disks=bool((self.kinds == DISK).any()),
             normals=len(self.normals) > 0,
-            stack=stack,
+            stack=self.stack_size,
         )
 
 

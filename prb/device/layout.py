@@ -12,12 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from prb.device.camera import Camera, add_camera
-from prb.device.dependents import Dependent, MeshNormals
+from prb.device.dependents import Dependent
 from prb.device.emitters import EmitterRows, EmitterTable, add_placement
 from prb.device.geometry import Geometry
 from prb.device.lights import LightEntries
 from prb.device.material_tables import MaterialTables
 from prb.device.media import MediaTables
+from prb.device.moving import Moving, add_moving
 from prb.device.parameters import (
     ANGLE,
     NORMALS,
@@ -31,12 +32,16 @@ from prb.kernels.view import Features
 from prb.scene.leaves import bends_by_normals
 
 
+MOVES_BY_REPLAY = "it moves shapes or the camera; take ReplayAdjoint()"
+
+
 @dataclass(eq=False)
 class Layout:
     """arrays: name -> NumPy array, as SceneView names them, without `params`.
 
     parameters: every parameter by name, in the order of the scene. start: their values in the model.
-    dependents: all that is computed from parameters. cameras: the sensors among them, in their order.
+    dependents: all that is computed from parameters. cameras: the sensors among them, in their order; moving:
+    the shapes among them.
     environment: entry of `lights` of the environment, or -1. weights: names of the textures and volumes that
     are weights of blends and masks or values of tabulated phase functions, whose derivatives need samples of
     what has no weight. sensor_media: number of the medium that each sensor is in, -1 for vacuum.
@@ -49,6 +54,7 @@ class Layout:
     start: ParameterValues
     dependents: list[Dependent]
     cameras: list[Camera]
+    moving: Moving
     features: Features
     environment: int
     weights: frozenset[str]
@@ -58,8 +64,8 @@ class Layout:
 
     @property
     def params(self):
-        """The part of `start` that kernels read: float32, which is also how many numbers a gradient has."""
-        return self.start.traced
+        """What kernels read of `start`: float32, as many numbers as a gradient has."""
+        return self.start.numbers
 
     @cached_property
     def differentiable(self):
@@ -79,6 +85,8 @@ class Layout:
     def not_detached(self, name):
         """Why detached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
         record = self.parameters[name]
+        if record.moves and self.attached_limit:
+            return record.why_not or f"it moves shapes or the camera, and that {self.attached_limit}"
         what = "moves directions of rays, which are"
         if record.placement:
             what = (
@@ -92,6 +100,8 @@ class Layout:
     def not_attached(self, name):
         """Why attached sampling does not differentiate a parameter, as the end of a sentence, or ""."""
         record = self.parameters[name]
+        if record.moves and not record.why_not:
+            return MOVES_BY_REPLAY
         return record.why_not or (f"it {self.attached_limit}" if self.attached_limit else "")
 
     def update(self, values, *, tables=True):
@@ -103,6 +113,8 @@ class Layout:
         for dependent in self.dependents:
             if (tables or not dependent.tables) and dependent.update(values, self.arrays):
                 changed.update(dependent.arrays)
+        if self.moving.stack > self.features.stack:
+            self.features = replace(self.features, stack=self.moving.stack)
         return changed
 
 
@@ -121,12 +133,14 @@ def lay_out(model, *, progress=False):
     for light in model.emitters:
         emitters.number(light)
     normals_of = _add_normals(model, builder)
+    limit = _attached_limit(with_media=media.present, with_volumes="volume" in textures.kinds)
+    why_not = f"it moves shapes or the camera, and that {limit}" if limit else ""
+    moves = add_moving(model, builder, normals_of, why_not)
     placed = [(light, add_placement(light, builder, with_media=media.present)) for light in model.emitters]
-    sensors = [add_camera(sensor, builder) for sensor in model.sensors]
-    attached_limit = _attached_limit(with_media=media.present, with_volumes="volume" in textures.kinds)
+    sensors = [add_camera(sensor, builder, why_not) for sensor in model.sensors]
     records, start = builder.place()
-    if attached_limit:
-        why_not = f"it moves directions of rays, and attached replay {attached_limit}"
+    if limit:
+        why_not = f"it moves directions of rays, and attached replay {limit}"
         records = [replace(r, why_not=r.why_not or why_not) if r.bends_rays else r for r in records]
 
     geometry = Geometry(model.shapes, progress=progress)
@@ -148,14 +162,13 @@ def lay_out(model, *, progress=False):
         **media.features(model.shapes),
     )
 
-    dependents = []
     for number, shape in enumerate(model.shapes):
         if id(shape) in normals_of:
-            normals = records[normals_of[id(shape)]]
-            shapes[number][2] = normals.offset
-            first_row = int(geometry.first_normal[geometry.starts[number]])
-            dependents.append(MeshNormals(normals, shape.faces, first_row))
+            shapes[number][2] = records[normals_of[id(shape)]].offset
     numbered = "mesh_attribute" in features.textures or any(row[2] >= 0 for row in shapes)
+    options = dict(textured=features.textured, numbered=numbered)
+    moving = Moving(model, moves, records, geometry, entries, options)
+    dependents = [moving]
     for light, numbers in placed:
         if numbers:
             own = {key: records[number] for key, number in numbers.items()}
@@ -168,9 +181,10 @@ def lay_out(model, *, progress=False):
     ]
 
     arrays = {
-        **geometry.arrays(textured=features.textured, numbered=numbered),
+        **geometry.arrays(**options),
         "prim_light": geometry.by_slot(entries.prim_light, -1),
         "shapes": np.array(shapes, np.int32).reshape(-1, 4),
+        "moves": moving.rows(),
         **materials.arrays(),
         **textures.arrays(records),
         **emitters.arrays(),
@@ -184,12 +198,13 @@ def lay_out(model, *, progress=False):
         start=start,
         dependents=[*dependents, *cameras],
         cameras=cameras,
+        moving=moving,
         features=features,
         environment=entries.environment,
         weights=frozenset(materials.weight_names | media.weight_names),
         sensor_media=sensor_media,
         extinctions=frozenset(media.extinction_names),
-        attached_limit=attached_limit,
+        attached_limit=limit,
     )
     layout.update(start)
     return layout

@@ -14,6 +14,7 @@ from prb.kernels.texture import LUMINANCE
 UNIFORM_PART = 0.02  # of an environment map's samples: those drawn regardless of its texels
 TOLERANCE = 0.05  # total variation by which a distribution may change before its tables are updated
 
+MIN_AREA = 1e-30  # of a triangle that has lost its area: it is still an entry, and its density is finite
 EVEN_PART = 2 / 3  # of the probability, divided equally: power says little about who sees which light
 
 
@@ -62,47 +63,58 @@ class LightEntries:
 
     count: of the entries. prim_light: each primitive's entry, or -1, int32 (primitives,). environment: the
     entry of the environment, or -1. lights: the emitters, in the order of their first entries. unit_power:
-    each light's power where its radiometric quantity is 1. light_of: number of each entry's light.
-    power_fraction: each entry's part of its light's power.
+    each light's power where its radiometric quantity is 1. light_of: number of each entry's light. slots,
+    areas: of each entry's primitive, -1 and 0 without one. power_fraction: each entry's part of its light's
+    power.
     """
 
     def __init__(self, model, emitters, geometry):
         """emitters: the `EmitterTable`. geometry: the `Geometry`."""
-        kinds, owner, slot_of = geometry.kinds, geometry.owner, geometry.slot_of
-        area = primitives.areas(kinds, geometry.corners)
-        bounds = np.concatenate([geometry.lower, geometry.upper])
-        radius = 0.5 * np.linalg.norm(np.ptp(bounds, axis=0)) if len(kinds) else 1.0
-        found = []  # (primitives or None, emitter, power for a radiometric quantity of 1)
+        self._owned, self._placed, areas = [], model.emitters, self._areas(geometry)
+        self.lights = []
         for i, shape in enumerate(model.shapes):
             if shape.emitter is not None:
-                own = np.flatnonzero((owner == i) & (area > 0))
-                if len(own) == 0:
+                own = np.arange(geometry.starts[i], geometry.starts[i + 1])
+                if not areas[own].any():
                     raise SceneError(
                         f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter"
                     )
-                found.append((own, shape.emitter, np.pi * area[own].sum()))
-        found += [(None, light, unit_power(light, radius)) for light in model.emitters]
-        self.lights = [light for _, light, _ in found]
-        self.unit_power = np.array([power for *_, power in found], float)
-        self.prim_light = np.full(len(kinds), -1, np.int32)
+                self._owned.append(own)
+                self.lights.append(shape.emitter)
+        self.lights += model.emitters
+        self.prim_light = np.full(len(geometry.kinds), -1, np.int32)
         self.environment = -1
-        slots, numbers, areas, power_fraction, light_of = [], [], [], [], []
+        numbers, light_of = [], []
         self.count = 0
-        for number, (own, light, _) in enumerate(found):
+        for number, light in enumerate(self.lights):
+            own = self._owned[number] if number < len(self._owned) else None
             n = 1 if own is None else len(own)
-            slots.append(np.array([-1]) if own is None else slot_of[own])
             numbers.append(np.full(n, emitters.number(light)))
-            areas.append(np.zeros(1) if own is None else area[own])
-            power_fraction.append(np.ones(1) if own is None else area[own] / area[own].sum())
             light_of.append(np.full(n, number))
             if own is not None:
                 self.prim_light[own] = self.count + np.arange(n)
             elif light.kind in ENVIRONMENTS:
                 self.environment = self.count
             self.count += n
-        self._columns = slots, numbers, areas
-        if found:
-            self.power_fraction, self.light_of = np.concatenate(power_fraction), np.concatenate(light_of)
+        if self.count:
+            self._emitters, self.light_of = np.concatenate(numbers), np.concatenate(light_of)
+        self.measure(geometry)
+
+    @staticmethod
+    def _areas(geometry):
+        return primitives.areas(geometry.kinds, geometry.corners)
+
+    def measure(self, geometry):
+        """Take the primitives' areas and slots, and the size of the scene, as they are now."""
+        area = self._areas(geometry)
+        bounds = np.concatenate([geometry.lower, geometry.upper])
+        radius = 0.5 * np.linalg.norm(np.ptp(bounds, axis=0)) if len(geometry.kinds) else 1.0
+        power = [np.pi * area[own].sum() for own in self._owned]
+        self.unit_power = np.array([*power, *(unit_power(light, radius) for light in self._placed)], float)
+        without = [(np.array([-1]), np.zeros(1), np.ones(1))] * len(self._placed)
+        columns = [(geometry.slot_of[own], area[own], _parts(area[own])) for own in self._owned] + without
+        if columns:
+            self.slots, self.areas, self.power_fraction = map(np.concatenate, zip(*columns, strict=True))
 
     def arrays(self):
         """`lights` and `light_pdf` without the columns that `LightTable` computes, and placeholders for the
@@ -111,10 +123,18 @@ class LightEntries:
         pdf = np.zeros((max(self.count, 1), 4), np.float32)
         rows[:, 0] = -1
         if self.count:
-            slots, numbers, areas = map(np.concatenate, self._columns)
-            rows[:, 0], rows[:, 1], pdf[:, 2] = slots, numbers, areas
+            rows[:, 1] = self._emitters
         none = np.zeros(1, np.float32)
-        return {"lights": rows, "light_pdf": pdf, "env_marginal": none, "env_conditional": none.copy()}
+        arrays = {"lights": rows, "light_pdf": pdf, "env_marginal": none, "env_conditional": none.copy()}
+        self.write(arrays)
+        return arrays
+
+    def write(self, arrays):
+        """Write slots and areas to their columns."""
+        if self.count:
+            arrays["lights"][:, 0] = self.slots
+            tiny = np.where(self.slots < 0, 0, MIN_AREA)
+            arrays["light_pdf"][:, 2] = np.maximum(self.areas, tiny)
 
     def dependents(self, record_of):
         """The tables that depend on the parameters. record_of: a texture's record."""
@@ -155,20 +175,26 @@ class LightTable(_Table):
             raise SceneError(f"{name}.sampling_weight: no light has a weight above 0; raise one")
 
     def inputs(self, values):
-        """The probability of each light."""
+        """The probability of each light, and each entry's part of it."""
         means = [np.prod([_mean(factor, values) for factor in factors]) for factors in self._factors]
         power = self._entries.unit_power * means
         chance = self._weights / self._weights.sum()
         weighted = self._weights * power
         if weighted.sum() > 0:
             chance = EVEN_PART * chance + (1 - EVEN_PART) * self._weights * power / weighted.sum()
-        return [chance]
+        return [chance, self._entries.power_fraction]
 
     def has_changed(self, new, old):
-        return 0.5 * np.abs(new[0] - old[0]).sum() > TOLERANCE
+        if new[1] is old[1] and np.array_equal(new[0], old[0]):
+            return False
+        return 0.5 * np.abs(self._probability(new) - self._probability(old)).sum() > TOLERANCE
+
+    def _probability(self, inputs):
+        """Of each entry."""
+        return inputs[0][self._entries.light_of] * inputs[1]
 
     def compute(self, inputs, arrays):
-        probability = inputs[0][self._entries.light_of] * self._entries.power_fraction
+        probability = self._probability(inputs)
         threshold, alias = alias_table(probability)
         arrays["lights"][:, 2] = alias
         arrays["light_pdf"][:, :2] = np.stack([threshold, probability], axis=1)
@@ -184,6 +210,12 @@ class EnvironmentTable(_Table):
 
     def compute(self, inputs, arrays):
         arrays.update(zip(self.arrays, environment_tables(inputs[0]), strict=True))
+
+
+def _parts(areas):
+    """Each area's part of their sum; equal parts where that is zero."""
+    total = areas.sum()
+    return areas / total if total > 0 else np.full(len(areas), 1 / len(areas))
 
 
 def _records(texture, record_of):

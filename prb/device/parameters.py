@@ -14,9 +14,12 @@ VOXELS, VALUES = "voxels", "values"  # of volumes: a grid (Z, Y, X, channels); s
 NORMALS, DIRECTION = "normals", "direction"
 POSITION, TRANSFORM, ANGLE = "position", "transform", "angle"  # of lights
 CAMERA_NUMBER, CAMERA_TRANSFORM = "camera number", "camera transform"
+VERTICES, SHAPE_TRANSFORM = "vertices", "shape transform"  # of shapes
 ORIENTATIONS = (NORMALS, DIRECTION)
 PLACEMENTS = (DIRECTION, POSITION, TRANSFORM, ANGLE)
 OF_CAMERAS = (CAMERA_NUMBER, CAMERA_TRANSFORM)
+MOVES = (VERTICES, SHAPE_TRANSFORM, *OF_CAMERAS)
+EXACT = (SHAPE_TRANSFORM, *OF_CAMERAS)
 
 SMALL_SIZE = 64  # numbers; larger parameters come last in the buffer, so that a gradient may omit them
 
@@ -51,8 +54,13 @@ class ParameterRecord:
         return int(np.prod(self.shape, dtype=int))
 
     @property
+    def exact(self):
+        """True for what the host computes with in float64: transforms of shapes, and cameras."""
+        return self.kind in EXACT
+
+    @property
     def dtype(self):
-        return np.float32 if self.traced else np.float64
+        return np.float64 if self.exact else np.float32
 
     @property
     def differentiable(self):
@@ -62,8 +70,8 @@ class ParameterRecord:
     @property
     def by_default(self):
         """True if it is differentiated where no names are given: detached sampling is enough, and it is no
-        orientation."""
-        return self.differentiable and not self.orientation and not self.bends_rays
+        orientation and moves nothing."""
+        return self.differentiable and not (self.orientation or self.bends_rays or self.moves)
 
     @property
     def orientation(self):
@@ -76,45 +84,59 @@ class ParameterRecord:
         return self.kind in PLACEMENTS
 
     @property
-    def by_ending(self):
-        """True for what only patterns that end like its name select."""
-        return self.orientation or self.placement
+    def moves(self):
+        """True for what moves shapes or the camera."""
+        return self.kind in MOVES
 
     @property
-    def traced(self):
-        """True if kernels read the parameter, so that it lies in the part of the buffer that they get."""
-        return self.kind not in OF_CAMERAS
+    def by_ending(self):
+        """True for what only patterns that end like its name select."""
+        return self.orientation or self.placement or self.moves
 
     def of(self, flat):
-        """This parameter's part of an array over the traced parameters, such as a gradient, in its shape."""
+        """This parameter's part of an array over all parameters, such as a gradient, in its shape."""
         return flat[self.offset : self.offset + self.size].reshape(self.shape)
 
 
 class ParameterValues:
     """The flat buffer: the values of all parameters, one after the other. Its keys are records.
 
-    The traced part comes first and is float32, which is what kernels read; a gradient has as many numbers.
-    The cameras' numbers lie behind it, in float64: the host computes the rays' affine form from them, so
-    rounding them first would change pictures, and they are shown as they were given. Both parts are arrays
-    that stay in place, as all views of a scene use the same ones.
+    numbers: all of them in float32, which is what kernels read; a gradient has as many. exact: transforms of
+    shapes and what belongs to cameras in float64 as well, from index first_exact of the buffer on: the host
+    computes primitives and rays from them, so rounding them first would change pictures, and they are shown
+    as they were given. Both arrays stay in place, as all views of a scene use the same ones.
     """
 
-    def __init__(self, traced, of_cameras):
-        self.traced = np.array(traced, np.float32)
-        self.of_cameras = np.array(of_cameras, np.float64)
+    def __init__(self, numbers, exact, first_exact):
+        self.numbers = np.array(numbers, np.float32)
+        self.exact = np.array(exact, np.float64)
+        self.first_exact = first_exact
 
     def __getitem__(self, record):
-        """The values in the parameter's shape, not copied."""
-        if record.traced:
-            return record.of(self.traced)
-        first = record.offset - self.traced.size
-        return self.of_cameras[first : first + record.size].reshape(record.shape)
+        """The values in the parameter's shape, not copied; those of an exact one may only be read."""
+        if not record.exact:
+            return record.of(self.numbers)
+        first = record.offset - self.first_exact
+        found = self.exact[first : first + record.size].reshape(record.shape)
+        found.flags.writeable = False
+        return found
 
     def __setitem__(self, record, value):
-        self[record][...] = value
+        record.of(self.numbers)[...] = value
+        if record.exact:
+            first = record.offset - self.first_exact
+            self.exact[first : first + record.size] = np.ravel(np.asarray(value, np.float64))
+
+    def take(self, numbers):
+        """Set all values from a float32 buffer. An exact one that is not rounded differently stays exact."""
+        self.numbers[...] = numbers
+        own = self.numbers[self.first_exact : self.first_exact + self.exact.size]
+        with np.errstate(over="ignore"):
+            same = self.exact.astype(np.float32) == own
+        self.exact[...] = np.where(same, self.exact, own)
 
     def copy(self):
-        return ParameterValues(self.traced, self.of_cameras)
+        return ParameterValues(self.numbers, self.exact, self.first_exact)
 
 
 class ParameterBuilder:
@@ -137,17 +159,21 @@ class ParameterBuilder:
         return {record.name for record in self._records}
 
     def place(self):
-        """(records in the order of their numbers, `ParameterValues`). Traced ones come first, among them
-        the small ones."""
-        order = sorted(range(len(self._records)), key=self._rank)
-        parts, offset = {True: [np.zeros(0)], False: [np.zeros(0)]}, 0
+        """(records in the order of their numbers, `ParameterValues`). A gradient may end early, so that small
+        ones come first, then the exact ones, those that are large, and positions of vertices."""
+        order, offset = sorted(range(len(self._records)), key=self._rank), 0
         for number in order:
-            record = self._records[number] = replace(self._records[number], offset=offset)
-            parts[record.traced].append(self._values[number])
-            offset += record.size
-        traced, of_cameras = np.concatenate(parts[True], dtype=np.float32), np.concatenate(parts[False])
-        return self._records, ParameterValues(traced, of_cameras)
+            self._records[number] = replace(self._records[number], offset=offset)
+            offset += self._records[number].size
+        exact = [number for number in order if self._records[number].exact]
+        first = self._records[exact[0]].offset if exact else offset
+        parts = [[self._values[number] for number in numbers] for numbers in (order, exact)]
+        with np.errstate(over="ignore"):
+            numbers = np.concatenate([np.zeros(0), *parts[0]]).astype(np.float32)
+        return self._records, ParameterValues(numbers, np.concatenate([np.zeros(0), *parts[1]]), first)
 
     def _rank(self, number):
         record = self._records[number]
-        return not record.traced, record.size > SMALL_SIZE
+        if record.kind == VERTICES:
+            return 3
+        return 1 if record.exact else 2 * (record.size > SMALL_SIZE)

@@ -161,8 +161,10 @@ class Params(MutableMapping[str, np.ndarray]):
         project = getattr(values, "project", None)
         if project is not None:
             project({name: (record.low, record.high) for name, record in self._records.items()})
-        for name, array in self.checked(values).items():
+        assigned = self.checked(values)
+        for name, array in assigned.items():
             self._scene.parameter_values[self._records[name]] = array
+        self._scene.layout.moving.settle(self._scene.parameter_values, assigned)
         self._pending.clear()
         self._scene.update()
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from prb.device import runtime
-from prb.device.arrays import uploaded
+from prb.device.arrays import upload, uploaded
 from prb.device.camera import camera_buffer
 from prb.device.film import filter_table
 from prb.device.layout import lay_out
 from prb.device.lock import locked
 from prb.errors import ParameterError
 from prb.kernels import arrays
+from prb.kernels.camera import CAMERA_SIZE
 from prb.scene.model import Film, SceneModel, Sensor
 
 
@@ -49,7 +50,7 @@ class Scene:
         self.name = name
         self.layout = lay_out(model, progress=True)
         self.parameter_values = self.layout.start.copy()
-        self.values = self.parameter_values.traced
+        self.values = self.parameter_values.numbers
         self._number = 0  # of the sensor
         self._largest_window: tuple[int, int] | None = None  # of the film: all of it
         self.state = DeviceState()
@@ -121,10 +122,41 @@ class Scene:
             state.generation = generation
         key = self._number, self.film.crop_size
         if key not in state.sensors:
-            host = {"camera": camera_buffer(self.sensor), "filter": filter_table(self.film)}
+            rows = self.layout.cameras[self._number].differentiated
+            host = {
+                "camera": camera_buffer(self.sensor),
+                "filter": filter_table(self.film),
+                "by_parameters": np.zeros((rows, 1 + CAMERA_SIZE), np.float32),
+            }
             state.sensors[key] = uploaded(arrays.SENSOR, host)
             state.sensor_arguments[key] = arrays.SensorArrays(**state.sensors[key])
         return state.argument, state.sensor_arguments[key]
+
+    @locked
+    def differentiate_camera(self):
+        """Bring the derivatives of the camera's numbers by its parameters to the device, for the next
+        launch."""
+        self.device_arrays()
+        array = self.state.sensors[self._number, self.film.crop_size]["by_parameters"]
+        derivatives = self.layout.cameras[self._number].derivatives()
+        if len(derivatives):
+            array.from_numpy(derivatives)
+
+    @locked
+    def number_vertices(self):
+        """Bring the numbers of faces' vertices to the device, which derivatives by positions need."""
+        if len(self.layout.arrays["corners"]) == 0:
+            self.layout.arrays["corners"] = self.layout.moving.vertex_numbers()
+            if self.state.generation == runtime.ensure():
+                self._replace({"corners"})
+
+    def _replace(self, names):
+        """Upload the named arrays anew, as they have other shapes."""
+        state = self.state
+        state.arrays.update(
+            {name: upload(self.layout.arrays[name], arrays.SCENE[name].vector) for name in names}
+        )
+        state.argument = arrays.SceneArrays(**state.arrays)
 
     def device_array(self, name):
         """One of the arrays that do not belong to a sensor, by its name in `SceneView`."""
@@ -136,7 +168,7 @@ class Scene:
         """Set the values of all that kernels read, in the order of `values`; does nothing if the scene has
         them already. tables: as for `update`."""
         if not np.array_equal(self.values, values):
-            self.values[...] = values
+            self.parameter_values.take(values)
             self.update(tables=tables)
 
     @locked
@@ -151,7 +183,7 @@ class Scene:
         whole = self.parameter_values
         if values is not None:
             whole = whole.copy()
-            whole.traced[...] = values
+            whole.take(values)
         try:
             self._send(whole, tables)
         except BaseException:  # such as an interrupt: the next call uploads the scene again
@@ -164,10 +196,14 @@ class Scene:
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
             return  # the next render uploads everything
-        for name in changed & state.arrays.keys():
+        changed = {name for name in changed if name in state.arrays}
+        other = {name for name in changed if not _fits(state.arrays[name], self.layout.arrays[name])}
+        for name in changed - other:
             state.arrays[name].from_numpy(self.layout.arrays[name])
-        if whole.traced.size:
-            state.arrays["params"].from_numpy(whole.traced)
+        if other:  # the hierarchy was built again
+            self._replace(other)
+        if whole.numbers.size:
+            state.arrays["params"].from_numpy(whole.numbers)
         if "camera" in changed:
             for (number, _), of_sensor in state.sensors.items():
                 of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
@@ -189,6 +225,11 @@ class Scene:
     def __repr__(self):
         height, width, _ = self.image_shape
         return f"Scene({self.name!r}, {len(self.model.shapes)} shapes, {width} x {height})"
+
+
+def _fits(device, host):
+    """True if the array on the device has the shape of the one on the host."""
+    return tuple(device.shape) + tuple(getattr(device, "element_shape", ())) == host.shape
 
 
 def _nbytes(array):

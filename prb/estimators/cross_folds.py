@@ -114,7 +114,7 @@ def _sums_at(before, scene, sums, vertices, reverse, common):
     extinctions = scene.layout.extinctions  # transmittance is kept with the vertices, not shaded again
     fixed = [
         r for name, r in scene.layout.parameters.items()
-        if r.traced and (r.orientation or r.bends_rays or r.why_not or name in extinctions)
+        if r.orientation or r.moves or r.bends_rays or r.why_not or name in extinctions
     ]  # fmt: skip
     moved = any(record.of(changed).any() for record in fixed)
     common = {**common, "values": before, "label": "picture before"}

@@ -141,7 +141,10 @@ class Shape:
 
     kind: "mesh", "rectangle", "cube", "disk", "sphere" or "cylinder" (radius 1, from z = 0 to z = 1, open).
     Meshes are already in world space: vertices (n, 3) and normals (n, 3) or None in float32,
-    texcoords (n, 2) float32 or None, faces (m, 3) int32.
+    texcoords (n, 2) float32 or None, faces (m, 3) int32; their to_world is the one that has been applied.
+    smooth: the normals were computed from the vertices.
+    instance: the name of the instance that this is a copy of, with its transform; original: the shape that it
+    copies, in the group's space. "" and None for others.
     reversed: the corners of a mesh's faces stand in reversed order, so that normals are flipped.
     attributes: name -> float32 (n, c) for ``vertex_...``, (m, c) for ``face_...``; c is 1 or 3. Copies of a
         mesh (instances) share the arrays.
@@ -159,6 +162,10 @@ class Shape:
     normals: np.ndarray | None = None
     texcoords: np.ndarray | None = None
     faces: np.ndarray | None = None
+    smooth: bool = False
+    instance: str = ""
+    instance_to_world: np.ndarray = field(default_factory=lambda: np.eye(4))
+    original: "Shape | None" = None
     reversed: bool = False
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     interior: Medium | None = None

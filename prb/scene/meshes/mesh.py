@@ -31,13 +31,14 @@ class RawMesh(NamedTuple):
 
 
 class WorldMesh(NamedTuple):
-    """The arrays of `prb.scene.model.Shape`."""
+    """The arrays of `prb.scene.model.Shape`, and whether its normals were computed from the vertices."""
 
     vertices: np.ndarray
     normals: np.ndarray | None
     texcoords: np.ndarray | None
     faces: np.ndarray
     attributes: dict[str, np.ndarray]
+    smooth: bool
 
 
 def read_mesh(
@@ -83,7 +84,8 @@ def read_mesh(
         if flip_tex_coords:
             texcoords[:, 1] = 1 - texcoords[:, 1]
     attributes = {name: values.astype(np.float32) for name, values in raw.attributes.items()}
-    return WorldMesh(vertices, normals, texcoords, faces, attributes)
+    smooth = normals is not None and raw.normals is None
+    return WorldMesh(vertices, normals, texcoords, faces, attributes, smooth)
 
 
 def check_mesh(raw: RawMesh) -> None:

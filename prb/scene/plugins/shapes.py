@@ -61,7 +61,7 @@ def _sphere(reader: Reader) -> Shape:
     local = np.diag([radius, radius, radius, 1.0])
     local[:3, 3] = center
     to_world = check_invertible(reader.transform() @ local, reader.place("to_world"))
-    if not _keeps_round("sphere", to_world):
+    if not keeps_round("sphere", to_world):
         reader.fail(
             "a sphere can only be scaled by the same factor along all axes; use a mesh for an ellipsoid",
             "to_world",
@@ -92,7 +92,7 @@ def _cylinder(reader: Reader) -> Shape:
     local[:3, 2] = p1 - p0
     local[:3, 3] = p0
     to_world = check_invertible(reader.transform() @ local, reader.place("to_world"))
-    if not _keeps_round("cylinder", to_world):
+    if not keeps_round("cylinder", to_world):
         reader.fail(
             "a cylinder can only be scaled by the same factor across its axis, and not sheared; use a"
             " mesh for an elliptic one",
@@ -101,7 +101,7 @@ def _cylinder(reader: Reader) -> Shape:
     return _shape(reader, "cylinder", to_world, flip_normals)
 
 
-def _keeps_round(kind: str, to_world: np.ndarray) -> bool:
+def keeps_round(kind: str, to_world: np.ndarray) -> bool:
     """True if the matrix maps the unit sphere to a sphere, or the unit cylinder to a circular cylinder."""
     axes = to_world[:3, :3].copy()
     if kind == "cylinder":  # its length is free
@@ -127,8 +127,8 @@ def _mesh(reader: Reader) -> Shape:
         fail=lambda problem: reader.fail(problem, "filename"),
         warn=lambda problem: reader.warn(problem, "filename"),
     )
-    shape = _shape(reader, "mesh", np.eye(4), False)
-    shape.vertices, shape.normals, shape.texcoords, shape.faces, shape.attributes = mesh
+    shape = _shape(reader, "mesh", to_world, False)
+    shape.vertices, shape.normals, shape.texcoords, shape.faces, shape.attributes, shape.smooth = mesh
     shape.reversed = flip_normals
     return shape
 
@@ -176,15 +176,16 @@ def _filled(shape: Shape, media: dict[str, Medium]) -> Shape:
 
 def _copy(reader: Reader, shape: Shape, to_world: np.ndarray) -> Shape:
     """The shape under a further transform."""
+    placed = dict(instance=reader.name, instance_to_world=to_world, original=shape)
+    matrix = to_world @ shape.to_world
     if shape.kind != "mesh":
-        matrix = to_world @ shape.to_world
-        if shape.kind in ("sphere", "cylinder") and not _keeps_round(shape.kind, matrix):
+        if shape.kind in ("sphere", "cylinder") and not keeps_round(shape.kind, matrix):
             reader.fail(
                 f"this transform makes an ellipsoid or the like of the {shape.kind} '{shape.name}';"
                 " scale it by the same factor along all axes, or use a mesh",
                 "to_world",
             )
-        return replace(shape, to_world=matrix)
+        return replace(shape, to_world=matrix, **placed)
     linear = to_world[:3, :3]
     with np.errstate(over="ignore", invalid="ignore"):
         vertices = (shape.vertices @ linear.T + to_world[:3, 3]).astype(np.float32)
@@ -197,7 +198,8 @@ def _copy(reader: Reader, shape: Shape, to_world: np.ndarray) -> Shape:
     faces, reversed_faces = shape.faces, shape.reversed
     if np.linalg.det(linear) < 0:  # the geometric normals follow the vertex normals, not the winding
         faces, reversed_faces = np.ascontiguousarray(faces[:, ::-1]), not reversed_faces
-    return replace(shape, vertices=vertices, normals=normals, faces=faces, reversed=reversed_faces)
+    arrays = dict(vertices=vertices, normals=normals, faces=faces, reversed=reversed_faces)
+    return replace(shape, to_world=matrix, **arrays, **placed)
 
 
 def _shape(reader: Reader, kind: str, to_world: np.ndarray, flip_normals: bool) -> Shape:
