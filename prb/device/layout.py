@@ -31,7 +31,6 @@ from prb.device.volumes import VolumeTable
 from prb.kernels.view import Features
 from prb.scene.leaves import bends_by_normals
 
-
 MOVES_BY_REPLAY = "it moves shapes or the camera; take ReplayAdjoint()"
 
 

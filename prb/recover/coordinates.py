@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from prb.errors import ParameterError
 from prb.recover import large_steps
 from prb.recover.bounds import named
-from prb.recover.extents import centre_and_radius
+from prb.recover.extents import centre_and_radius, followers
 from prb.recover.poses import Pose
 
 Array: TypeAlias = NDArray[np.float64]
@@ -27,8 +27,11 @@ POSITIONS, TRANSFORM = "vertex_positions", "to_world"  # how names of parameters
 
 
 class Chart(Protocol):
-    """The coordinates of one parameter in one run. start: those at first. remarks, if there are any: clauses
-    that the user should know."""
+    """The coordinates of one parameter in one run. start: those at first.
+
+    A chart may also have remarks, clauses that the user should know, and followers, name -> function from the
+    parameter's value to that of another parameter, which the scene gets with it.
+    """
 
     start: Array
 
@@ -63,11 +66,13 @@ class _Motion(Coordinates):
         if key != TRANSFORM or np.shape(value) != (4, 4):
             what = f"{name} with shape {np.shape(value)} is no transform"
             raise ParameterError(f"coordinates: {what}; name a parameter that ends in .{TRANSFORM}")
-        shape = any(shape.name == owner for shape in scene.model.shapes)
+        shape = owner in _names_of_shapes(scene)
         if not (shape or self.of_sensors):
             what = f"{name} belongs to no shape, so it cannot be {self.kind}"
             raise ParameterError(f"coordinates: {what}; take rigid or translation")
-        return Pose(self.kind, value, *centre_and_radius(scene, owner, value))
+        pose = Pose(self.kind, value, *centre_and_radius(scene, owner, value))
+        pose.followers = followers(scene, owner, value)
+        return pose
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def coordinates_of(scene: Any, names: Iterable[str], given: Choice | None) -> di
     numbers for themselves nor steps along their derivatives make sense. Raises ParameterError.
     """
     names = list(names)
-    movable = {thing.name for thing in (*scene.model.shapes, *scene.model.sensors)}
+    movable = _names_of_shapes(scene) | {sensor.name for sensor in scene.model.sensors}
     found: dict[str, Coordinates | None] = {}
     for name in names:
         owner, _, key = name.rpartition(".")
@@ -145,7 +150,17 @@ def coordinates_of(scene: Any, names: Iterable[str], given: Choice | None) -> di
             what = f"{pattern}: {each!r} is no coordinates"
             raise ParameterError(f"coordinates: {what}; take one of prb.coordinates, as in Rigid()")
         found |= dict.fromkeys(named("coordinates", pattern, names), each)
+    for name in found:
+        owner, _, key = name.rpartition(".")
+        if key == TRANSFORM and f"{owner}.{POSITIONS}" in found:
+            what = f"{name} and {POSITIONS} both say where {owner} is"
+            raise ParameterError(f"params: {what}; optimise one of them")
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _names_of_shapes(scene: Any) -> set[str]:
+    """Of shapes and instances."""
+    return {name for shape in scene.model.shapes for name in (shape.name, shape.instance) if name}
 
 
 def check_unbounded(names: Iterable[str], bounds: Iterable[str], held: Iterable[str]) -> None:

@@ -16,6 +16,8 @@ Atchuthan, "A micro Lie theory for state estimation in robotics", 2018, equation
 |w| = 2 pi, a full turn from the start.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,6 +34,7 @@ class Pose:
     kind: one of `KINDS`. "affine" has the nine numbers of a matrix in place of R(w) S, I + x, and v.
     matrix: M_0, (4, 4), affine. centre: (3,), in the space that the matrix maps to. radius: above zero.
     Raises ParameterError.
+    followers: name -> function of the matrix, of what else of the scene goes with it.
     """
 
     def __init__(self, kind: str, matrix: ArrayLike, centre: ArrayLike, radius: float) -> None:
@@ -44,6 +47,7 @@ class Pose:
         ):
             raise ParameterError(f"{kind}: the radius {radius:g}, the centre or the matrix is out of range")
         self.start = np.zeros(KINDS[kind])
+        self.followers: dict[str, Callable[[Array], Array]] = {}
 
     def to_value(self, x: Array) -> Array:
         """The matrix (4, 4) at the coordinates."""

@@ -43,6 +43,10 @@ class Texels:
             optimizer.replace(name, chart.start)
         to_values = self._levels.to_values() | {name: chart.to_value for name, chart in self._charts.items()}
         self.full = SceneValues(optimizer, to_values, self._charts)  # name -> array, as the scene has it
+        for name, chart in self._charts.items():
+            for follower, function in getattr(chart, "followers", {}).items():
+                if follower not in optimizer:
+                    self.full.follow(follower, name, function)
         mapped = [name for name in self._grids if is_bitmap(scene, name) or is_volume(scene, name)]
         self.seen = Seen({name: self._grids[name].shape for name in mapped})
 
@@ -98,11 +102,19 @@ class SceneValues:
         unbounded: Iterable[str],
     ) -> None:  # fmt: skip
         self._optimizer, self._to_values, self._unbounded = optimizer, to_values, frozenset(unbounded)
+        self._followers: dict[str, tuple[str, Callable[[Array], Array]]] = {}
+
+    def follow(self, name: str, leader: str, function: Callable[[Array], Array]) -> None:
+        """Have the values of one more parameter, as a function of those of another."""
+        self._followers[name] = leader, function
 
     def keys(self) -> Iterable[str]:
-        return self._optimizer.keys()
+        return [*self._optimizer, *self._followers]
 
     def __getitem__(self, name: str) -> Array:
+        if name in self._followers:
+            leader, function = self._followers[name]
+            return function(self[leader])
         return self.of(name, self._optimizer[name])
 
     def of(self, name: str, array: Array) -> Array:

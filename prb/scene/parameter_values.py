@@ -4,14 +4,11 @@ import copy
 from collections import Counter
 from typing import NamedTuple
 
-import numpy as np
-
 from prb.scene.load import named_nodes
 from prb.scene.meshes.writing import written_mesh
 from prb.scene.plugins.sensors import SENSORS
 from prb.scene.plugins.shapes import SHAPES
 from prb.scene.plugins.textures import TEXTURES
-from prb.scene.reading.transforms import parse_transform
 
 _OF_MESHES = ("vertex_", "face_")
 _MESHES = ("ply", "obj", "serialized")
@@ -26,12 +23,13 @@ def with_values(
     params: name -> array, all parameters of the scene. write_bitmap: a function (name, texels) -> the name of
         a file; write_volume: likewise (name, voxels), for a .vol; without it grids are left out. volumes:
         those of the scene by name (`prb.scene.media.volumes_of`): where a grid lies that its file had placed.
-        write_mesh: likewise (the mesh's name, `RawMesh`), for a .ply; without it, and for meshes that
-        instances copy, positions, normals and attributes are left out. shapes: the scene's, as loaded.
+        write_mesh: likewise (the mesh's name, `RawMesh`), for a .ply; without it positions, normals and
+        attributes are left out. shapes: the scene's, as loaded.
     """
     data = copy.deepcopy(data)
-    counts = Counter(shape.name for shape in shapes)
-    own = {s.name: s for s in shapes if counts[s.name] == 1 and "." not in s.name}  # else copies
+    sources = {id(s.original or s): s.original or s for s in shapes}.values()
+    counts = Counter(source.name for source in sources)
+    own = {source.name: source for source in sources if counts[source.name] == 1}
     files = write_bitmap, write_volume, write_mesh
     place = _Places(named_nodes(data), params, *files, volumes or {}, own, set())
     meshes = [name for name in names if is_of_mesh(name)]  # first, as transforms stand in them
@@ -78,7 +76,7 @@ class _Places(NamedTuple):
         elif key == "values":  # of a tabphase: a text, as Mitsuba wants it
             node[key] = ", ".join(str(x) for x in value.tolist())
         elif key == "to_world" and node.get("type") in SHAPES:
-            return self._set_place(owner, node, value)
+            self._set_place(owner, node, value)
         elif key == "x_fov" and node.get("type") in SENSORS:
             node.pop("focal_length", None)
             node |= {"fov": float(value), "fov_axis": "x"}
@@ -89,7 +87,7 @@ class _Places(NamedTuple):
         return True
 
     def _set_mesh(self, owner, node):
-        """A mesh comes from a file of its own, in world space."""
+        """A mesh comes from a file of its own, in the space that its transform leads to."""
         shape = self.shapes.get(owner)
         if self.write_mesh is None or shape is None or node is None or node.get("type") not in _MESHES:
             return False
@@ -102,20 +100,11 @@ class _Places(NamedTuple):
         return True
 
     def _set_place(self, owner, node, value):
-        """Where a shape is. An analytic one's place is all in the matrix; a mesh's file stays where it was,
-        and what moves the mesh goes behind the transform that it has."""
-        shape = self.shapes.get(owner)
-        if shape is None:
-            return False
-        if owner in self.written:  # in world space
-            return True
-        for other in _PLACED_BY.get(node["type"], ()):
-            node.pop(other, None)
-        if node["type"] in _MESHES:
-            before = parse_transform(node.get("to_world", np.eye(4)), f"{owner}.to_world")
-            value = value @ np.linalg.inv(shape.to_world) @ before
-        node["to_world"] = value.tolist()
-        return True
+        """Where a shape or an instance is, which is all in the matrix."""
+        if owner not in self.written:  # else its file has it
+            for other in _PLACED_BY.get(node["type"], ()):
+                node.pop(other, None)
+            node["to_world"] = value.tolist()
 
     def _set_grid(self, name, node):
         """A grid comes from a file of its own, in the unit cube under to_world."""

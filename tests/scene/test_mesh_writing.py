@@ -119,16 +119,22 @@ def test_normals_and_attributes_come_back(files):
     assert left_out == [] and (after.shapes[0].attributes["face_id"] == 0.25).all()
 
 
-def test_copies_and_meshes_without_a_writer_are_left_out(files):
-    mesh = {"type": "ply", "filename": "all.ply"}
+def test_meshes_without_a_writer_are_left_out():
+    mesh, params = {"type": "ply", "filename": "all.ply"}, {"mesh.vertex_positions": np.zeros((5, 3))}
+    assert with_values(scene(mesh=mesh), list(params), params, None)[1] == list(params)
+
+
+def test_meshes_of_a_group_and_its_instances_come_back(files):
+    """The group's in its own space; each instance where it was moved to."""
+    mesh = {"type": "ply", "filename": "all.ply", "to_world": PLACED}
     group = {"type": "shapegroup", "id": "group", "mesh": mesh}
     instance = {"type": "instance", "group": {"type": "ref", "id": "group"}}
-    name = "group.mesh.vertex_positions"
-    params = {name: np.zeros((5, 3), np.float32)}
-    assert changed(files, scene(group=group, a=instance, b=instance), params)[2] == [name]
-    assert changed(files, scene(group=group, a=instance), params)[2] == [name]
-    params = {"mesh.vertex_positions": np.zeros((5, 3), np.float32)}
-    assert with_values(scene(mesh=mesh), list(params), params, None)[1] == list(params)
+    positions = RNG.normal(size=(5, 3)).astype(np.float32)
+    params = {"group.mesh.vertex_positions": positions, "b.to_world": POSE}
+    _, after, left_out, _ = changed(files, scene(group=group, a=instance, b={**instance}), params)
+    assert left_out == []
+    np.testing.assert_array_equal(after.shapes[0].vertices, positions)
+    np.testing.assert_allclose(after.shapes[1].vertices, positions @ POSE[:3, :3].T + POSE[:3, 3], rtol=1e-5)
 
 
 POSE = np.array([[0, -2, 0, 1], [2, 0, 0, -3], [0, 0, 2, 0.5], [0, 0, 0, 1.0]])
@@ -159,11 +165,12 @@ def test_a_sphere_is_as_inside_out_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("both", [False, True])
 def test_a_mesh_is_moved(files, both):
-    """By a matrix behind the one that it has; where positions are written, they have it already."""
+    """By another matrix; where positions are written, they have it already."""
     mesh = {"type": "obj", "filename": "quad.obj", "to_world": PLACED}
     first = load_model_dict(scene(mesh=mesh), base_dir=files).shapes[0].vertices
     moved = (first @ POSE[:3, :3].T + POSE[:3, 3]).astype(np.float32)
-    params = {"mesh.to_world": POSE, "mesh.vertex_positions": moved}
+    start = load_model_dict(scene(mesh=mesh), base_dir=files).shapes[0].to_world
+    params = {"mesh.to_world": POSE @ start, "mesh.vertex_positions": moved}
     names = list(params) if both else ["mesh.to_world"]
     _, after, left_out, new = changed(files, scene(mesh=mesh), params, names)
     np.testing.assert_allclose(after.shapes[0].vertices, moved, atol=2e-6)
