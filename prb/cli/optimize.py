@@ -21,6 +21,7 @@ from prb.recover.files import RecoveryFiles, diagnostics, frame_step
 from prb.recover.floor import STOPS
 from prb.recover.grids import is_volume
 from prb.recover.held_out import held_out_losses
+from prb.recover.mesh_defects import Defects
 from prb.recover.seen import lines as seen_lines
 from prb.recover.seen import never_seen
 
@@ -160,6 +161,7 @@ def _recovered(scene, args):
         scene, names, taken[1], sensors=taken[0], weights=taken[2], loss=args.loss, optimizer=optimizer,
         target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
         coarse_to_fine=dict(args.coarse_to_fine), coordinates=coordinates,
+        remesh=dict(args.remesh) or None,
         adjoint=adjoint,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         recursive=args.recursive, views_per_iteration=args.views_per_iteration,
@@ -196,8 +198,11 @@ def _recovered(scene, args):
     report["never_seen"] = never_seen(recovery.seen)
     report["at_limit"] = {name: list(counts) for name, counts in recovery.at_limit.items()}
     if args.reference is not None:
-        errors = {name: float(((recovery.params[name] - true[name]) ** 2).mean()) for name in names}
-        report["squared_error"] = errors
+        report["squared_error"] = {
+            name: float(((recovery.params[name] - value) ** 2).mean())
+            for name, value in true.items()
+            if recovery.params[name].shape == value.shape  # else the mesh has other vertices
+        }
     return report
 
 
@@ -217,7 +222,8 @@ def _as_text(report):
     if "squared_error" in report:
         columns.append("mean squared error")
         for row in rows:
-            row.append(f"{report['squared_error'][row[0]]:.2g}")
+            error = report["squared_error"].get(row[0])
+            row.append("-" if error is None else f"{error:.2g}")
     if report["at_limit"]:
         columns.append("at its limit")
         for row in rows:
@@ -233,6 +239,11 @@ def _as_text(report):
     floor = _floor_line(report)
     floor = f"{floor}\n" if floor else ""
     unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"], volumes))
+    unseen += "".join(
+        f"{escaped(line)}\n"
+        for name, each in report["defects"].items()
+        if (line := Defects(**each).line(name))
+    )
     unseen += "".join(
         escaped(f"{name}, held out: loss {ends['initial']:.4g} at first, {ends['result']:.4g} in the end")
         + "\n"

@@ -23,7 +23,7 @@ VALUES = "values"  # of --as: the numbers of the matrix themselves
 
 
 def add_options(parser):
-    """--init, --prior, --coarse-to-fine, --as and --smooth-steps."""
+    """--init, --prior, --coarse-to-fine, --as, --smooth-steps and --remesh."""
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|VOL|random",
                         help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png or smoke.vol, which are "
                              "resized to the texture or the volume (default: the scene's)")  # fmt: skip
@@ -44,6 +44,11 @@ def add_options(parser):
     parser.add_argument("--smooth-steps", type=float, metavar="LAMBDA",
                         help="how far steps of vertex positions are smoothed along the mesh, 0: not at all "
                              f"(default: {coordinates.LargeSteps().lambda_:g})")  # fmt: skip
+
+    parser.add_argument("--remesh", action="append", type=remesh, default=[], metavar="PATTERN=K[:EDGE],...",
+                        help="meshes whose vertex positions are optimised get other triangles before "
+                             "iteration K, with edges of length EDGE, or half as long, as in "
+                             "'vase.*=50,100:0.02'; what has texture coordinates cannot")  # fmt: skip
 
 
 def prior(text):
@@ -96,6 +101,20 @@ def _ending(option, key, names):
     if not found:
         raise ParameterError(f"{option}: no {key} is optimised; name one with --param")
     return found
+
+
+def remesh(text):
+    """(pattern, pairs of iteration and edge length or None) of a text such as vase.*=50,100:0.02."""
+    pattern, _, rest = text.rpartition("=")
+    try:
+        pairs = [part.partition(":")[::2] for part in rest.split(",")]
+        times = [(int(iteration), float(length) if length else None) for iteration, length in pairs]
+    except ValueError:
+        times = []
+    if not pattern or not times:
+        form = "write it as in 'vase.*=50,100' or 'vase.*=50:0.05,100:0.02'"
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of iterations; {form}")
+    return pattern, times
 
 
 def schedule(text):

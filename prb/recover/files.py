@@ -218,6 +218,7 @@ def diagnostics(recovery):
         "stderr": {
             name: _known(errors.tolist()) for name, errors in recovery.stderr.items() if recovery.losses
         },
+        "defects": {name: each._asdict() for name, each in recovery.defects.items()},
     }
 
 

@@ -31,11 +31,14 @@ from prb.recover.coordinates import Choice, check_unbounded, coordinates_of
 from prb.recover.evaluation import evaluated
 from prb.recover.floor import STOPS, Level
 from prb.recover.history import History, Log
+from prb.recover.mesh_defects import Defects
+from prb.recover.meshes import Remesh
 from prb.recover.optimizers import Adam, Optimizer
 from prb.recover.priors import Priors
 from prb.recover.run import Run, fingerprint, name_of
 from prb.recover.texels import Texels
 from prb.recover.uncertainty import of_history
+from prb.scene.model import Shape
 
 REMEDY = "the values before that are kept; take a smaller learning rate"
 
@@ -62,6 +65,9 @@ class Recovery:
     stderr: name -> standard errors of the values, for parameters of up to 16 numbers, nan where they cannot
     be estimated: Monte Carlo noise alone, not errors of the model, and each number for itself
     (prb/recover/uncertainty.py). traces: the columns of the parameters in loss.csv (prb/recover/history.py).
+    defects: name of positions -> how many triangles of the mesh have no area or cross another one.
+    initial_shapes: name -> the `Shape` of the start, of meshes that were remeshed: their positions have other
+    shapes in `initial` and `params`.
     """
 
     params: dict[str, NDArray[np.float64]]
@@ -79,6 +85,8 @@ class Recovery:
     ended: str | None = None
     stderr: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     traces: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    defects: dict[str, Defects] = field(default_factory=dict)
+    initial_shapes: dict[str, Shape] = field(default_factory=dict)
 
 
 def optimize(
@@ -95,6 +103,7 @@ def optimize(
     priors: Priors | None = None,
     coarse_to_fine: Schedules | None = None,
     coordinates: Choice | None = None,
+    remesh: Remesh | None = None,
     iterations: int = 100,
     spp: int | None = None,
     spp_grad: int | None = None,
@@ -138,6 +147,8 @@ def optimize(
     coordinates: pattern -> one of `prb.coordinates`, in which the optimiser steps, or None for the values
         themselves. By default vertex positions take `LargeSteps()`, which Adam's default steps for with one
         size for each mesh, and transforms of shapes and sensors are moved by `Rigid()`.
+    remesh: pattern -> iterations before which meshes whose positions are optimised get other triangles:
+        [50, 100] makes their edges half as long each time, [(50, 0.02)] says how long.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
@@ -206,7 +217,7 @@ def optimize(
     opt.project(opt.bounds)
     texels = Texels(
         scene, names, opt, priors=priors, coarse_to_fine=coarse_to_fine, coordinates=charted,
-        iterations=iterations,
+        remesh=remesh, iterations=iterations,
     )  # fmt: skip
     for remark in texels.remarks:
         warnings.warn(remark, stacklevel=2)
@@ -217,10 +228,11 @@ def optimize(
     shapes = {name: value.shape for name, value in initial.items()}
     history = History([view.sensor.name for view in views], shapes, texels.first_full)
     carried = kept if recursive else []
-    run = Run(opt, texels.seen, history, carried, checkpoint, identity)
+    run = Run(opt, texels, history, carried, checkpoint, identity)
     log_file = Log(log, history)
     if checkpoint is not None and resume:
         run.load()
+        values = traverse(scene)
         values.update(texels.full)
     log_file.write()
 
@@ -253,6 +265,8 @@ def optimize(
                 ended = history.excess.stops(stop)
                 if ended is not None:
                     break
+                if texels.remesh(k):
+                    values, good = traverse(scene), run.state()  # there is no way back to the former mesh
                 if texels.refine(k):
                     values.update(texels.full)
                 before, good = good, run.state()
@@ -300,7 +314,8 @@ def optimize(
         found, initial, run.losses, stopped, limits, counts, seen, texels.prior(),
         view_losses=history.view_losses, floors=history.floors, level=history.excess.level(),
         at_floor=history.excess.at_floor, ended=ended, traces=history.traces,
-        stderr=of_history(history, found, limits, target_share=share),
+        stderr=of_history(history, found, limits, target_share=share), defects=texels.meshes.defects(),
+        initial_shapes=texels.meshes.first,
     )  # fmt: skip
 
 

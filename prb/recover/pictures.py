@@ -3,7 +3,7 @@
 import numpy as np
 
 from prb.api import render
-from prb.device.params import records
+from prb.device.params import records, traverse
 from prb.estimators.integrate import integrate
 from prb.io.images import reduced, to_srgb
 from prb.kernels.estimators import modes
@@ -68,7 +68,7 @@ def comparison(recovery, views, targets, weights, options, *, true=None, held_ou
     shown = fitted[: ROWS - len(last)] + last
     views, targets, weights = ([of[k] for k in shown] for of in (views, targets, weights))
     volumes = sliced(views[0], recovery.params)
-    initial = [rendered_at(view, recovery.initial, **options) for view in views]
+    initial = [rendered_at(view, recovery.initial, recovery.initial_shapes, **options) for view in views]
     result = [render(view, **options) for view in views]
     count = len(views) + 3 * len(volumes)
     figure = Figure(figsize=(12.4, 3.0 * count + 0.3), layout="constrained")
@@ -117,8 +117,14 @@ def _plain(name):
     return text if not text.startswith("_") else f" {text}"
 
 
-def rendered_at(view, values, *, spp=None, seed=0, max_depth=None):
-    """The picture that a sensor sees at other values of some parameters, which the scene does not take."""
+def rendered_at(view, values, shapes=None, *, spp=None, seed=0, max_depth=None):
+    """The picture that a sensor sees at other values of some parameters, which the scene does not take.
+
+    shapes: name -> those that they are for, where the scene has others by now."""
+    if shapes:
+        view = view.exchanged(shapes)
+        traverse(view).update(values)
+        return render(view, spp=spp, seed=seed, max_depth=max_depth)
     buffer, known = view.values.copy(), records(view)
     for name, value in values.items():
         known[name].of(buffer)[...] = value

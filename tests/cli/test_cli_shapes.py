@@ -7,7 +7,7 @@ import pytest
 
 from prb import coordinates
 from prb.cli.optimize import _optimizer
-from prb.cli.optimize_options import coordinates_given, motion
+from prb.cli.optimize_options import coordinates_given, motion, remesh
 from prb.errors import ParameterError
 
 pytestmark = pytest.mark.quick
@@ -50,3 +50,10 @@ def test_options_for_nothing(texts, smooth, message):
 def test_adam_is_uniform_for_smooth_positions(kind, uniform):
     args = SimpleNamespace(lr=None, schedule="constant", optimizer=kind)
     assert getattr(_optimizer(args, ["x", "y"], ["x"]), "uniform", None) == uniform
+
+
+def test_when_meshes_are_remeshed():
+    assert remesh("vase.*=50,100:0.02") == ("vase.*", [(50, None), (100, 0.02)])
+    for text in ("vase.*=", "50", "vase.*=a", "vase.*=50:x", "=50"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no list of iterations; write it as in"):
+            remesh(text)
