@@ -7,6 +7,7 @@ from prb.device.params import records, traverse
 from prb.estimators.integrate import integrate
 from prb.io.images import reduced, to_srgb
 from prb.kernels.estimators import modes
+from prb.recover.silhouettes import draw_outline, mask, moved_shapes
 from prb.recover.slices import draw_slices, sliced
 from prb.report.derivative_images import COLOURS
 
@@ -15,6 +16,7 @@ ROWS = 4  # sensors in the comparison, at most
 HELD_OUT = 2  # of them, sensors that took no part, at most
 PERCENTILE = 99  # of |result - target|, where its colours end, so that a few bright pixels do not rule them
 DECADE = 10  # of the losses, from which on their axis is logarithmic
+OUTLINES = ("#ff9f1c", "#2ec4b6")  # of shapes at first and as recovered
 NAMED_VIEWS = 8  # curves of views that have names in the legend, at most
 
 
@@ -56,7 +58,8 @@ def loss_curve(recovery):
 
 def comparison(recovery, views, targets, weights, options, *, true=None, held_out=()):
     """For each sensor: the picture at first, the recovered one, the target, and the last two's difference,
-    grey where nothing counts; below them the same of the middle slices of recovered volumes.
+    grey where nothing counts; below them the same of the middle slices of recovered volumes. Shapes that were
+    recovered have outlines: at first (dashed), and as recovered.
 
     weights: as `checked_weights` returns them. options: of the renders. true: name -> the values that should
     be found, where they are known. held_out: numbers of the views that took no part in the run."""
@@ -79,6 +82,7 @@ def comparison(recovery, views, targets, weights, options, *, true=None, held_ou
         pictures = [reduced(np.asarray(picture), PANEL) for picture in pictures]
         for axes, picture in zip(row, pictures, strict=False):
             axes.imshow(to_srgb(picture))
+        _draw_outlines(row, view, recovery, pictures)
         difference = (pictures[1] - pictures[2]).mean(axis=2, dtype=float)
         if counts is not None:
             counts = counts.mean(axis=2) if counts.ndim == 3 else counts
@@ -102,6 +106,20 @@ def comparison(recovery, views, targets, weights, options, *, true=None, held_ou
     for axes, title in zip(rows[0], ("initial", "result", "target", "result - target"), strict=True):
         axes.set_title(title, fontsize=11)
     return figure
+
+
+def _draw_outlines(row, view, recovery, pictures):
+    """The outlines of the shapes that were recovered, over the pictures of a view."""
+    shapes = moved_shapes(view, recovery.params)
+    if not shapes:
+        return
+    initial = mask(view, shapes, recovery.initial, recovery.initial_shapes)
+    result = mask(view, shapes, {}, {})
+    for axes, which in zip(row, ("initial", "result", "both"), strict=False):
+        if which != "result":
+            draw_outline(axes, initial, pictures[0], colors=OUTLINES[0], linestyles="dashed")
+        if which != "initial":
+            draw_outline(axes, result, pictures[0], colors=OUTLINES[1])
 
 
 def _smooth(values, half=10):
