@@ -226,6 +226,8 @@ def _random(name, record, seed):
 def _given(name, record, text):
     try:
         numbers = [float(x) for x in text.split(",")]
+        if len(numbers) == record.size:  # as of a matrix, row by row
+            return np.reshape(numbers, record.shape)
         return np.broadcast_to(numbers, record.shape or (1,)).reshape(record.shape)
     except ValueError:
         shape = record.shape
