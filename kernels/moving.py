@@ -1,4 +1,4 @@
-"""What moves with the parameters that say where shapes are: the numbers of primitives, points on them, normals.
+"""What moves with the parameters that say where shapes are: numbers of primitives, points on them, normals.
 
 A shape's points are p = A M q, where M is a `to_world` and A the transform of the instance around it (the
 identity without one). With B = (A M)^-1 the derivative by M is
@@ -25,8 +25,8 @@ OUTER_B, OWN_A, OWN_B, VERTEX_A, FRAME_ROWS = 0, 1, 2, 3, 4  # rows of a shape i
 def corners_of(scene: ti.template(), slot):
     """The point a and the vectors b, c that a primitive is made of.
 
-    Planar: v0, e1, e2. Sphere: centre, radius times the local z axis, radius times the local x axis. Cylinder:
-    base point, axis, radius times the local x axis.
+    Planar: v0, e1, e2. Sphere: centre, radius times the local z axis, radius times the local x axis.
+    Cylinder: base point, axis, radius times the local x axis.
     """
     prim, kind = scene.prims[slot], scene.prim_info[slot][0]
     a, b, c = row3(prim, 0), row3(prim, 3), row3(prim, 6)
@@ -75,7 +75,7 @@ def _add3(gradient: ti.template(), offset, x):
 
 
 @ti.func
-def _add_map(gradient: ti.template(), offset, left, right, w):
+def _add_map(gradient: ti.template(), offset, left, right, w: ti.template()):
     """Add the cotangent of a matrix M in left . M (right, w) to that of the transform at an offset."""
     if offset < gradient.size:
         for r in ti.static(range(3)):
@@ -113,11 +113,12 @@ def add_affine(scene: ti.template(), gradient: ti.template(), moves, x, w: ti.te
 @ti.func
 def add_vertices(scene: ti.template(), gradient: ti.template(), moves, slot, grad0, grad1, grad2):
     """Add the cotangents of a triangle's three vertices to the vertex positions, if they are parameters."""
-    if moves[POSITIONS] >= 0:
-        vertices, frame = scene.corners[slot], scene.frames[moves[FRAMES] + VERTEX_A]
-        _add3(gradient, moves[POSITIONS] + 3 * vertices[0], transposed(frame, grad0))
-        _add3(gradient, moves[POSITIONS] + 3 * vertices[1], transposed(frame, grad1))
-        _add3(gradient, moves[POSITIONS] + 3 * vertices[2], transposed(frame, grad2))
+    if ti.static(scene.execution.vertices):
+        if moves[POSITIONS] >= 0:
+            vertices, frame = scene.corners[slot], scene.frames[moves[FRAMES] + VERTEX_A]
+            _add3(gradient, moves[POSITIONS] + 3 * vertices[0], transposed(frame, grad0))
+            _add3(gradient, moves[POSITIONS] + 3 * vertices[1], transposed(frame, grad1))
+            _add3(gradient, moves[POSITIONS] + 3 * vertices[2], transposed(frame, grad2))
 
 
 @ti.func
@@ -173,9 +174,10 @@ def tangent_of_affine(scene: ti.template(), buffer: ti.template(), moves, x, w: 
 def tangent_of_vertex(scene: ti.template(), buffer: ti.template(), moves, slot, k: ti.template()):
     """The tangent of vertex k of a triangle by the vertex positions."""
     total = vec3(0.0, 0.0, 0.0)
-    if moves[POSITIONS] >= 0:
-        step = read3(buffer, moves[POSITIONS] + 3 * scene.corners[slot][k])
-        total = linear(scene.frames[moves[FRAMES] + VERTEX_A], step)
+    if ti.static(scene.execution.vertices):
+        if moves[POSITIONS] >= 0:
+            step = read3(buffer, moves[POSITIONS] + 3 * scene.corners[slot][k])
+            total = linear(scene.frames[moves[FRAMES] + VERTEX_A], step)
     return total
 
 

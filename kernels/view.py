@@ -111,20 +111,26 @@ class Execution:
     block: workers in a thread block.
     stride: loop iterations for each worker, as Taichi gives 512 at a time to one thread of a CPU.
     orientations: vertex normals or the direction of a light are differentiated (kernels/orientation.py).
+    shapes: where shapes are is differentiated, vertices: the positions of vertices among that
+        (kernels/moving.py). camera: the camera is (kernels/step/camera.py).
     placements: where lights are is differentiated, by attached sampling (kernels/step/lights.py).
     exclusive: every worker has a gradient block of its own, so that sums need no atomics.
     integers: gradients are sums of fixed-point integers, which do not depend on the order of addition.
     unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.
     density: how the derivative by a medium's extinction is found (kernels/estimators/density.py), "" if it is
         not.
-    attached: how the cotangents of an attached replay are found, "kept" (kernels/estimators/attached.py) or
-        "inverse" (kernels/estimators/inverse.py), "" where sampled directions are constants.
+    attached: how derivatives go through directions: "kept" (kernels/estimators/attached.py) or "inverse"
+        (kernels/estimators/inverse.py) where sampled directions move; "points" (kernels/step/points.py) where
+        points of surfaces are held; "" where directions are constants.
     """
 
     block: int = 1
     stride: int = 1
     orientations: bool = False
     placements: bool = False
+    shapes: bool = False
+    vertices: bool = False
+    camera: bool = False
     exclusive: bool = False
     integers: bool = False
     unrolled: bool = False

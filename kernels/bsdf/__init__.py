@@ -14,6 +14,8 @@ Each model has
     sample(p, wi, u)            (wo, density, delta, eta, chance) from three uniform numbers u on [0, 1)
     pdf(p, wi, wo)              the density of `sample` for wo, without delta lobes
 
+A model with a delta lobe says so by DELTA_LOBE = True.
+
 A model that a ray may pass straight through, as if it were not there, has a lobe for wo = -wi and
     straight(p, wi)             the coefficient of that lobe
 
@@ -82,3 +84,9 @@ def constants_of(name):
 def passes_straight(name):
     """True if a ray may pass straight through a surface of this model."""
     return hasattr(REGISTRY[name], "straight")
+
+
+@traced
+def has_delta_lobe(name):
+    """True if the model has a delta lobe."""
+    return getattr(REGISTRY[name], "DELTA_LOBE", False)

@@ -10,6 +10,7 @@ from prb.kernels.fresnel import conductor
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import Vec3, select
 
+DELTA_LOBE = True
 PARAMETERS = (
     Parameter("eta", default=0.0),
     Parameter("k", default=1.0),

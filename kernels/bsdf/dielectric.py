@@ -15,6 +15,7 @@ from prb.kernels.fresnel import dielectric
 from prb.kernels.parameter import Parameter
 from prb.kernels.traced import Vec3, select
 
+DELTA_LOBE = True
 PARAMETERS = (
     Parameter("eta", default=1.5, low=1e-3, number=True, plain=True, differentiable=False),
     Parameter("specular_reflectance", default=1.0, high=1.0),

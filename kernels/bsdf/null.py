@@ -5,6 +5,7 @@ wo = -wi, with coefficient 1        delta lobe, probability 1
 
 from prb.kernels.traced import Vec3, select
 
+DELTA_LOBE = True
 PARAMETERS = ()
 
 

@@ -32,6 +32,7 @@ PARAMETERS = (
     SPECULAR,
     Parameter("eta", default=1.49 / 1.000277, low=1.0, high=2.5, number=True, plain=True),
 )
+DELTA_LOBE = True
 CONSTANTS = ("nonlinear",)  # 0 or 1
 
 

@@ -17,6 +17,10 @@ C_k(X_k, p) to L (kernels/step/step.py). Reverse mode is the chain rule from the
 
 Forward mode carries the tangent of X_k along with the path.
 
+The same walk serves derivatives by what moves shapes or the camera, with points of surfaces held instead of
+random numbers (`Execution.attached` is "points"). The step is then that of kernels/step/points.py, which has
+to know the next vertex as well; a ray that is held passes on the cotangent of its origin alone.
+
 Vicini, Speierer, Jakob, Path Replay Backpropagation (SIGGRAPH 2021), is attached replay by inversion;
 Zeltner, Speierer, Georgiev, Jakob, Monte Carlo Estimators for Differential Light Transport (SIGGRAPH 2021),
 has the estimators. Attached directions sweep over edges, whose derivative is not in these: where a visible
@@ -30,7 +34,7 @@ from prb.kernels.estimators.shading import contribution, shade
 from prb.kernels.estimators.vertex import next_vertex
 from prb.kernels.frame import vec3
 from prb.kernels.sampler import draw_vertex
-from prb.kernels.step import step
+from prb.kernels.step import points, step
 
 SIZE = 13  # numbers of a vertex in the ring: o, d, beta, pdf, code, distance, survival
 
@@ -101,8 +105,12 @@ def Li(
     row: ti.template(),
     gradient: ti.template(),
     tangents: ti.template(),
+    first: ti.template(),
 ):
     """The radiance along a ray and its attached derivative, with the arguments of `path.Li`.
+
+    first: a `PathState`, in forward mode the tangent of the first ray, in reverse mode afterwards its
+    cotangent.
 
     Reverse mode: sweep 0 adds the radiance to `sums` and fills the ring; those from 1 on add to the gradient.
     Forward mode: one sweep adds radiance and tangent. row.end: vertices of the path that the ring is full up
@@ -117,18 +125,24 @@ def Li(
         tracing = active
     going = active
     grad = no_state()  # the cotangent of the state where the walk has come to
+    target = points.no_target()  # the vertex behind it
     while going:
-        if tracing:
-            row.end = trace(mode, scene, launch, sampler, ray, sweep, end, sums, rows, row, tangents)
+        if ti.static(mode == modes.FORWARD and scene.execution.attached == "points"):
+            carry(scene, launch, sampler, ray, sums, tangents, first)
+        else:
+            if tracing:
+                row.end = trace(mode, scene, launch, sampler, ray, sweep, end, sums, rows, row, tangents)
         going = False
         if ti.static(mode == modes.REVERSE):
             if sweep == 0:
                 row.length = row.end
             else:
-                walk(scene, launch, sampler, end, sums, rows, row, gradient, grad)
+                walk(scene, launch, sampler, end, sums, rows, row, gradient, grad, target)
                 end -= capacity
                 tracing = True
                 going = end > 0
+    if ti.static(mode == modes.REVERSE):
+        first = grad
 
 
 @ti.func
@@ -214,10 +228,10 @@ def advance(
 @ti.func
 def walk(
     scene: ti.template(), launch, sampler, end, sums: ti.template(), rows: ti.template(), row: ti.template(),
-    gradient: ti.template(), grad: ti.template(),
+    gradient: ti.template(), grad: ti.template(), target: ti.template(),
 ):  # fmt: skip
     """Walk back from vertex end - 1 over those that the ring holds. grad: the cotangent of the state behind
-    them, and then of that before them."""
+    them, and then of that before them. target: the vertex behind them, and then the last one of them."""
     capacity = rows.shape[1] // SIZE
     for i in range(ti.min(end, capacity)):
         k = end - 1 - i
@@ -225,11 +239,19 @@ def walk(
         state = (x.o, x.d, x.beta, x.pdf)
         if decisions.slot >= 0:
             u_light, u_bsdf = draw_vertex(sampler, k + 1)
-            o, d, beta, pdf = step.pull_back(
-                scene, gradient, decisions, u_light, u_bsdf, state,
-                (grad.o, grad.d, grad.beta, grad.pdf, sums.grad_L),
-            )  # fmt: skip
-            grad.o, grad.d, grad.beta, grad.pdf = o, d, beta, pdf
+            if ti.static(scene.execution.attached == "points"):
+                moving = points.moves_along(decisions, x.pdf)
+                o, d, beta = points.pull_back(
+                    scene, gradient, decisions, moving, x.pdf, target, u_light, u_bsdf, (x.o, x.d, x.beta),
+                    (grad.o, grad.d, grad.beta, sums.grad_L),
+                )  # fmt: skip
+                grad.o, grad.d, grad.beta = o, d, beta
+            else:
+                o, d, beta, pdf = step.pull_back(
+                    scene, gradient, decisions, u_light, u_bsdf, state,
+                    (grad.o, grad.d, grad.beta, grad.pdf, sums.grad_L),
+                )  # fmt: skip
+                grad.o, grad.d, grad.beta, grad.pdf = o, d, beta, pdf
         else:
             if ti.static(step.has_environment(scene)):
                 if launch.environment >= 0:
@@ -237,9 +259,56 @@ def walk(
                         scene, gradient, launch.environment, decisions.first, state, sums.grad_L
                     )
                     grad.o, grad.d, grad.beta, grad.pdf = o, d, beta, pdf
+        if ti.static(scene.execution.attached == "points"):
+            grad.pdf = 0.0
+            target = points.target_of(scene, x, decisions)
         if not is_finite(grad):
             assign_zero(grad)
             gradient.lost = 1
+
+
+@ti.func
+def carry(
+    scene: ti.template(), launch, sampler, ray, sums: ti.template(), tangents: ti.template(),
+    first: ti.template(),
+):  # fmt: skip
+    """Forward mode with points held: trace the path, and carry the tangent of the state along, one vertex
+    behind, as a step has to know the next vertex. first: the tangent of the first ray."""
+    state, dx, x = new_state(), first, no_state()
+    at = step.Decisions(slot=-1)
+    k = 0
+    active, going = True, True
+    while going:
+        here, there, target = no_state(), step.Decisions(slot=-1), points.no_target()
+        if active:
+            here_, there_, E, _vertex, following = visit(scene, launch, sampler, ray, state)
+            here = here_
+            there = there_
+            L, L_low = modes.two_sum(sums.L, sums.L_low, here.beta * E)
+            sums.L = L
+            sums.L_low = L_low
+            target = points.target_of(scene, here, there)
+            ray = following
+        if at.slot >= 0:
+            u_light, u_bsdf = draw_vertex(sampler, k)
+            do, dd, dbeta, dC = points.push_forward(
+                scene, tangents, at, points.moves_along(at, x.pdf), x.pdf, target, u_light, u_bsdf,
+                (x.o, x.d, x.beta), (dx.o, dx.d, dx.beta),
+            )  # fmt: skip
+            dx.o, dx.d, dx.beta = do, dd, dbeta
+            sums.dL += dC
+        if active & (there.slot < 0):
+            if ti.static(step.has_environment(scene)):
+                if launch.environment >= 0:
+                    sums.dL += step.push_forward_beyond(
+                        scene, tangents, launch.environment, there.first,
+                        (here.o, here.d, here.beta, here.pdf), (dx.o, dx.d, dx.beta, 0.0),
+                    )  # fmt: skip
+        x = here
+        at = there
+        k += 1
+        going = there.slot >= 0
+        active = active & (there.continues == 1)
 
 
 @ti.func

@@ -11,6 +11,7 @@ from prb.kernels.estimators.vertex import FIRST_RAY_DENSITY, Ray
 from prb.kernels.frame import vec3
 from prb.kernels.gradient import GradientBlock
 from prb.kernels.sampler import CAMERA, Sampler, draw
+from prb.kernels.step import camera
 from prb.kernels.view import SceneView, new_stack
 
 MAX_MARGIN = 64  # pixels around the film that can be sampled on each side
@@ -189,11 +190,24 @@ def trace_paths(
                             sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
                     if ti.static(execution.attached == "inverse"):
                         inverse.Li(scene, launch, sampler, primary, sweep, active, sums, gradient, by_ray)
-                    elif ti.static(execution.attached == "kept"):
+                    elif ti.static(execution.attached != ""):
+                        first_ray = attached.no_state()
+                        if ti.static(mode == modes.FORWARD and execution.camera):
+                            u = draw(sampler, 0, CAMERA)
+                            do, dd = camera.push_forward(sensor, launch, tangents, column, row_of_pixel, u)
+                            first_ray.o = do
+                            first_ray.d = dd
                         attached.Li(
                             mode, scene, launch, sampler, primary, sweep, active, sums, kept_rows, row,
-                            gradient, tangents,
+                            gradient, tangents, first_ray,
                         )  # fmt: skip
+                        if ti.static(mode == modes.REVERSE and execution.camera):
+                            if (sweep >= 1) & active:
+                                u = draw(sampler, 0, CAMERA)
+                                camera.pull_back(
+                                    sensor, launch, gradient, column, row_of_pixel, u, first_ray.o,
+                                    first_ray.d,
+                                )  # fmt: skip
                     else:
                         Li(
                             mode, scene, launch, sampler, primary, ti.min(sweep, 1), active, sums, kept_rows,

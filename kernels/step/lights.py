@@ -87,8 +87,10 @@ def radiance(reader, emitter, place):
     return color
 
 
-def sample(reader, entry, ref, u1, u2):
-    """The direction to a point of a light, as `light.sample`: d, pdf, scale, delta, place, emitter."""
+def sample(reader, entry, ref, u1, u2, held=None):
+    """The direction to a point of a light, as `light.sample`: d, pdf, scale, delta, place, emitter.
+
+    held: a function in the place of `_on_surface`."""
     scene = reader.scene
     _slot, index, probability, _area = entry_of(scene, entry)
     kind, _first, _second = _row(scene, index)
@@ -97,7 +99,7 @@ def sample(reader, entry, ref, u1, u2):
     def of(name):
         module = emitters.of(name)
         if name == "area":
-            return _on_surface(reader, entry, ref, u1, u2)
+            return (held or _on_surface)(reader, entry, ref, u1, u2)
         if hasattr(module, "connect"):
             d, _distance, pdf, scale, uv = module.connect(_placed(reader, index, module), ref)
             return d, pdf, scale, uv

@@ -7,12 +7,13 @@ differentiate; what is read still moves with the place.
 
 from typing import NamedTuple
 
-from prb.kernels import texture
+from prb.kernels import moving, texture
 from prb.kernels.backend import Expr, ti
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.gradient import add
+from prb.kernels.orientation import normals_offset
 from prb.kernels.texture import LookupPoint
-from prb.kernels.traced import Scalar, Vec2, constant, raw, read
+from prb.kernels.traced import Condition, Scalar, Vec2, Vec3, branch, constant, raw, read
 
 
 class Place(NamedTuple):
@@ -75,6 +76,35 @@ class Found:
     uv: vec2
 
 
+@ti.func
+def _normals(scene: ti.template(), first):
+    return scene.normals[first], scene.normals[first + 1], scene.normals[first + 2]
+
+
+@ti.func
+def _vertices(scene: ti.template(), slot):
+    vertices = scene.corners[slot]
+    return vertices[0], vertices[1], vertices[2]
+
+
+@ti.func
+def _add_turns(scene: ti.template(), gradient: ti.template(), slot, first, grads: ti.template()):
+    """Add the cotangents of a triangle's vertex normals to those of the transforms that turn them."""
+    moves = moving.moves_of(scene, slot)
+    for k in ti.static(range(3)):
+        moving.add_normal(scene, gradient, moves, scene.normals[first + k], grads[k])
+
+
+@ti.func
+def _turns(scene: ti.template(), buffer: ti.template(), slot, first):
+    """The tangents of a triangle's vertex normals by the transforms that turn them."""
+    moves = moving.moves_of(scene, slot)
+    n0 = moving.tangent_of_normal(scene, buffer, moves, scene.normals[first])
+    n1 = moving.tangent_of_normal(scene, buffer, moves, scene.normals[first + 1])
+    n2 = moving.tangent_of_normal(scene, buffer, moves, scene.normals[first + 2])
+    return n0, n1, n2
+
+
 class Reader:
     """Reads parameters of a scene (`SceneView`). gradient: a `GradientBlock`. tangents: of the parameters.
 
@@ -97,6 +127,43 @@ class Reader:
             return ()
 
         return read(values, (), pull, lambda _: tuple(_read(self.tangents, offset, count)))
+
+    def corners(self, slot):
+        """The point and the two vectors that a primitive is made of, as `moving.corners_of` (3 Vec3)."""
+        scene, values = self.scene, tuple(moving.corners_of(self.scene, slot))
+        if self.constant or not scene.execution.shapes:
+            return constant(values)
+
+        def pull(grads):
+            moving.add_corners(scene, self.gradient, slot, *grads)
+            return ()
+
+        return read(values, (), pull, lambda _: tuple(moving.tangents_of_corners(scene, self.tangents, slot)))
+
+    def normals(self, slot, first):
+        """The three vertex normals of a triangle (3 Vec3). first: their first row in `normals`."""
+        scene, values = self.scene, tuple(_normals(self.scene, first))
+        found = constant(values)
+        if scene.execution.orientations:
+            offset = normals_offset(scene, slot)
+
+            def parameters():
+                return tuple(Vec3(*self.numbers(offset + 3 * k, 3)) for k in _vertices(scene, slot))
+
+            found = branch(Condition(offset >= 0), parameters, lambda: constant(values))
+        if self.constant or not scene.execution.shapes:
+            return found
+
+        def pull(grads):
+            _add_turns(scene, self.gradient, slot, first, grads)
+            return tuple(grads)
+
+        def push(tangents):
+            own = [vec3(*tangents[3 * k : 3 * k + 3]) for k in range(3)]
+            turns = _turns(scene, self.tangents, slot, first)
+            return tuple(a + b for a, b in zip(own, turns, strict=True))
+
+        return read(values, found, pull, push)
 
     def _view(self, use):
         return self.scene if use is None else self.scene.lookup(use)

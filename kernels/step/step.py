@@ -17,7 +17,7 @@ from prb.kernels.estimators.vertex import DELTA_DENSITY, power_heuristic
 from prb.kernels.material import lookup_point
 from prb.kernels.step import lights, scattering, surface
 from prb.kernels.step.reader import Found, Reader
-from prb.kernels.traced import Condition, Vec3, branch, constant, dot, raw, select
+from prb.kernels.traced import Condition, Vec3, branch, constant, detach, dot, raw, select
 
 
 @ti.dataclass
@@ -38,13 +38,13 @@ class Decisions:
 
 
 @ti.func
-def _shape(scene: ti.template(), slot):
+def shape_of(scene: ti.template(), slot):
     """(material, emitter) of a primitive."""
     shape = scene.shapes[scene.prim_info[slot][1]]
     return shape[0], shape[1]
 
 
-def _black():
+def black():
     return Vec3(constant(0.0), constant(0.0), constant(0.0))
 
 
@@ -54,7 +54,7 @@ def on_surface(reader, at, u_light, u_bsdf):
     def step(o, d, beta, pdf):
         here = surface.at_hit(reader, at.slot, o, d, at.distance)
         following, direct = _scattered(reader, at, here, u_light, u_bsdf, d, beta)
-        return *following, beta * (_emitted(reader, at, here, o, d, pdf) + direct)
+        return *following, beta * (emitted(reader, at, here, o, d, pdf) + direct)
 
     return step
 
@@ -64,7 +64,7 @@ def arrival(reader, at):
 
     def step(o, d, beta, pdf):
         here = surface.at_hit(reader, at.slot, o, d, at.distance)
-        return here.p, beta * _emitted(reader, at, here, o, d, pdf)
+        return here.p, beta * emitted(reader, at, here, o, d, pdf)
 
     return step
 
@@ -80,25 +80,25 @@ def departure(reader, at, u_light, u_bsdf):
     return step
 
 
-def _emitted(reader, at, here, o, d, pdf):
-    """What the surface `here` emits against the ray, times its MIS weight."""
+def emitted(reader, at, here, o, d, pdf, held=False):
+    """What the surface `here` emits against the ray, times its MIS weight. held: the weight is a constant."""
     scene = reader.scene
     if "area" not in scene.features.emitters:
-        return _black()
-    _material, emitter = _shape(scene, at.slot)
+        return black()
+    _material, emitter = shape_of(scene, at.slot)
 
-    def emitted():
+    def towards_ray():
         first = Condition(at.first == 1)
         pdf_light = lights.hit_density(reader, at.slot, o, here.p, here.ng)
-        weight = power_heuristic(select(first, 1.0, pdf), pdf_light)
-        return lights.radiance(reader, emitter, here.place) * select(first, 1.0, weight)
+        weight = select(first, 1.0, power_heuristic(select(first, 1.0, pdf), pdf_light))
+        return lights.radiance(reader, emitter, here.place) * (detach(weight) if held else weight)
 
-    return branch(Condition(emitter >= 0) & (dot(here.ng, d) < 0), emitted, _black)
+    return branch(Condition(emitter >= 0) & (dot(here.ng, d) < 0), towards_ray, black)
 
 
 def _scattered(reader, at, here, u_light, u_bsdf, d, beta):
     """The next ray (o', d', beta', pdf'), and light sampling for a throughput of 1, at the surface `here`."""
-    material, _emitter = _shape(reader.scene, at.slot)
+    material, _emitter = shape_of(reader.scene, at.slot)
     wi = surface.local(here, -d)
 
     def direct():
@@ -116,9 +116,9 @@ def _scattered(reader, at, here, u_light, u_bsdf, d, beta):
         return here.p, surface.world(here, s.wo), beta * factor, density
 
     def end():
-        return _black(), _black(), _black(), constant(0.0)
+        return black(), black(), black(), constant(0.0)
 
-    added = branch(Condition(at.lit == 1), direct, _black)
+    added = branch(Condition(at.lit == 1), direct, black)
     return branch(Condition(at.continues == 1), onwards, end), added
 
 

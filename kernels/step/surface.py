@@ -10,17 +10,32 @@ from types import SimpleNamespace
 from prb.kernels import hit
 from prb.kernels.backend import ti
 from prb.kernels.frame import tangents, to_world
-from prb.kernels.orientation import normals_offset
 from prb.kernels.shape import corner_uv, row3
 from prb.kernels.step.reader import Place
-from prb.kernels.traced import Condition, Vec2, Vec3, branch, constant, detach, dot
+from prb.kernels.traced import (
+    Condition,
+    Vec2,
+    Vec3,
+    branch,
+    constant,
+    cross,
+    detach,
+    dot,
+    length,
+    normalize,
+)
 from prb.kernels.view import CYLINDER, DISK, SPHERE
 
 
 @ti.func
-def _primitive(scene: ti.template(), slot):
+def _normal(scene: ti.template(), slot):
+    return row3(scene.prims[slot], 9)
+
+
+@ti.func
+def _signs(scene: ti.template(), slot):
     prim = scene.prims[slot]
-    return row3(prim, 0), row3(prim, 3), row3(prim, 6), row3(prim, 9)
+    return prim[10], prim[11]
 
 
 @ti.func
@@ -37,17 +52,6 @@ def _corner_uvs(scene: ti.template(), slot):
 @ti.func
 def _first_normal(scene: ti.template(), slot):
     return scene.prim_info[slot][2]
-
-
-@ti.func
-def _normals(scene: ti.template(), first):
-    return scene.normals[first], scene.normals[first + 1], scene.normals[first + 2]
-
-
-@ti.func
-def _corners(scene: ti.template(), slot):
-    vertices = scene.corners[slot]
-    return vertices[0], vertices[1], vertices[2]
 
 
 def newton(distance, error, slope):
@@ -78,9 +82,10 @@ def _planar(features, kind, uvs, corner, e1, e2, n, o, d):
     return p, n, own_uv, u, v, *own_partials
 
 
-def _sphere(features, center, b, c, n, o, d, distance):
-    """As `_planar`. b, c, n: the last nine numbers of the primitive."""
-    radius, z, x, sign, handedness = b.x, Vec3(b.y, b.z, c.x), Vec3(c.y, c.z, n.x), n.y, n.z
+def _sphere(features, center, b, c, signs, o, d, distance):
+    """As `_planar`. b, c: the local axes z and x, times the radius. signs: of normals and of the frame."""
+    radius, (sign, handedness) = length(b), signs
+    z, x = b / radius, normalize(c)
     r = o + distance * d - center
     t = newton(distance, 0.5 * (dot(r, r) - radius * radius), dot(r, d))
     p, outward = hit.sphere_point(center, radius, o, d, t)
@@ -90,9 +95,9 @@ def _sphere(features, center, b, c, n, o, d, distance):
     return p, outward * sign, uv, constant(0.0), constant(0.0), *partials
 
 
-def _cylinder(features, base, axis, c, n, o, d, distance):
-    """As `_planar`. c, n: the last six numbers of the primitive."""
-    radius, x, sign, handedness = c.x, Vec3(c.y, c.z, n.x), n.y, n.z
+def _cylinder(features, base, axis, c, signs, o, d, distance):
+    """As `_planar`. c: the local x axis, times the radius. signs: of normals and of the frame."""
+    radius, x, (sign, handedness) = length(c), normalize(c), signs
     r = o + distance * d - base
     r = r - axis * (dot(r, axis) / dot(axis, axis))
     t = newton(distance, 0.5 * (dot(r, r) - radius * radius), dot(r, d))
@@ -117,21 +122,27 @@ def at_hit(reader, slot, o, d, distance):
     """
     scene, features = reader.scene, reader.scene.features
     kind, first, distance = _kind(scene, slot), _first_normal(scene, slot), constant(distance)
-    numbers = constant(tuple(_primitive(scene, slot)))
+    numbers, moves = reader.corners(slot), scene.execution.shapes
     uvs = constant(tuple(_corner_uvs(scene, slot))) if features.textured else None
 
     def planar():
-        return _planar(features, kind, uvs, *numbers, o, d)
+        n = normalize(cross(*numbers[1:])) if moves else constant(_normal(scene, slot))
+        return _planar(features, kind, uvs, *numbers, n, o, d)
+
+    def signs():
+        return tuple(constant(x) for x in _signs(scene, slot))
 
     def cylinder_or_planar():
         if not features.cylinders:
             return planar()
         is_cylinder = Condition(kind == CYLINDER)
-        return branch(is_cylinder, lambda: _cylinder(features, *numbers, o, d, distance), planar)
+        return branch(is_cylinder, lambda: _cylinder(features, *numbers, signs(), o, d, distance), planar)
 
     found = (
         branch(
-            Condition(kind == SPHERE), lambda: _sphere(features, *numbers, o, d, distance), cylinder_or_planar
+            Condition(kind == SPHERE),
+            lambda: _sphere(features, *numbers, signs(), o, d, distance),
+            cylinder_or_planar,
         )
         if features.spheres
         else cylinder_or_planar()
@@ -141,27 +152,13 @@ def at_hit(reader, slot, o, d, distance):
     if features.normals:
 
         def interpolated():
-            corners = constant(tuple(_normals(scene, first)))
-            if scene.execution.orientations:
-                corners = _parameter_normals(reader, slot, corners)
-            return hit.interpolated_normal(*corners, u, v, ng)
+            return hit.interpolated_normal(*reader.normals(slot, first), u, v, ng)
 
         n = branch(Condition(first >= 0), interpolated, lambda: ng)
     s, t = hit.frame_along(n, dp_du) if features.tangents else tangents(n)
     return SimpleNamespace(
         p=p, ng=ng, n=n, s=s, t=t, place=Place(uv, slot, u, v), dp_du=dp_du, dp_dv=dp_dv
     )  # fmt: skip
-
-
-def _parameter_normals(reader, slot, corners):
-    """The three vertex normals, as parameters where they are some."""
-    offset = normals_offset(reader.scene, slot)
-
-    def parameters():
-        vertices = _corners(reader.scene, slot)
-        return tuple(Vec3(*reader.numbers(offset + 3 * k, 3)) for k in vertices)
-
-    return branch(Condition(offset >= 0), parameters, lambda: corners)
 
 
 def local(surface, w):

@@ -1,10 +1,10 @@
-"""Shapes that move: their parameters, and the primitives, normals, areas and hierarchy that follow. NumPy only.
+"""Shapes that move: their parameters, and primitives, normals, areas and hierarchy that follow. NumPy only.
 
 `<mesh>.vertex_positions` are in world space, or for what instances copy in the space of their group;
-`<shape>.to_world` is the matrix of the scene file. A mesh whose `to_world` is M lies at M M_0^-1 X, where M_0 is
-the one for which its positions X are; assigning a `to_world` by `prb.traverse` takes the positions along, so that
-they are in world space again. Normals that were computed from the positions follow them; all normals turn by the
-inverse transpose.
+`<shape>.to_world` is the matrix of the scene file. A mesh whose `to_world` is M lies at M M_0^-1 X, where M_0
+is the one for which its positions X are; assigning a `to_world` by `prb.traverse` takes the positions along,
+so that they are in world space again. Normals that were computed from the positions follow them; all normals
+turn by the inverse transpose.
 """
 
 from dataclasses import dataclass, field, replace
@@ -204,6 +204,15 @@ class Moving(Dependent):
             rows[shape.number, :3] = [-1 if record is None else record.offset for record in own]
             rows[shape.number, 3] = FRAME_ROWS * i
         return rows
+
+    def followers(self, names):
+        """(positions, normals, faces) of the meshes whose normals follow positions that are among the names:
+        two records and (m, 3)."""
+        return [
+            (shape.positions, shape.normals, shape.shape.faces)
+            for shape in self._shapes
+            if shape.positions is not None and shape.positions.name in names and shape.follows
+        ]
 
     def vertex_numbers(self):
         """`corners` of the kernels, where they were left out."""

@@ -118,11 +118,19 @@ def integrate(
             raise ParameterError(f"deterministic: {why}; leave it out, or use the CPU")
         derives = mode not in (modes.PRIMAL, modes.RESHADED)
         orientations = derives and work.has_orientations(scene, names)
+        moves = work.moving(scene, names) if derives and kept is None else {}
+        if moves:
+            attached = moves["attached"]
+            if moves["camera"]:
+                scene.differentiate_camera()
+            if moves["vertices"]:
+                scene.number_vertices()
+                arrays = scene.device_arrays()
         by_density = work.density(scene, names, kernel_name(density)) if derives else ""
         flags = dict(
             exclusive=exclusive, integers=integers, orientations=orientations, density=by_density,
             attached=attached, placements=bool(attached) and work.has_placements(scene, names),
-        )  # fmt: skip
+        ) | moves  # fmt: skip
         execution = work.execution(plan, **flags)
 
         sweeps = (0, 2) if kept is None else kept.sweeps

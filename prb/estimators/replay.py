@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from prb.estimators import cross_folds
+from prb.estimators import cross_folds, tied
 from prb.estimators.density import DEFAULT, kernel_name
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.sums import Result
-from prb.estimators.work import device_bytes
+from prb.estimators.work import device_bytes, moving
 from prb.kernels.estimators import modes
 
 
@@ -42,8 +42,8 @@ class ReplayAdjoint(Adjoint):
         return scene.layout.not_detached(name) or None
 
     def takes_picture(self, scene, names):
-        """True."""
-        return True
+        """True, but for what moves shapes or the camera."""
+        return not moving(scene, names)
 
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J^T image_adjoint over the named parameters (None: all), and the image of the same paths.
@@ -51,23 +51,32 @@ class ReplayAdjoint(Adjoint):
         options: `rr_depth`, `values`, `first_sample`, `variance`, `deterministic` and `progress` of
         `prb.estimators.integrate.integrate`.
         """
-        return integrate(
+        result = integrate(
             scene, modes.REVERSE, spp=spp, seed=seed, max_depth=max_depth, image_adjoint=image_adjoint,
-            names=names, passes=self.passes, density=self.density, label="gradient", **options,
+            names=tied.with_normals(scene, names), passes=self.passes, density=self.density, label="gradient",
+            **options,
         )  # fmt: skip
+        tied.pull_back(scene, result, names, options.get("values"))
+        return result
 
     def forward(self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """J tangents and the image, in one pass that carries the tangent of each path's throughput."""
         return integrate(
-            scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth, param_tangents=tangents,
-            names=names, density=self.density, label="derivative", **options,
+            scene, modes.FORWARD, spp=spp, seed=seed, max_depth=max_depth,
+            param_tangents=tied.push_forward(scene, tangents, names, options.get("values")),
+            names=tied.with_normals(scene, names), density=self.density, label="derivative", **options,
         )  # fmt: skip
 
     def value_and_grad(
         self, scene, derivative_of, *, names=None, spp=None, seed=0, max_depth=None,
         kept_budget=cross_folds.KEPT_BUDGET, **options,
     ) -> Result:  # fmt: skip
-        """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget."""
+        """As `Adjoint.value_and_grad`; the picture's vertices are kept for the gradient, up to the budget,
+        but where shapes or the camera move."""
+        if moving(scene, names):
+            return super().value_and_grad(
+                scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth, **options
+            )
         return cross_folds.by_replay(
             scene, derivative_of, names=names, spp=spp, seed=seed, max_depth=max_depth,
             kept_budget=kept_budget, passes=self.passes, density=self.density, **options,

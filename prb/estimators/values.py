@@ -29,6 +29,11 @@ def device_values(scene, values):
             _restore(scene, tables=False)
 
 
+def values_of(scene, record, values):
+    """The values of one parameter. values: the whole buffer, or None for the scene's own."""
+    return record.of(scene.values if values is None else values)
+
+
 @contextlib.contextmanager
 def device_tables(scene, values):
     """While the block runs, the sampling tables of the lights are those of these values, not of the scene's

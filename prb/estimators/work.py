@@ -13,6 +13,7 @@ import numpy as np
 
 from prb.device import runtime
 from prb.device.film import columns, filter_width, margin, reach, sampled_size, shifts
+from prb.device.parameters import OF_CAMERAS, SHAPE_TRANSFORM, VERTICES
 from prb.device.params import records
 from prb.estimators.kept_vertices import vertex_bytes
 from prb.estimators.settings import UNLIMITED
@@ -199,6 +200,20 @@ def has_orientations(scene, names):
 def has_placements(scene, names):
     """True if what says where a light is is among the named parameters."""
     return not scene.layout.placements.isdisjoint(names or ())
+
+
+def moving(scene, names):
+    """What of a scene the named parameters move, as flags of `Execution`: empty if nothing."""
+    known = scene.layout.parameters
+    kinds = {known[name].kind for name in names or () if known[name].moves}
+    if not kinds:
+        return {}
+    return dict(
+        attached="points",
+        shapes=not kinds.isdisjoint((VERTICES, SHAPE_TRANSFORM)),
+        vertices=VERTICES in kinds,
+        camera=not kinds.isdisjoint(OF_CAMERAS),
+    )
 
 
 def density(scene, names, method):

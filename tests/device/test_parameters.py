@@ -173,10 +173,11 @@ def test_the_buffer_has_a_place_for_every_number(scene):
     for record in sorted(records, key=lambda r: r.offset):
         assert record.offset == ends[-1]
         ends.append(record.offset + record.size)
-    assert ends[-1] == values.traced.size + values.of_cameras.size
-    sizes = [r.size for r in sorted(records, key=lambda r: r.offset) if r.traced]
-    assert [size > SMALL_SIZE for size in sizes] == sorted(size > SMALL_SIZE for size in sizes)
-    assert sum(sizes) == values.traced.size and scene.values is values.traced
+    assert ends[-1] == values.numbers.size and scene.values is values.numbers
+    ordered = sorted(records, key=lambda r: r.offset)
+    ranks = [(r.kind == VERTICES, not r.exact and r.size > SMALL_SIZE, r.exact) for r in ordered]
+    assert ranks == sorted(ranks)
+    assert sum(r.size for r in ordered if r.exact) == values.exact.size
     gradient = prb.api.backward(scene, np.ones(scene.image_shape), spp=1).gradient
     assert gradient.shape == scene.values.shape
     assert scene.device_array("params").shape == scene.values.shape

@@ -273,7 +273,7 @@ def test_tables_follow_the_parameters():
     names = ("lights", "light_pdf", "env_marginal", "env_conditional")
     before = {name: layout.arrays[name].copy() for name in names}
     assert layout.update(values) == set()
-    values.traced *= np.float32(1.01)
+    values.numbers *= np.float32(1.01)
     values[layout.parameters["e.to_world"]] = np.eye(4)
     assert layout.update(values) == set()
 

@@ -103,7 +103,7 @@ def assert_same(a, b):
     for name in x.arrays:
         np.testing.assert_array_equal(x.arrays[name], y.arrays[name], err_msg=name)
     np.testing.assert_array_equal(x.params, y.params)
-    np.testing.assert_array_equal(x.start.of_cameras, y.start.of_cameras)
+    np.testing.assert_array_equal(x.start.exact, y.start.exact)
     assert x.parameters == y.parameters and list(x.parameters) == list(y.parameters)
     for s, t in zip(a.model.sensors, b.model.sensors, strict=True):
         assert s.name == t.name and (s.to_world == t.to_world).all() and vars(s.film) == vars(t.film)
