@@ -225,9 +225,9 @@ class Scene:
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
             return  # the next render uploads everything
-        changed = {name for name in changed if name in state.arrays}
-        other = {name for name in changed if not _fits(state.arrays[name], self.layout.arrays[name])}
-        for name in changed - other:
+        shared = {name for name in changed if name in state.arrays}  # not those of one sensor
+        other = {name for name in shared if not _fits(state.arrays[name], self.layout.arrays[name])}
+        for name in shared - other:
             state.arrays[name].from_numpy(self.layout.arrays[name])
         if other:  # the hierarchy was built again
             self._replace(other)
