@@ -196,6 +196,7 @@ class Scene:
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
             return  # the next render uploads everything
+        moves_camera = "camera" in changed
         changed = {name for name in changed if name in state.arrays}
         other = {name for name in changed if not _fits(state.arrays[name], self.layout.arrays[name])}
         for name in changed - other:
@@ -204,7 +205,7 @@ class Scene:
             self._replace(other)
         if whole.numbers.size:
             state.arrays["params"].from_numpy(whole.numbers)
-        if "camera" in changed:
+        if moves_camera:
             for (number, _), of_sensor in state.sensors.items():
                 of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
 
