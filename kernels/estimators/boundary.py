@@ -144,7 +144,8 @@ def secondary_sample(
             fixed = ti.Vector([0.0] * (3 * BINS))
             sliding = ti.Vector([0.0] * (3 * BINS))
             if shadow == 1:
-                length = ti.min(drawn.distance, bvh.MISS) + grazing.before
+                lead = grazing.omega.dot(grazing.p - grazing.start)
+                length = ti.min(drawn.distance, bvh.MISS) + lead
                 slot, _t, _u, _v = bvh.trace(
                     scene, grazing.start, grazing.omega, length * (1.0 - SHADOW_EPSILON), 1
                 )

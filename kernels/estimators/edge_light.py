@@ -14,6 +14,7 @@ from prb.kernels.estimators import edge as edges
 from prb.kernels.estimators.edge_sampling import choose_edge, grazing_direction, wedge
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.sampler import EDGE, track
+from prb.kernels.shape import row3
 from prb.kernels.texture import at_uv
 
 
@@ -83,8 +84,11 @@ def draw_line(
                     if kind == ti.static(emitter.KINDS[name]):
                         if ti.static(name == "area"):
                             if part == 0:
+                                viewer = ref  # from inside of a sphere, points all over it are sampled
+                                if not straight:
+                                    viewer = row3(scene.prims[scene.lights[entry][0]], 0)
                                 point, normal, uv, by_area, by_cone = emitter.area.sample_point(
-                                    scene, entry, ref, v[1], v[2]
+                                    scene, entry, viewer, v[1], v[2]
                                 )
                                 r = point - ref
                                 distance = r.norm()
