@@ -76,6 +76,10 @@ class Boundary(Adjoint):
             return record.why_not
         return None if record.moves else "it moves no edge, so that its derivative has no boundary term"
 
+    def beside_others(self, found):
+        """As of `Adjoint`: another method's picture will do."""
+        return {} if found is None else {"with_image": False}
+
     def backward(
         self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
     ) -> Result:  # fmt: skip
