@@ -97,9 +97,7 @@ def primary_sample(
                     before = ti.select(side == 0, grazing.before_front, grazing.before)
                     ray = new_ray(o, at.omega, beyond + before, FIRST_RAY_DENSITY, o)
                     sign = ti.select(side == 0, 1.0, -1.0)
-                    add_radiance(
-                        scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding
-                    )
+                    add_radiance(scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding)
                 # The edge's picture moves by grad . dx_B. Times dl on the film, its part out of the shape is
                 # +-(dy grad_x - dx grad_y) . dx_B dtau, where (dx, dy) dtau is the picture of the edge.
                 dx, dy = at.grad_x.dot(along), at.grad_y.dot(along)

@@ -49,7 +49,11 @@ def aperture_point(sensor: ti.template(), u1, u2):
 
 @ti.func
 def _through(sensor: ti.template(), first: ti.template(), a, b):
-    v0, va, vb = read3(sensor.camera, first), read3(sensor.camera, first + 9), read3(sensor.camera, first + 12)
+    v0, va, vb = (
+        read3(sensor.camera, first),
+        read3(sensor.camera, first + 9),
+        read3(sensor.camera, first + 12),
+    )
     return v0 + a * va + b * vb
 
 

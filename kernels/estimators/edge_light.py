@@ -1,10 +1,10 @@
 """Lines that graze edges, sampled in two ways: by directions at the edge, and through points of lights.
 
-    indirect    a point of an edge in proportion to the measure of the lines through it, a direction among these
-    shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a point
-                of the contour that the surface has from it). As most edges are no silhouettes from most lights,
-                several candidates are drawn and one is kept in proportion to its weight (resampled importance
-                sampling: Talbot, Cline and Egbert 2005)
+indirect    a point of an edge in proportion to the measure of the lines through it, a direction among these
+shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a point
+            of the contour that the surface has from it). As most edges are no silhouettes from most lights,
+            several candidates are drawn and one is kept in proportion to its weight (resampled importance
+            sampling: Talbot, Cline and Egbert 2005)
 """
 
 from prb.kernels import emission, emitter, light
@@ -38,9 +38,7 @@ class Drawn:
 
 
 @ti.func
-def draw_line(
-    scene: ti.template(), sampler, records: ti.template(), cdf: ti.template(), shadow, candidates
-):
+def draw_line(scene: ti.template(), sampler, records: ti.template(), cdf: ti.template(), shadow, candidates):
     """A line by the indirect technique, or with shadow = 1 by that of shadows. Returns `Drawn`."""
     found = Drawn(weight=0.0, density=0.0, distance=0.0, far=0, light_density=0.0)
     found.grazing.valid = 0

@@ -167,9 +167,7 @@ def connections(
                     _f_light, f = material.eval(scene, vertex)
                     f *= beta / cos_toward
                     cos_sensor = si.ng.dot(to_sensor)
-                    slide = grazing.n.dot(to_sensor) / ti.select(
-                        ti.abs(cos_sensor) > 1e-6, cos_sensor, 1e-6
-                    )
+                    slide = grazing.n.dot(to_sensor) / ti.select(ti.abs(cos_sensor) > 1e-6, cos_sensor, 1e-6)
                     if way == 0:
                         f *= ti.abs(at.grad_x.cross(at.grad_y).dot(si.ng))
                         distance = (at.t - sensor.camera[edge_film.NEAR]) * at.speed

@@ -64,7 +64,10 @@ def _central(camera):
 def _to_film(camera):
     """A function of points (n, 3): the solution of the system of kernels/estimators/edge_film.py for a = b = 0,
     three arrays: x t, y t, t of a central camera; x, y, t of another."""
-    start, direction = camera[START : START + 9].reshape(3, 3), camera[DIRECTION : DIRECTION + 9].reshape(3, 3)
+    start, direction = (
+        camera[START : START + 9].reshape(3, 3),
+        camera[DIRECTION : DIRECTION + 9].reshape(3, 3),
+    )
     columns = np.stack([start[1] + direction[1], start[2] + direction[2], direction[0]], axis=1)
     inverse = np.linalg.inv(columns)
     return lambda points: tuple(((points - start[0]) @ inverse.T).T)

@@ -67,7 +67,9 @@ class Boundary(Adjoint):
         for kind in ("primary", "shadow", "indirect"):
             part = getattr(self, kind)
             if not (isinstance(part, (bool, int, float)) and 0 <= part < np.inf):
-                raise ParameterError(f"{kind}: {part!r} is out of range; it is a part of the samples, from 0 on")
+                raise ParameterError(
+                    f"{kind}: {part!r} is out of range; it is a part of the samples, from 0 on"
+                )
 
     def reason(self, scene, name):
         """As of `Adjoint`: only what moves shapes or the camera moves edges."""
@@ -112,9 +114,7 @@ class Boundary(Adjoint):
             raise ParameterError("adjoint: boundary does not take participating media, which the scene has")
         image = None
         if with_image:
-            image = integrate(
-                scene, modes.PRIMAL, values=values, progress=progress, **paths, **options
-            ).image
+            image = integrate(scene, modes.PRIMAL, values=values, progress=progress, **paths, **options).image
         with device_values(scene, values):
             batches = BATCHES if variance else 1
             found = _Terms(scene, mode, given, names, settings).batches(self, batches)
@@ -165,7 +165,9 @@ class _Terms:
         shape = scene.image_shape if self._mode == modes.FORWARD else (scene.values.size,)
         found = np.zeros((count, *shape))
         if not self._wanted:
-            warnings.warn("boundary: none of the parameters moves an edge, so that its terms are zero", stacklevel=5)
+            warnings.warn(
+                "boundary: none of the parameters moves an edge, so that its terms are zero", stacklevel=5
+            )
             return found
         edges = edges_of(scene.layout)
         moving = self._moving(edges)
