@@ -67,6 +67,8 @@ def components(scene, names):
     found, taken = [], {SHEET}
     for name, shape in shapes.items():
         for index in np.ndindex(shape):
+            if records(scene)[name].moves and index[:1] == (3,) and shape == (4, 4):
+                continue  # the last row of a transform is fixed
             label = ".".join([name, *map(str, index)])
             moves = records(scene)[name].moves
             found.append(Component(name, index, file_name(label, taken), moves))
