@@ -84,8 +84,8 @@ def _no_match(scene, pattern, known):
 class Params(MutableMapping[str, np.ndarray]):
     """The parameters of a scene, name -> array. Assign, then call `update()`; until then nothing changes.
 
-    They are float32, colours in linear RGB; transforms of shapes and those of cameras are float64. Assigning a
-    mesh's `to_world` takes its `vertex_positions` along. Values are copies. `repr` is a table.
+    They are float32, colours in linear RGB; transforms of shapes and what cameras have are float64. Assigning
+    a mesh's `to_world` takes its `vertex_positions` along. Values are copies. `repr` is a table.
     """
 
     def __init__(self, scene: Scene) -> None:
