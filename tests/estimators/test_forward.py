@@ -1,8 +1,8 @@
 """Forward and reverse mode are each other's transpose: <W, J t> = <J^T W, t> for the same random numbers.
 
 For every parameter, vertex normals, directions of lights and what moves shapes or the camera among them, of
-every bundled scene. J is the derivative of the estimate with those random numbers, so rounding is all that may
-differ. Scenes whose kernels are like those of others but take long to compile are slow tests.
+every bundled scene. J is the derivative of the estimate with those random numbers, so rounding is all that
+may differ. Scenes whose kernels are like those of others but take long to compile are slow tests.
 """
 
 import numpy as np
@@ -51,8 +51,9 @@ MOVED = [
 
 
 def products(scene, names, seed, alone=None):
-    """<W, J t>, <J^T W, t> and the sum of |W J t| for a random W and t, some of whose numbers are zero. alone:
-    the only name whose t is not zero; all are differentiated."""
+    """<W, J t>, <J^T W, t> and the sum of |W J t| for a random W and t, some of whose numbers are zero.
+
+    alone: the only name whose t is not zero; all are differentiated."""
     random = np.random.default_rng(seed)
     weight = random.normal(size=scene.image_shape) * random.integers(0, 3, scene.image_shape)
     tangents = {}
