@@ -155,8 +155,8 @@ def check(
     statistics, with their sources, are in prb/checking/verdicts.py.
 
     A method that leaves out an edge which moves is rightly refuted, and the remark is that a discontinuity is
-    likely: attached derivatives leave out edges that moving rays sweep over, and `ReplayAdjoint` alone those of
-    shapes.
+    likely: attached derivatives leave out edges that moving rays sweep over, and `ReplayAdjoint` alone those
+    of shapes.
     """
     scene = viewed(scene, sensor)
     method = method_of(adjoint)
