@@ -1,10 +1,11 @@
 """Lines that graze edges, sampled in two ways: by directions at the edge, and through points of lights.
 
-indirect    a point of an edge in proportion to the measure of the lines through it, a direction among these
-shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a point
-            of the contour that the surface has from it). As most edges are no silhouettes from most lights,
-            several candidates are drawn and one is kept in proportion to its weight (resampled importance
-            sampling: Talbot, Cline and Egbert 2005)
+indirect    a point of an edge in proportion to the measure of the lines through it, a direction among
+            these
+shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a
+            point of the contour that the surface has from it). As most edges are no silhouettes from
+            most lights, several candidates are drawn and one is kept in proportion to its weight
+            (resampled importance sampling: Talbot, Cline and Egbert 2005)
 """
 
 from prb.kernels import emission, emitter, light
@@ -42,7 +43,7 @@ def draw_line(scene: ti.template(), sampler, records: ti.template(), cdf: ti.tem
     """A line by the indirect technique, or with shadow = 1 by that of shadows. Returns `Drawn`."""
     found = Drawn(weight=0.0, density=0.0, distance=0.0, far=0, light_density=0.0)
     found.grazing.valid = 0
-    total, chosen_emitter, chosen_uv, chosen_scale = 0.0, -1, vec2(0.0, 0.0), 1.0
+    total, chosen_emitter, chosen_uv = 0.0, -1, vec2(0.0, 0.0)
     for k in range(ti.select(shadow == 1, candidates, 1)):
         u, v = track(sampler, k, EDGE, 0), track(sampler, k, EDGE, 1)
         index, tau, probability = choose_edge(cdf, u[0], v[0])
