@@ -18,9 +18,9 @@ class Automatic(Adjoint):
     """Detached replay for the parameters that it differentiates, attached replay for those that only it does,
     and boundary terms for what moves edges.
 
-    One follows the other; those that are not needed are neither compiled nor run. Detached and attached replay
-    follow the same paths. Attached derivatives leave out the edges that moving directions sweep over, so they
-    are taken only where there are no others.
+    One follows the other; those that are not needed are neither compiled nor run. Detached and attached
+    replay follow the same paths. Attached derivatives leave out the edges that moving directions sweep over,
+    so they are taken only where there are no others.
     """
 
     detached: ReplayAdjoint = field(default_factory=ReplayAdjoint)
