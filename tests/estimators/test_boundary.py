@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-
-import prb
-from tests.helpers.moving_scenes import (
+from helpers.moving_scenes import (
     LIGHTS,
     MOTION,
     check_against_differences,
@@ -12,6 +10,8 @@ from tests.helpers.moving_scenes import (
     shaded,
     translation,
 )
+
+import prb
 
 WHOLE = prb.ReplayAdjoint() + prb.Boundary()
 

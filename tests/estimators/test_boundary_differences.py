@@ -1,9 +1,7 @@
 """Boundary terms against differences of pictures: every kind of camera, light and shape. Long."""
 
 import pytest
-
-import prb
-from tests.helpers.moving_scenes import (
+from helpers.moving_scenes import (
     BLOCKERS,
     FLOOR,
     LIGHTS,
@@ -13,6 +11,8 @@ from tests.helpers.moving_scenes import (
     shaded,
     translation,
 )
+
+import prb
 
 pytestmark = pytest.mark.slow
 WHOLE = prb.ReplayAdjoint() + prb.Boundary()
