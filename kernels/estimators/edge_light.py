@@ -121,7 +121,8 @@ def draw_line(scene: ti.template(), sampler, records: ti.template(), cdf: ti.tem
                 ds.pdf = density_y * ds.distance * ds.distance / ti.max(cosine, 1e-20)
             seen = seen & (ds.pdf > 0)
             t = along.normalized()
-            weight *= along.norm() * t.cross(omega).norm() * ds.scale / ti.max(ds.pdf, 1e-30)
+            weight *= along.norm() * t.cross(omega).norm()  # fault: foreshortening
+            weight *= ds.scale / ti.max(ds.pdf, 1e-30)
             weight = ti.select(seen, weight, 0.0)
             light_density = ti.select(ds.delta == 1, 0.0, ds.pdf * scene.light_pdf[entry][1])
             if density_y > 0:
