@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.moving_scenes import (
+from helpers.edge_scenes import (
     LIGHTS,
     MOTION,
     check_against_differences,

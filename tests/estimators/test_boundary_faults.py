@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.moving_scenes import BLOCKERS, FLOOR, LIGHTS, MOTION, differences, scene_of, translation
+from helpers.edge_scenes import BLOCKERS, FLOOR, LIGHTS, MOTION, differences, scene_of, translation
 from helpers.planted_faults import EDGES, forget, planted_in_edges
 
 import prb
