@@ -15,7 +15,7 @@ rough glass needs nothing more.
 A ray from the camera, or from a delta lobe, has no such integral: it moves with what it comes from, as in
 kernels/step/step.py, and takes along the point where it arrives.
 
-Worchel, Finnendahl, Alexa (2025), whose form Mitsuba's `prb` has had since its pull request 1680; the area form
+Worchel, Finnendahl, Alexa (2025); Mitsuba's `prb` has the form since its pull request 1680. The area form
 of light transport is Veach's (1997, section 8.1).
 """
 

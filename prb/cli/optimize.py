@@ -6,7 +6,7 @@ import numpy as np
 
 import prb
 from prb.cli.inputs import load_scene, scene_inputs
-from prb.cli.optimize_options import add_options, initial_values, priors_of
+from prb.cli.optimize_options import add_options, coordinates_given, initial_values, priors_of
 from prb.cli.options import BY_DEFAULT, SCENE, sensor
 from prb.cli.output import Output, as_json, as_table, escaped, one_line, say, watched
 from prb.cli.targets import by_sensor, held_out, read_targets, with_masks
@@ -16,10 +16,12 @@ from prb.estimators import seeds
 from prb.estimators.registry import METHODS, method_of, selected
 from prb.losses import FILTERS, LOSSES, made
 from prb.recover.bounds import named
+from prb.recover.coordinates import coordinates_of
 from prb.recover.files import RecoveryFiles, diagnostics, frame_step
 from prb.recover.floor import STOPS
 from prb.recover.grids import is_volume
 from prb.recover.held_out import held_out_losses
+from prb.recover.mesh_defects import Defects
 from prb.recover.seen import lines as seen_lines
 from prb.recover.seen import never_seen
 
@@ -124,7 +126,9 @@ def _recovered(scene, args):
     if args.mask is not None:
         masks = by_sensor("--mask", args.mask, views, one_for_all=True)
         weights = with_masks(weights, masks, views)
-    optimizer = _optimizer(args, names)
+    coordinates = coordinates_given(args.motions, args.smooth_steps, names)
+    smooth = [name for name, each in coordinates_of(scene, names, coordinates).items() if each.uniform]
+    optimizer = _optimizer(args, names, smooth)
     params = prb.traverse(scene)
     true = {name: params[name].astype(float) for name in names}
     source = args.scene, dict(args.define)
@@ -156,7 +160,8 @@ def _recovered(scene, args):
     recovery = prb.optimize(
         scene, names, taken[1], sensors=taken[0], weights=taken[2], loss=args.loss, optimizer=optimizer,
         target_spp=args.reference, bounds=dict(args.bounds), priors=priors_of(args.prior),
-        coarse_to_fine=dict(args.coarse_to_fine),
+        coarse_to_fine=dict(args.coarse_to_fine), coordinates=coordinates,
+        remesh=dict(args.remesh) or None,
         adjoint=adjoint,
         iterations=args.iterations, spp=args.spp, spp_grad=args.spp_grad, seed=args.seed,
         recursive=args.recursive, views_per_iteration=args.views_per_iteration,
@@ -193,8 +198,11 @@ def _recovered(scene, args):
     report["never_seen"] = never_seen(recovery.seen)
     report["at_limit"] = {name: list(counts) for name, counts in recovery.at_limit.items()}
     if args.reference is not None:
-        errors = {name: float(((recovery.params[name] - true[name]) ** 2).mean()) for name in names}
-        report["squared_error"] = errors
+        report["squared_error"] = {
+            name: float(((recovery.params[name] - value) ** 2).mean())
+            for name, value in true.items()
+            if recovery.params[name].shape == value.shape  # else the mesh has other vertices
+        }
     return report
 
 
@@ -214,7 +222,8 @@ def _as_text(report):
     if "squared_error" in report:
         columns.append("mean squared error")
         for row in rows:
-            row.append(f"{report['squared_error'][row[0]]:.2g}")
+            error = report["squared_error"].get(row[0])
+            row.append("-" if error is None else f"{error:.2g}")
     if report["at_limit"]:
         columns.append("at its limit")
         for row in rows:
@@ -230,6 +239,11 @@ def _as_text(report):
     floor = _floor_line(report)
     floor = f"{floor}\n" if floor else ""
     unseen = "".join(f"{escaped(line)}\n" for line in seen_lines(report["never_seen"], volumes))
+    unseen += "".join(
+        f"{escaped(line)}\n"
+        for name, each in report["defects"].items()
+        if (line := Defects(**each).line(name))
+    )
     unseen += "".join(
         escaped(f"{name}, held out: loss {ends['initial']:.4g} at first, {ends['result']:.4g} in the end")
         + "\n"
@@ -309,10 +323,13 @@ def _rate(text):
         ) from None
 
 
-def _optimizer(args, names):
+def _optimizer(args, names, smooth):
+    """smooth: names of the parameters for which Adam takes one step size each."""
     rates = dict.fromkeys(names, 0.05)
     for pattern, rate in sorted(args.lr or [], key=lambda given: (given[0] != "", given[0] in names)):
         rates |= dict.fromkeys(named("--lr", pattern, names) if pattern else names, rate)
     if args.schedule == "cosine":
         rates = {name: prb.schedules.Cosine(rate, max(args.iterations, 1)) for name, rate in rates.items()}
-    return (prb.SGD if args.optimizer == "sgd" else prb.Adam)(rates, **OPTIMIZERS[args.optimizer])
+    if args.optimizer == "sgd":
+        return prb.SGD(rates, **OPTIMIZERS["sgd"])
+    return prb.Adam(rates, **{"uniform": smooth, **OPTIMIZERS[args.optimizer]})

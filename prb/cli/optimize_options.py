@@ -1,26 +1,29 @@
-"""Options of `prb optimize` about textures and volumes, and the values that it starts from."""
+"""Options of `prb optimize` about textures, volumes and shapes, and the values that it starts from."""
 
 import argparse
 import os
 
 import numpy as np
 
-from prb import priors
+from prb import coordinates, priors
 from prb.device.params import records, select
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.io.images import READABLE, read_texels
 from prb.io.volumes import read_vol
 from prb.kernels.texture import LUMINANCE
+from prb.recover.bounds import named
+from prb.recover.coordinates import MOTIONS, POSITIONS, TRANSFORM
 from prb.recover.grids import is_bitmap, is_volume, resized
 from prb.scene.files import scene_dict
 from prb.scene.load import named_nodes
 
 RANDOM = "random"
+VALUES = "values"  # of --as: the numbers of the matrix themselves
 
 
 def add_options(parser):
-    """--init, --prior and --coarse-to-fine."""
+    """--init, --prior, --coarse-to-fine, --as, --smooth-steps and --remesh."""
     parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|VOL|random",
                         help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png or smoke.vol, which are "
                              "resized to the texture or the volume (default: the scene's)")  # fmt: skip
@@ -33,6 +36,19 @@ def add_options(parser):
                         help="resolutions of a texture or volume, texels along its longest side, one "
                              "after the other: 16:64:128 shares the iterations out evenly, 16:64@50:128@120 "
                              "says at which each begins")  # fmt: skip
+    parser.add_argument("--as", action="append", type=motion, default=[], dest="motions",
+                        metavar="[PATTERN=]KIND",
+                        help=f"how transforms are moved: {', '.join(MOTIONS)}, or {VALUES}, their numbers by "
+                             "themselves; rates are in radians and in radii of what moves (default: rigid "
+                             "for shapes and sensors)")  # fmt: skip
+    parser.add_argument("--smooth-steps", type=float, metavar="LAMBDA",
+                        help="how far steps of vertex positions are smoothed along the mesh, 0: not at all "
+                             f"(default: {coordinates.LargeSteps().lambda_:g})")  # fmt: skip
+
+    parser.add_argument("--remesh", action="append", type=remesh, default=[], metavar="PATTERN=K[:EDGE],...",
+                        help="meshes whose vertex positions are optimised get other triangles before "
+                             "iteration K, with edges of length EDGE, or half as long, as in "
+                             "'vase.*=50,100:0.02'; what has texture coordinates cannot")  # fmt: skip
 
 
 def prior(text):
@@ -56,6 +72,49 @@ def priors_of(given):
     for pattern, each in given:
         found.setdefault(pattern, []).append(each)
     return found
+
+
+def motion(text):
+    """(pattern or "", kind) of a text such as bunny.to_world=similarity."""
+    pattern, _, kind = text.rpartition("=")
+    if kind not in (*MOTIONS, VALUES) or text.startswith("="):
+        known = ", ".join((*MOTIONS, VALUES))
+        what = f"{text!r} is no kind of motion; write it as in 'bunny.to_world=rigid', with one of {known}"
+        raise argparse.ArgumentTypeError(what)
+    return pattern, kind
+
+
+def coordinates_given(motions, smooth_steps, names):
+    """pattern -> coordinates or None, of what --as and --smooth-steps give. Raises ParameterError."""
+    found = {}
+    for pattern, kind in motions:
+        chosen = named("--as", pattern, names) if pattern else _ending("--as", TRANSFORM, names)
+        found |= dict.fromkeys(chosen, None if kind == VALUES else MOTIONS[kind]())
+    if smooth_steps is not None:
+        smooth = coordinates.LargeSteps(smooth_steps)
+        found |= dict.fromkeys(_ending("--smooth-steps", POSITIONS, names), smooth)
+    return found
+
+
+def _ending(option, key, names):
+    found = [name for name in names if name.endswith(f".{key}")]
+    if not found:
+        raise ParameterError(f"{option}: no {key} is optimised; name one with --param")
+    return found
+
+
+def remesh(text):
+    """(pattern, pairs of iteration and edge length or None) of a text such as vase.*=50,100:0.02."""
+    pattern, _, rest = text.rpartition("=")
+    try:
+        pairs = [part.partition(":")[::2] for part in rest.split(",")]
+        times = [(int(iteration), float(length) if length else None) for iteration, length in pairs]
+    except ValueError:
+        times = []
+    if not pattern or not times:
+        form = "write it as in 'vase.*=50,100' or 'vase.*=50:0.05,100:0.02'"
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of iterations; {form}")
+    return pattern, times
 
 
 def schedule(text):
@@ -167,6 +226,8 @@ def _random(name, record, seed):
 def _given(name, record, text):
     try:
         numbers = [float(x) for x in text.split(",")]
+        if len(numbers) == record.size:  # as of a matrix, row by row
+            return np.reshape(numbers, record.shape)
         return np.broadcast_to(numbers, record.shape or (1,)).reshape(record.shape)
     except ValueError:
         shape = record.shape

@@ -70,12 +70,12 @@ class LightEntries:
 
     def __init__(self, model, emitters, geometry):
         """emitters: the `EmitterTable`. geometry: the `Geometry`."""
-        self._owned, self._placed, areas = [], model.emitters, self._areas(geometry)
+        self._owned, self._placed = [], model.emitters
         self.lights = []
         for i, shape in enumerate(model.shapes):
             if shape.emitter is not None:
                 own = np.arange(geometry.starts[i], geometry.starts[i + 1])
-                if not areas[own].any():
+                if not _areas(geometry, own).any():
                     raise SceneError(
                         f"{shape.emitter.name}: its shape has no area and cannot emit; remove the emitter"
                     )
@@ -100,19 +100,16 @@ class LightEntries:
             self._emitters, self.light_of = np.concatenate(numbers), np.concatenate(light_of)
         self.measure(geometry)
 
-    @staticmethod
-    def _areas(geometry):
-        return primitives.areas(geometry.kinds, geometry.corners)
-
     def measure(self, geometry):
         """Take the primitives' areas and slots, and the size of the scene, as they are now."""
-        area = self._areas(geometry)
-        bounds = np.concatenate([geometry.lower, geometry.upper])
-        radius = 0.5 * np.linalg.norm(np.ptp(bounds, axis=0)) if len(geometry.kinds) else 1.0
-        power = [np.pi * area[own].sum() for own in self._owned]
+        radius = 0.5 * geometry.size()
+        columns, power = [], []
+        for own in self._owned:
+            area = _areas(geometry, own)
+            columns.append((geometry.slot_of[own], area, _parts(area)))
+            power.append(np.pi * area.sum())
+        columns += [(np.array([-1]), np.zeros(1), np.ones(1))] * len(self._placed)
         self.unit_power = np.array([*power, *(unit_power(light, radius) for light in self._placed)], float)
-        without = [(np.array([-1]), np.zeros(1), np.ones(1))] * len(self._placed)
-        columns = [(geometry.slot_of[own], area[own], _parts(area[own])) for own in self._owned] + without
         if columns:
             self.slots, self.areas, self.power_fraction = map(np.concatenate, zip(*columns, strict=True))
 
@@ -210,6 +207,11 @@ class EnvironmentTable(_Table):
 
     def compute(self, inputs, arrays):
         arrays.update(zip(self.arrays, environment_tables(inputs[0]), strict=True))
+
+
+def _areas(geometry, own):
+    """Those of some primitives."""
+    return primitives.areas(geometry.kinds[own], geometry.corners[own])
 
 
 def _parts(areas):

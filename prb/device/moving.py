@@ -1,4 +1,4 @@
-"""Shapes that move: their parameters, and primitives, normals, areas and hierarchy that follow. NumPy only.
+"""Shapes that move: their parameters, and primitives, normals, areas and hierarchy that follow.
 
 `<mesh>.vertex_positions` are in world space, or for what instances copy in the space of their group;
 `<shape>.to_world` is the matrix of the scene file. A mesh whose `to_world` is M lies at M M_0^-1 X, where M_0
@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from prb.device import runtime
 from prb.device.dependents import Dependent
 from prb.device.geometry import Geometry
 from prb.device.parameters import SHAPE_TRANSFORM, VERTICES
 from prb.errors import ParameterError
+from prb.kernels import placing
 from prb.kernels.moving import FRAME_ROWS, OUTER_B, OWN_A, OWN_B, VERTEX_A
-from prb.scene.meshes.mesh import smooth_normals
 from prb.scene.plugins.shapes import keeps_round
 
 WITH_MEDIA = "shapes that move in scenes with participating media have no derivative"
@@ -49,7 +50,10 @@ class _Shape:
 
     own, outer: its `to_world` and that of the instance around it. rows: of its normals in `normals`.
     base: the `to_world` for which the positions are as they stand. start: the matrix that `matrix` gave at
-    first. positions_of_normals: those that the values of the normals were computed from, where they follow.
+    first. positions_of_normals: those that the normals were computed from, where they follow.
+    outer_of_normals: the instance's transform that the values of the normals, which are in world space,
+    contain. local: of a copy without such values, its normals in the space of the positions, if they are no
+    longer those of the file. corners: as of `placing.smooth_normals`.
     """
 
     number: int
@@ -62,6 +66,9 @@ class _Shape:
     base: np.ndarray = field(default_factory=lambda: np.eye(4))
     start: np.ndarray = field(default_factory=lambda: np.eye(4))
     positions_of_normals: np.ndarray | None = None
+    outer_of_normals: np.ndarray = field(default_factory=lambda: np.eye(4))
+    local: np.ndarray | None = None
+    corners: tuple | None = None
 
     @property
     def records(self):
@@ -70,22 +77,28 @@ class _Shape:
     @property
     def follows(self):
         """True if its vertex normals are computed from its positions."""
-        return self.shape.smooth and self.positions is not None and self.normals is not None
+        return self.shape.smooth and self.positions is not None and self.shape.normals is not None
 
     def begin(self, values):
         """Take the values that the model has."""
         self.base, self.start = np.array(values[self.own]), np.eye(4)
         self.start = self.matrix(values)
+        self.outer_of_normals = self.around(values)
         if self.follows:
             self.positions_of_normals = np.array(values[self.positions])
 
+    def around(self, values):
+        """The transform of the instance around it."""
+        return np.eye(4) if self.outer is None else np.array(values[self.outer])
+
     def matrix(self, values):
         """The transform from the space of the positions, or of the unit shape, to world space."""
-        outer = np.eye(4) if self.outer is None else values[self.outer]
-        own = np.array(values[self.own])
-        if self.shape.kind != "mesh":
-            return outer @ own
-        return outer @ (np.eye(4) if np.array_equal(own, self.base) else own @ np.linalg.inv(self.base))
+        outer, own = self.around(values), np.array(values[self.own])
+        return outer @ (self._step(own) if self.shape.kind == "mesh" else own)
+
+    def _step(self, own):
+        """What takes the positions from where they stand to where they belong for another `to_world`."""
+        return np.eye(4) if np.array_equal(own, self.base) else own @ np.linalg.inv(self.base)
 
     def placed(self, values):
         """The shape as the values have it."""
@@ -98,49 +111,70 @@ class _Shape:
             if np.array_equal(vertices, source.vertices):
                 normals = self.shape.normals if self.normals is None else values[self.normals]
                 return replace(self.shape, normals=normals)
-        normals = source.normals
-        if self.normals is not None and self.shape.original is None:
-            normals = self.normal_values(values)
-        if not np.array_equal(matrix, np.eye(4)):
-            vertices = (vertices.astype(float) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
-            if normals is not None:
-                normals = normals @ np.linalg.inv(matrix[:3, :3])
-                length = np.linalg.norm(normals, axis=1, keepdims=True)
-                normals = (normals / np.where(length > 0, length, 1)).astype(np.float32)
-        return replace(self.shape, vertices=vertices, normals=normals)
+        normals = _turned(self.normal_values(values), matrix)
+        return replace(self.shape, vertices=_moved(vertices, matrix), normals=normals)
 
     def normal_values(self, values):
-        """Its vertex normals in the space of the positions."""
+        """Its vertex normals in the space of the positions, or None."""
         if self.follows and not np.array_equal(values[self.positions], self.positions_of_normals):
-            found, _undefined = smooth_normals(values[self.positions], self.shape.faces)
-            return found
-        return values[self.normals]
+            return self._smooth(values[self.positions])
+        if self.normals is not None:
+            return _turned(values[self.normals], np.linalg.inv(self.outer_of_normals))
+        return (self.shape.original or self.shape).normals if self.local is None else self.local
+
+    def _smooth(self, positions):
+        """The vertex normals that the positions give, as `smooth_normals` of prb/scene/meshes/mesh.py."""
+        faces = np.ascontiguousarray((self.shape.original or self.shape).faces, np.int32)
+        if self.corners is None:
+            of_vertex = faces.reshape(-1)
+            counts = np.bincount(of_vertex, minlength=len(positions))
+            starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+            self.corners = starts, np.argsort(of_vertex, kind="stable").astype(np.int32)
+        found = np.empty((len(positions), 3), np.float32)
+        runtime.ensure()
+        placing.smooth_normals(np.ascontiguousarray(positions), faces, *self.corners, found)
+        return found
 
     def frames(self, values):
         """Its rows of `frames`, (FRAME_ROWS, 12)."""
-        outer = np.eye(4) if self.outer is None else values[self.outer]
+        outer = self.around(values)
         rows = np.zeros((FRAME_ROWS, 4, 4))
         rows[OUTER_B], rows[OWN_A] = np.linalg.pinv(outer), outer
         rows[OWN_B], rows[VERTEX_A] = np.linalg.pinv(outer @ values[self.own]), self.matrix(values)
         return rows[:, :3].reshape(FRAME_ROWS, 12)
 
-    def settle(self, values, assigned):
-        """After an assignment: the positions and normals that belong to the new `to_world`."""
-        if self.positions is None:
-            return
-        own = np.array(values[self.own])
-        turned = not np.array_equal(own, self.base)
-        kept = {r.name for r in (self.positions, self.normals) if r is not None and r.name in assigned}
-        if turned and self.positions.name not in kept:
-            placed = replace(self, outer=None).placed(values)
-            values[self.positions] = placed.vertices
-            if self.normals is not None and self.normals.name not in kept:
-                values[self.normals] = placed.normals
-        elif self.follows and self.normals.name not in kept:
-            values[self.normals] = self.normal_values(values)
-        self.base = own
+    def settled(self, values, assigned):
+        """After an assignment: (positions, normals in their space) that belong to the new `to_world`."""
+        step = np.eye(4) if self.positions.name in assigned else self._step(np.array(values[self.own]))
+        return _moved(values[self.positions], step), _turned(self.normal_values(values), step)
+
+    def settle(self, values, assigned, positions, normals):
+        """Take what `settled` found. Copies of a mesh have the positions in common."""
+        values[self.positions] = positions
+        outer = self.around(values)
+        if self.normals is None:
+            self.local = normals
+        elif self.normals.name not in assigned:
+            values[self.normals] = _turned(normals, outer)
+        self.base, self.outer_of_normals = np.array(values[self.own]), outer
         if self.follows:
-            self.positions_of_normals = np.array(values[self.positions])
+            self.positions_of_normals = np.array(positions)
+
+
+def _moved(points, matrix):
+    """Points (n, 3) under a transform, float32."""
+    if np.array_equal(matrix, np.eye(4)):
+        return points
+    return (points.astype(float) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+
+
+def _turned(normals, matrix):
+    """Unit normals (n, 3) under a transform, float32; None stays None."""
+    if normals is None or np.array_equal(matrix, np.eye(4)):
+        return normals
+    normals = normals @ np.linalg.inv(matrix[:3, :3])
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return (normals / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def add_moving(model, builder, normals_of, why_not=""):
@@ -191,6 +225,7 @@ class Moving(Dependent):
                 shape.rows = geometry.rows_of_normals(shape.number)
         super().__init__(dict.fromkeys(record for shape in self._shapes for record in shape.records))
         self._model, self._entries, self._options = model, entries, options
+        self._tree = geometry.tree
         self._geometry, self.stack = None, 0
         self._exact = [record for record in self.parameters if record.exact]
         self._others = [record for record in self.parameters if not record.exact]
@@ -220,7 +255,7 @@ class Moving(Dependent):
 
     def _made(self):
         """The `Geometry`, which is made when something moves for the first time."""
-        self._geometry = self._geometry or Geometry(self._model.shapes)
+        self._geometry = self._geometry or Geometry(self._model.shapes, tree=self._tree)
         return self._geometry
 
     def update(self, values, arrays):
@@ -298,6 +333,11 @@ class Moving(Dependent):
 
     def settle(self, values, assigned):
         """After parameters were assigned: what lies in world space does so again. assigned: their names."""
-        for shape in self._shapes:
-            if any(record.name in assigned for record in shape.records):
-                shape.settle(values, assigned)
+        shapes = [
+            shape
+            for shape in self._shapes
+            if shape.positions is not None and any(record.name in assigned for record in shape.records)
+        ]
+        found = [shape.settled(values, assigned) for shape in shapes]
+        for shape, (positions, normals) in zip(shapes, found, strict=True):
+            shape.settle(values, assigned, positions, normals)

@@ -1,4 +1,4 @@
-"""A hierarchy whose primitives have moved: the same tree with new bounds, and what it costs. NumPy only.
+"""A hierarchy whose primitives have moved: the same tree with new bounds, and what it costs.
 
 Refitting keeps the tree's topology (Wald, Boulos, Shirley, "Ray Tracing Deformable Scenes Using Dynamic
 Bounding Volume Hierarchies", 2007). Where shapes have moved far its boxes overlap, and a new tree pays.
@@ -6,7 +6,9 @@ Bounding Volume Hierarchies", 2007). Where shapes have moved far its boxes overl
 
 import numpy as np
 
+from prb.device import runtime
 from prb.device.bvh import COST_INTERSECTION, COST_TRAVERSAL, MAX_LEAF_SIZE
+from prb.kernels import placing
 
 REBUILT_AT = 1.8  # times the cost of the tree as it was built: from here on it is built again
 
@@ -18,40 +20,27 @@ class Refit:
         self._tree = tree
         leaf = tree.children < 0
         code = ~tree.children[leaf]
-        first = code // MAX_LEAF_SIZE
-        by_first = np.argsort(first, kind="stable")
-        self._leaf_at = np.flatnonzero(leaf.reshape(-1))[by_first]
-        self._starts = first[by_first]
-        levels, nodes = [], np.zeros(1, np.int64)
+        self._first, self._count = code // MAX_LEAF_SIZE, code % MAX_LEAF_SIZE + 1
+        self._places = np.flatnonzero(leaf.reshape(-1)).astype(np.int32)
+        levels, nodes = [], np.zeros(1, np.int32)
         while len(nodes):
-            levels.append(nodes)
             below = tree.children[nodes]
-            nodes = below[below > 0]
+            inner = below > 0
+            levels.append(np.ascontiguousarray(nodes[inner.any(axis=1)]))
+            nodes = below[inner]
         self._levels = levels[::-1]
         self.cost = self.cost_of(tree.bounds)
 
-    def bounds(self, lower, upper):
-        """The children's boxes for primitives with these boxes, float32 (primitives, 3): as
-        `WideBvh.bounds`."""
-        tree = self._tree
-        found = tree.bounds.copy()
-        if len(tree.order) == 0:
-            return found
-        nodes, _, width = found.shape
-        planes = np.ascontiguousarray(np.moveaxis(found, 1, 0)).reshape(6, -1)  # (6, nodes * width)
-        for axis in range(3):
-            ordered = lower[tree.order, axis], upper[tree.order, axis]
-            planes[2 * axis, self._leaf_at] = np.minimum.reduceat(ordered[0], self._starts)
-            planes[2 * axis + 1, self._leaf_at] = np.maximum.reduceat(ordered[1], self._starts)
-        children = tree.children.reshape(-1)
-        by_node = planes.reshape(6, nodes, width)
-        for level in self._levels:
-            places = (level[:, None] * width + np.arange(width)).reshape(-1)
-            places = places[children[places] > 0]
-            below = children[places]
-            planes[0::2, places] = by_node[0::2, below].min(axis=2)
-            planes[1::2, places] = by_node[1::2, below].max(axis=2)
-        return np.ascontiguousarray(np.moveaxis(by_node, 0, 1))
+    def update(self, lower, upper, bounds):
+        """Write the children's boxes, as `WideBvh.bounds`, for primitives with these boxes, float32
+        (primitives, 3)."""
+        if len(self._tree.order) == 0:
+            return
+        runtime.ensure()
+        placing.leaf_bounds(self._first, self._count, self._places, self._tree.order, lower, upper, bounds)
+        for nodes in self._levels:
+            if len(nodes):
+                placing.inner_bounds(nodes, self._tree.children, bounds)
 
     def cost_of(self, bounds):
         """The cost of a ray by the surface area heuristic, for the tree with these boxes."""

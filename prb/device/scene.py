@@ -2,6 +2,7 @@
 
 import copy
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,12 +11,13 @@ from prb.device import runtime
 from prb.device.arrays import upload, uploaded
 from prb.device.camera import camera_buffer
 from prb.device.film import filter_table
-from prb.device.layout import lay_out
+from prb.device.layout import Layout, lay_out
 from prb.device.lock import locked
+from prb.device.parameters import ParameterValues
 from prb.errors import ParameterError
 from prb.kernels import arrays
 from prb.kernels.camera import CAMERA_SIZE
-from prb.scene.model import Film, SceneModel, Sensor
+from prb.scene.model import Film, SceneModel, Sensor, Shape
 
 
 @dataclass
@@ -37,23 +39,50 @@ class DeviceState:
     kept_vertices: object = None
 
 
+@dataclass
+class Contents:
+    """What a scene consists of; all views of it have the same object."""
+
+    model: SceneModel
+    layout: Layout
+    parameter_values: ParameterValues
+
+    @classmethod
+    def of(cls, model: SceneModel) -> "Contents":
+        layout = lay_out(model, progress=True)
+        return cls(model, layout, layout.start.copy())
+
+
 class Scene:
     """A loaded scene. Make one with `prb.load_file` or `prb.load_dict`, change it through `prb.traverse`.
 
-    model: the `SceneModel` it came from, which stays as it is. name: for output files and reports.
-    parameter_values: the current values of all parameters, which `layout.parameters` lists; values: the part
-    of them that kernels read, float32. After a change of one, call `update`.
+    model: the `SceneModel` it came from, which stays as it is; `exchange` takes another. name: for output
+    files and reports. parameter_values: the current values of all parameters, which `layout.parameters`
+    lists; values: the part of them that kernels read, float32. After a change of one, call `update`.
     """
 
     def __init__(self, model: SceneModel, name: str = "scene") -> None:
-        self.model = model
         self.name = name
-        self.layout = lay_out(model, progress=True)
-        self.parameter_values = self.layout.start.copy()
-        self.values = self.parameter_values.numbers
+        self._contents = Contents.of(model)
         self._number = 0  # of the sensor
         self._largest_window: tuple[int, int] | None = None  # of the film: all of it
         self.state = DeviceState()
+
+    @property
+    def model(self) -> SceneModel:
+        return self._contents.model
+
+    @property
+    def layout(self) -> Layout:
+        return self._contents.layout
+
+    @property
+    def parameter_values(self) -> ParameterValues:
+        return self._contents.parameter_values
+
+    @property
+    def values(self) -> np.ndarray:
+        return self._contents.parameter_values.numbers
 
     def view(self, sensor: int | str | None = None) -> "Scene":
         """This scene through another of its sensors; all else is shared, parameters too.
@@ -196,16 +225,15 @@ class Scene:
         state = self.state
         if state.generation is None or state.generation != runtime.ensure():
             return  # the next render uploads everything
-        moves_camera = "camera" in changed
-        changed = {name for name in changed if name in state.arrays}
-        other = {name for name in changed if not _fits(state.arrays[name], self.layout.arrays[name])}
-        for name in changed - other:
+        shared = {name for name in changed if name in state.arrays}  # not those of one sensor
+        other = {name for name in shared if not _fits(state.arrays[name], self.layout.arrays[name])}
+        for name in shared - other:
             state.arrays[name].from_numpy(self.layout.arrays[name])
         if other:  # the hierarchy was built again
             self._replace(other)
         if whole.numbers.size:
             state.arrays["params"].from_numpy(whole.numbers)
-        if moves_camera:
+        if "camera" in changed:
             for (number, _), of_sensor in state.sensors.items():
                 of_sensor["camera"].from_numpy(camera_buffer(self.layout.cameras[number].sensor))
 
@@ -216,6 +244,35 @@ class Scene:
         for arrays_of in (self.state.sensors, self.state.sensor_arguments):
             for key in [key for key in arrays_of if key[0] == self._number]:
                 del arrays_of[key]
+
+    @locked
+    def exchange(self, shapes: Mapping[str, Shape]) -> None:
+        """Other shapes in place of some of the scene's, for all views of it; see `exchanged`. A `Params` from
+        before does not fit any more."""
+        vars(self._contents).update(vars(self.exchanged(shapes)._contents))
+        vars(self.state).update(vars(DeviceState()))
+
+    def exchanged(self, shapes: Mapping[str, Shape]) -> "Scene":
+        """A scene of its own, through the same sensor, with other shapes. shapes: name -> the new one.
+
+        All parameters have the values that they have here, but those of the new shapes' vertices and faces.
+        """
+        before, model = self._contents, self.model
+        after = Contents.of(replace(model, shapes=[shapes.get(s.name, s) for s in model.shapes]))
+        for old, new in zip(before.layout.cameras, after.layout.cameras, strict=True):
+            film = old.sensor.film
+            if film != new.sensor.film:
+                new.sensor = replace(new.sensor, film=replace(film))
+        kept = []
+        for name, record in after.layout.parameters.items():
+            owner, _, key = name.rpartition(".")
+            if not (owner in shapes and key.startswith(("vertex_", "face_"))):
+                after.parameter_values[record] = before.parameter_values[before.layout.parameters[name]]
+                kept.append(name)
+        after.layout.moving.settle(after.parameter_values, kept)
+        other = copy.copy(self)
+        other._contents, other.state = after, DeviceState()
+        return other
 
     def device_bytes(self) -> int:
         """Bytes of the scene's arrays on the device, this sensor's among them."""

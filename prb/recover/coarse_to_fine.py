@@ -6,7 +6,8 @@ one texel of the coarse grid collects what many of the scene's would have to fin
 path reaches follow their neighbours. A voxel is a texel here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from prb.errors import ParameterError
 from prb.recover.bounds import named
 from prb.recover.grids import Array, Grid, coarsened, pulled_back, refined
-from prb.recover.optimizers import Bounds, Optimizer
+from prb.recover.optimizers import Optimizer
 
 Schedules: TypeAlias = Mapping[str, Iterable[int | tuple[int, int]]]
 
@@ -67,11 +68,12 @@ class CoarseToFine:
             found[name] = pulled_back(found[name], optimizer[name].shape, self._grids[name].wraps)
         return found
 
-    def full(self, optimizer: Optimizer) -> "Optimizer | FullValues":
-        """The optimiser's values in the scene's resolution, for `Params.update`."""
-        if not self.levels:
-            return optimizer
-        return FullValues(optimizer, {name: self._grids[name] for name in self.levels})
+    def to_values(self) -> dict[str, Callable[[Array], Array]]:
+        """name -> the function from a coarse grid to that in the scene's resolution."""
+        return {
+            name: partial(refined, shape=self._grids[name].shape, wraps=self._grids[name].wraps)
+            for name in self.levels
+        }
 
     def _shape(self, name: str, iteration: int) -> tuple[int, ...]:
         """The grid's shape in an iteration."""
@@ -83,24 +85,6 @@ class CoarseToFine:
             return grid.shape
         coarse = (max(1, round(size * resolution / longest)) for size in sizes)
         return (*coarse, *grid.shape[len(grid.wraps) :])
-
-
-class FullValues:
-    """An optimiser's values in the scene's resolution: name -> array, as they are at the moment."""
-
-    def __init__(self, optimizer: Optimizer, coarse: Mapping[str, Grid]) -> None:
-        self._optimizer, self._coarse = optimizer, coarse
-
-    def keys(self) -> Iterable[str]:
-        return self._optimizer.keys()
-
-    def __getitem__(self, name: str) -> Array:
-        value, grid = self._optimizer[name], self._coarse.get(name)
-        return value if grid is None else refined(value, grid.shape, grid.wraps)
-
-    def project(self, bounds: Bounds) -> None:
-        """Clip the optimiser's values; what is interpolated from them is within the same range."""
-        self._optimizer.project(bounds)
 
 
 def _levels(pattern: str, given: Any, iterations: int) -> list[tuple[int, int]]:

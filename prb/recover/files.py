@@ -18,13 +18,15 @@ from prb.recover.seen import seen_maps
 from prb.report.derivative_images import check_folder, file_name, save_figure
 from prb.scene.files import scene_dict, write_scene
 from prb.scene.media import volumes_of
-from prb.scene.parameter_values import with_values
+from prb.scene.meshes.writing import write_ply
+from prb.scene.parameter_values import is_of_mesh, with_values
 
 FRAMES = 32  # of the animation, at most
 FRAME = 256  # pixels of the longer side of a frame, at most
 FRAME_MS = 100
 TEXTURE = ("exr", "png", "seen.exr", "seen.png")  # of a bitmap: its texels, and how much they were seen
 VOLUME = ("vol", "seen.vol")  # likewise of a grid of voxels
+MESH = ("ply",)
 LOG = "loss.csv"
 FILES = ("parameters.json", "scene.json", LOG, "loss.png", "comparison.png")
 
@@ -47,6 +49,7 @@ class RecoveryFiles:
         self._with_values(
             lambda base, _: grids.extend(f"{base}.{end}" for end in TEXTURE),
             lambda base, _: grids.extend(f"{base}.{end}" for end in VOLUME),
+            lambda base, _: grids.extend(f"{base}.{end}" for end in MESH),
         )
         animations = [f"animation{end}.gif" for end in self._ends]
         self._files = RunFolder(folder, [*FILES, *animations, *grids], early=[LOG], **options)
@@ -83,11 +86,12 @@ class RecoveryFiles:
         self._files.remove_earlier([self._files.frame(k, end) for k in frames for end in self._ends])
         return files
 
-    def _with_values(self, write_bitmap, write_volume):
+    def _with_values(self, write_bitmap, write_volume, write_mesh):
         """(the scene's dictionary with its present values, the names that have no place there, name -> its
-        files for those that are bitmaps or grids of voxels).
+        files for those that are bitmaps or grids of voxels, and of meshes).
 
-        write_bitmap, write_volume: functions (name of the file without format, texels or voxels).
+        write_bitmap, write_volume, write_mesh: functions (name of the file without format, texels, voxels or
+        `RawMesh`).
         """
         path, definitions = self._source
         taken = {"frames"}
@@ -106,6 +110,7 @@ class RecoveryFiles:
         data, left_out = with_values(
             data, self._names, traverse(self._scene), writer(write_bitmap, ("exr", "png")),
             write_volume=writer(write_volume, ("vol",)), volumes=volumes_of(self._scene.model),
+            write_mesh=writer(write_mesh, MESH), shapes=self._scene.model.shapes,
         )  # fmt: skip
         return data, left_out, grids
 
@@ -123,8 +128,12 @@ class RecoveryFiles:
             files.append(self.folder / f"{base}.vol")
             write_vol(files[-1], voxels)
 
+        def write_mesh(base, mesh):
+            files.append(self.folder / f"{base}.ply")
+            write_ply(files[-1], mesh)
+
         params = traverse(self._scene)
-        data, left_out, grids = self._with_values(write_bitmap, write_volume)
+        data, left_out, grids = self._with_values(write_bitmap, write_volume, write_mesh)
         limits = {
             name: [x if math.isfinite(x) else None for x in ends] for name, ends in recovery.ranges.items()
         }
@@ -133,7 +142,7 @@ class RecoveryFiles:
             "iterations": len(recovery.losses),
             "loss": recovery.losses[-1] if recovery.losses else None,
             **diagnostics(recovery),
-            "parameters": {name: grids.get(name) or params[name].tolist() for name in self._names},
+            "parameters": {name: _file_of(name, grids) or params[name].tolist() for name in self._names},
             "at_limit": {
                 name: {"range": limits[name], "at_low": low, "at_high": high}
                 for name, (low, high) in recovery.at_limit.items()
@@ -186,6 +195,11 @@ class RecoveryFiles:
         return path
 
 
+def _file_of(name, files):
+    """The files of a parameter that has some; those of a mesh for what they hold of it. files: by name."""
+    return files.get(name) or (files.get(name.rpartition(".")[0]) if is_of_mesh(name) else None)
+
+
 def frame_step(iterations):
     """Iterations from one frame of the animation to the next."""
     return max(1, -(-iterations // FRAMES))
@@ -204,6 +218,7 @@ def diagnostics(recovery):
         "stderr": {
             name: _known(errors.tolist()) for name, errors in recovery.stderr.items() if recovery.losses
         },
+        "defects": {name: each._asdict() for name, each in recovery.defects.items()},
     }
 
 

@@ -29,7 +29,7 @@ def held_out_losses(
     for view, target, counts in zip(views, targets, weights, strict=True):
         judge = of_weighted(loss, target, counts)
         pictures = {
-            "initial": rendered_at(view, recovery.initial, **options),
+            "initial": rendered_at(view, recovery.initial, recovery.initial_shapes, **options),
             "result": render(view, **options),
         }
         found[view.sensor.name] = {

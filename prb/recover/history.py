@@ -49,15 +49,17 @@ class History:
 
     def append(self, loss, of_views, floor, values, gradients):
         """Note an iteration. of_views: number of a view -> its loss, of those that were taken. values: of
-        `values`, as it began. gradients: parameter -> array, along which the optimiser stepped."""
+        `values`, as it began. gradients: parameter -> array, along which the optimiser stepped; of those
+        that step in other coordinates there is none."""
         row = np.full(2 + len(self.views), np.nan)
         row[0], row[1] = loss, floor
         for number, value in of_views.items():
             row[2 + number] = value
         parts = [np.zeros(0)]
         for name in self._single():
-            size, gradient = math.prod(self._shapes[name]), np.ravel(gradients[name])
-            parts.append(gradient if gradient.size == size else np.full(size, np.nan))  # of a coarse texture
+            size, gradient = math.prod(self._shapes[name]), np.ravel(gradients.get(name, ()))
+            known = gradient.size == size  # not so of a coarse texture
+            parts.append(gradient if known else np.full(size, np.nan))
         self._note(np.concatenate([row, values]), np.concatenate(parts))
 
     def _note(self, row, gradients):

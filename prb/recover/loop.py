@@ -27,14 +27,18 @@ from prb.estimators.settings import resolved
 from prb.io.progress import bar as progress_bar
 from prb.recover.bounds import at_limit, bounds_with_derivative, given_bounds, ranges
 from prb.recover.coarse_to_fine import Schedules
+from prb.recover.coordinates import Choice, check_unbounded, coordinates_of
 from prb.recover.evaluation import evaluated
 from prb.recover.floor import STOPS, Level
 from prb.recover.history import History, Log
+from prb.recover.mesh_defects import Defects
+from prb.recover.meshes import Remesh
 from prb.recover.optimizers import Adam, Optimizer
 from prb.recover.priors import Priors
 from prb.recover.run import Run, fingerprint, name_of
 from prb.recover.texels import Texels
 from prb.recover.uncertainty import of_history
+from prb.scene.model import Shape
 
 REMEDY = "the values before that are kept; take a smaller learning rate"
 
@@ -61,6 +65,9 @@ class Recovery:
     stderr: name -> standard errors of the values, for parameters of up to 16 numbers, nan where they cannot
     be estimated: Monte Carlo noise alone, not errors of the model, and each number for itself
     (prb/recover/uncertainty.py). traces: the columns of the parameters in loss.csv (prb/recover/history.py).
+    defects: name of positions -> how many triangles of the mesh have no area or cross another one.
+    initial_shapes: name -> the `Shape` of the start, of meshes that were remeshed: their positions have other
+    shapes in `initial` and `params`.
     """
 
     params: dict[str, NDArray[np.float64]]
@@ -78,6 +85,8 @@ class Recovery:
     ended: str | None = None
     stderr: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     traces: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    defects: dict[str, Defects] = field(default_factory=dict)
+    initial_shapes: dict[str, Shape] = field(default_factory=dict)
 
 
 def optimize(
@@ -93,6 +102,8 @@ def optimize(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     priors: Priors | None = None,
     coarse_to_fine: Schedules | None = None,
+    coordinates: Choice | None = None,
+    remesh: Remesh | None = None,
     iterations: int = 100,
     spp: int | None = None,
     spp_grad: int | None = None,
@@ -133,6 +144,11 @@ def optimize(
     coarse_to_fine: pattern -> resolutions of a texture or a gridvolume, texels or voxels along its longest
         side: [16, 64, 128] shares the iterations out evenly, [(0, 16), (50, 64)] says at which iteration each
         begins. The scene's grid keeps its size, and is interpolated from one that the optimiser has.
+    coordinates: pattern -> one of `prb.coordinates`, in which the optimiser steps, or None for the values
+        themselves. By default vertex positions take `LargeSteps()`, which Adam's default steps for with one
+        size for each mesh, and transforms of shapes and sensors are moved by `Rigid()`.
+    remesh: pattern -> iterations before which meshes whose positions are optimised get other triangles:
+        [50, 100] makes their edges half as long each time, [(50, 0.02)] says how long.
     spp: samples per pixel of an iteration, which serve picture and gradient, see `prb.value_and_grad`; by
         default the scene's. spp_grad: the gradient has paths of its own, so many for each pixel.
     views_per_iteration: how many of the sensors an iteration takes, at random; None: all of them.
@@ -182,7 +198,11 @@ def optimize(
     losses_of = [losses.of_weighted(loss, *pair) for pair in zip(pictures, weight_images, strict=True)]
 
     values = traverse(scene)
-    opt = Adam(0.05) if optimizer is None else optimizer
+    charted = coordinates_of(scene, names, coordinates)
+    smooth = [name for name, each in charted.items() if each.uniform]
+    opt = Adam(0.05, uniform=smooth) if optimizer is None else optimizer
+    limits = given_bounds(bounds, names, records(scene))
+    check_unbounded(charted, {**opt.bounds, **limits}, opt)
     settings = dict(params=names, loss=name_of(loss), spp=spp, spp_grad=spp_grad, seed=seed)
     settings |= dict(max_depth=max_depth, views_per_iteration=batch, recursive=bool(recursive))
     if folds is not None:
@@ -192,12 +212,15 @@ def optimize(
     for name in names:
         if name not in opt:
             opt[name] = values[name]
-    limits = given_bounds(bounds, names, records(scene))
-    opt.set_bounds({**bounds_with_derivative(names), **opt.bounds, **limits})
+    of_models = bounds_with_derivative([name for name in names if name not in charted])
+    opt.set_bounds({**of_models, **opt.bounds, **limits})
     opt.project(opt.bounds)
     texels = Texels(
-        scene, names, opt, priors=priors, coarse_to_fine=coarse_to_fine, iterations=iterations
+        scene, names, opt, priors=priors, coarse_to_fine=coarse_to_fine, coordinates=charted,
+        remesh=remesh, iterations=iterations,
     )  # fmt: skip
+    for remark in texels.remarks:
+        warnings.warn(remark, stacklevel=2)
     settings |= texels.settings()
     values.update(texels.full)
     initial = {name: texels.full[name] for name in names}
@@ -205,10 +228,11 @@ def optimize(
     shapes = {name: value.shape for name, value in initial.items()}
     history = History([view.sensor.name for view in views], shapes, texels.first_full)
     carried = kept if recursive else []
-    run = Run(opt, texels.seen, history, carried, checkpoint, identity)
+    run = Run(opt, texels, history, carried, checkpoint, identity)
     log_file = Log(log, history)
     if checkpoint is not None and resume:
         run.load()
+        values = traverse(scene)
         values.update(texels.full)
     log_file.write()
 
@@ -241,6 +265,8 @@ def optimize(
                 ended = history.excess.stops(stop)
                 if ended is not None:
                     break
+                if texels.remesh(k):
+                    values, good = traverse(scene), run.state()  # there is no way back to the former mesh
                 if texels.refine(k):
                     values.update(texels.full)
                 before, good = good, run.state()
@@ -251,7 +277,7 @@ def optimize(
                             on_iteration(k)
                         of_views, floor, gradients = evaluate(k)
                 except NotFiniteError as error:
-                    what, where = str(error).partition(";")[0], _moved(before, good, names)
+                    what, where = str(error).partition(";")[0], _moved(before, good, names, texels.full)
                     good = before
                     raise NotFiniteError(f"iteration {k}: {what}, {where}; {REMEDY}") from None
                 noted = history.values(texels.full)
@@ -263,7 +289,7 @@ def optimize(
                     raise NotFiniteError(f"iteration {k}: {str(error).partition(';')[0]}; {REMEDY}") from None
                 value = sum(x / batch for x in of_views.values())
                 run.losses.append(value)
-                history.append(value, of_views, floor, noted, gradients)
+                history.append(value, of_views, floor, noted, texels.by_values(gradients))
                 log_file.append()
                 if caught and not warned:  # once, not in every iteration
                     warned = True
@@ -288,7 +314,8 @@ def optimize(
         found, initial, run.losses, stopped, limits, counts, seen, texels.prior(),
         view_losses=history.view_losses, floors=history.floors, level=history.excess.level(),
         at_floor=history.excess.at_floor, ended=ended, traces=history.traces,
-        stderr=of_history(history, found, limits, target_share=share),
+        stderr=of_history(history, found, limits, target_share=share), defects=texels.meshes.defects(),
+        initial_shapes=texels.meshes.first,
     )  # fmt: skip
 
 
@@ -330,7 +357,7 @@ def check_number_of_targets(number, views):
         raise ImageError(f"targets: got {number} for {len(views)} sensors ({sensors}); give one for each")
 
 
-def _moved(before, after, names):
+def _moved(before, after, names, full):
     """The parameter with the largest relative change in the last step, and its value, for a message."""
     before, after = before[1], after[1]
 
@@ -338,10 +365,11 @@ def _moved(before, after, names):
         old, new = before[f"value:{name}"], after[f"value:{name}"]
         if old.shape != new.shape:  # the texture has just been refined
             return 0
+        old, new = full.of(name, old), full.of(name, new)
         return np.max(np.abs(new - old) / (np.abs(old) + 1e-9), initial=0)
 
     name = max(names, key=change)
-    return f"{name} is {numbers(after[f'value:{name}'])}"
+    return f"{name} is {numbers(full.of(name, after[f'value:{name}']))}"
 
 
 def _check_floor(target_spp, stop, known):

@@ -8,7 +8,7 @@ params.update(opt)  # clips the values to what the scene allows, the optimiser's
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -135,7 +135,7 @@ class Optimizer(MutableMapping[str, Array]):
             checked[name], rates[name] = gradient, self.rate(name)
         for name, gradient in checked.items():
             self._steps[name] += 1
-            direction = self._direction(gradient, self._steps[name], self._state[name])
+            direction = self._direction(name, gradient, self._steps[name], self._state[name])
             self._values[name] -= rates[name] * direction
         self.project(self._bounds)
 
@@ -197,7 +197,7 @@ class Optimizer(MutableMapping[str, Array]):
         """Names of the arrays that each parameter has beside its value."""
         raise NotImplementedError
 
-    def _direction(self, gradient: Array, step: int, state: dict[str, Array]) -> Array:
+    def _direction(self, name: str, gradient: Array, step: int, state: dict[str, Array]) -> Array:
         """The factor of the rate at the parameter's step, counted from 1. `state` changes in place."""
         raise NotImplementedError
 
@@ -209,7 +209,7 @@ class Adam(Optimizer):
         of the latter.
     uniform: one step size for all numbers of a parameter, by its largest second moment, so that the
         direction of the mean gradient is kept (Nicolet, Jacobson, Jakob, "Large Steps in Inverse Rendering
-        of Geometry", SIGGRAPH Asia 2021).
+        of Geometry", SIGGRAPH Asia 2021). True, or the names of the parameters that have it.
     amsgrad: the second moment never shrinks (Reddi, Kale, Kumar, "On the Convergence of Adam and Beyond",
         ICLR 2018).
     lr, params, bounds: see `Optimizer`.
@@ -219,7 +219,8 @@ class Adam(Optimizer):
 
     def __init__(
         self, lr: Rates, params: Values | None = None, *, beta_1: float = 0.9, beta_2: float = 0.999,
-        epsilon: float = 1e-8, uniform: bool = False, amsgrad: bool = False, bounds: Bounds | None = None,
+        epsilon: float = 1e-8, uniform: bool | Iterable[str] = False, amsgrad: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:  # fmt: skip
         for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= beta < 1:
@@ -227,7 +228,9 @@ class Adam(Optimizer):
         if not 0 < epsilon < math.inf:
             raise ParameterError(f"epsilon: {epsilon!r} is out of range; it is a number above 0")
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self.uniform, self.amsgrad = uniform, amsgrad
+        if not isinstance(uniform, bool):
+            uniform = tuple(sorted([uniform] if isinstance(uniform, str) else set(uniform)))
+        self.uniform, self.amsgrad = uniform or False, amsgrad
         super().__init__(lr, params, bounds=bounds)
 
     def _settings(self) -> dict[str, Any]:
@@ -237,13 +240,14 @@ class Adam(Optimizer):
     def _kept(self) -> tuple[str, ...]:
         return ("mean", "square", "largest") if self.amsgrad else ("mean", "square")
 
-    def _direction(self, gradient: Array, step: int, state: dict[str, Array]) -> Array:
+    def _direction(self, name: str, gradient: Array, step: int, state: dict[str, Array]) -> Array:
         mean, square = state["mean"], state["square"]
         mean += (1 - self.beta_1) * (gradient - mean)
         square += (1 - self.beta_2) * (gradient**2 - square)
         if self.amsgrad:
             square = np.maximum(state["largest"], square, out=state["largest"])
-        size = square.max(initial=0) if self.uniform else square
+        uniform = self.uniform if isinstance(self.uniform, bool) else name in self.uniform
+        size = square.max(initial=0) if uniform else square
         size = np.sqrt(size / (1 - self.beta_2**step))
         return mean / (1 - self.beta_1**step) / (size + self.epsilon)
 
@@ -270,7 +274,7 @@ class SGD(Optimizer):
     def _kept(self) -> tuple[str, ...]:
         return ("velocity",)
 
-    def _direction(self, gradient: Array, step: int, state: dict[str, Array]) -> Array:
+    def _direction(self, name: str, gradient: Array, step: int, state: dict[str, Array]) -> Array:
         velocity = state["velocity"]
         velocity *= self.momentum
         velocity += gradient

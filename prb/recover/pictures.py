@@ -3,10 +3,11 @@
 import numpy as np
 
 from prb.api import render
-from prb.device.params import records
+from prb.device.params import records, traverse
 from prb.estimators.integrate import integrate
 from prb.io.images import reduced, to_srgb
 from prb.kernels.estimators import modes
+from prb.recover.silhouettes import draw_outline, mask, moved_shapes
 from prb.recover.slices import draw_slices, sliced
 from prb.report.derivative_images import COLOURS
 
@@ -15,6 +16,7 @@ ROWS = 4  # sensors in the comparison, at most
 HELD_OUT = 2  # of them, sensors that took no part, at most
 PERCENTILE = 99  # of |result - target|, where its colours end, so that a few bright pixels do not rule them
 DECADE = 10  # of the losses, from which on their axis is logarithmic
+OUTLINES = ("#ff9f1c", "#2ec4b6")  # of shapes at first and as recovered
 NAMED_VIEWS = 8  # curves of views that have names in the legend, at most
 
 
@@ -56,7 +58,8 @@ def loss_curve(recovery):
 
 def comparison(recovery, views, targets, weights, options, *, true=None, held_out=()):
     """For each sensor: the picture at first, the recovered one, the target, and the last two's difference,
-    grey where nothing counts; below them the same of the middle slices of recovered volumes.
+    grey where nothing counts; below them the same of the middle slices of recovered volumes. Shapes that were
+    recovered have outlines: at first (dashed), and as recovered.
 
     weights: as `checked_weights` returns them. options: of the renders. true: name -> the values that should
     be found, where they are known. held_out: numbers of the views that took no part in the run."""
@@ -68,7 +71,7 @@ def comparison(recovery, views, targets, weights, options, *, true=None, held_ou
     shown = fitted[: ROWS - len(last)] + last
     views, targets, weights = ([of[k] for k in shown] for of in (views, targets, weights))
     volumes = sliced(views[0], recovery.params)
-    initial = [rendered_at(view, recovery.initial, **options) for view in views]
+    initial = [rendered_at(view, recovery.initial, recovery.initial_shapes, **options) for view in views]
     result = [render(view, **options) for view in views]
     count = len(views) + 3 * len(volumes)
     figure = Figure(figsize=(12.4, 3.0 * count + 0.3), layout="constrained")
@@ -79,6 +82,7 @@ def comparison(recovery, views, targets, weights, options, *, true=None, held_ou
         pictures = [reduced(np.asarray(picture), PANEL) for picture in pictures]
         for axes, picture in zip(row, pictures, strict=False):
             axes.imshow(to_srgb(picture))
+        _draw_outlines(row, view, recovery, pictures)
         difference = (pictures[1] - pictures[2]).mean(axis=2, dtype=float)
         if counts is not None:
             counts = counts.mean(axis=2) if counts.ndim == 3 else counts
@@ -104,6 +108,20 @@ def comparison(recovery, views, targets, weights, options, *, true=None, held_ou
     return figure
 
 
+def _draw_outlines(row, view, recovery, pictures):
+    """The outlines of the shapes that were recovered, over the pictures of a view."""
+    shapes = moved_shapes(view, recovery.params)
+    if not shapes:
+        return
+    initial = mask(view, shapes, recovery.initial, recovery.initial_shapes)
+    result = mask(view, shapes, {}, {})
+    for axes, which in zip(row, ("initial", "result", "both"), strict=False):
+        if which != "result":
+            draw_outline(axes, initial, pictures[0], colors=OUTLINES[0], linestyles="dashed")
+        if which != "initial":
+            draw_outline(axes, result, pictures[0], colors=OUTLINES[1])
+
+
 def _smooth(values, half=10):
     """Means over the iterations around each, so that the floor is a line and not a band."""
     sums, at = np.concatenate([[0], np.cumsum(values)]), np.arange(len(values))
@@ -117,8 +135,14 @@ def _plain(name):
     return text if not text.startswith("_") else f" {text}"
 
 
-def rendered_at(view, values, *, spp=None, seed=0, max_depth=None):
-    """The picture that a sensor sees at other values of some parameters, which the scene does not take."""
+def rendered_at(view, values, shapes=None, *, spp=None, seed=0, max_depth=None):
+    """The picture that a sensor sees at other values of some parameters, which the scene does not take.
+
+    shapes: name -> those that they are for, where the scene has others by now."""
+    if shapes:
+        view = view.exchanged(shapes)
+        traverse(view).update(values)
+        return render(view, spp=spp, seed=seed, max_depth=max_depth)
     buffer, known = view.values.copy(), records(view)
     for name, value in values.items():
         known[name].of(buffer)[...] = value

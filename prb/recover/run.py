@@ -15,24 +15,24 @@ HASHED_KEYS = ("scene", "sensors", "targets", "initial values", "weights")
 
 
 class Run:
-    """The state of a run: the optimiser's, how much texels were seen, the recursive pictures of the views, if
+    """The state of a run: the optimiser's, what `Texels` keeps, the recursive pictures of the views, if
     there are any, the losses so far and all else that was noted of each iteration. fingerprint: what
     identifies the run."""
 
-    def __init__(self, opt, seen, history, pictures, path, fingerprint):
-        self.opt, self.seen, self.history, self.losses = opt, seen, history, []
+    def __init__(self, opt, texels, history, pictures, path, fingerprint):
+        self.opt, self.texels, self.history, self.losses = opt, texels, history, []
         self._pictures = pictures
         self._path, self._fingerprint = path, fingerprint
 
     def state(self):
         pictures = [picture.state_dict() for picture in self._pictures]
-        return len(self.losses), self.opt.state_dict(), self.seen.state(), pictures
+        return len(self.losses), self.opt.state_dict(), self.texels.state(), pictures
 
     def restore(self, state):
-        count, of_optimizer, seen, of_pictures = state
+        count, of_optimizer, of_texels, of_pictures = state
         del self.losses[count:]
         self.history.truncate(count)
-        self.seen.restore(seen)
+        self.texels.restore(of_texels)
         self.opt.load_state_dict(of_optimizer)
         for picture, arrays in zip(self._pictures, of_pictures, strict=True):
             picture.load_state_dict(arrays)
@@ -41,7 +41,7 @@ class Run:
         """Write the checkpoint, if one is wanted."""
         if self._path is not None:
             more = {"losses": np.array(self.losses), "fingerprint": np.array(json.dumps(self._fingerprint))}
-            more |= self.seen.arrays() | self.history.arrays()
+            more |= self.texels.arrays() | self.history.arrays()
             for number, picture in enumerate(self._pictures):
                 more |= {f"picture:{number}:{key}": array for key, array in picture.state_dict().items()}
             write_arrays(self._path, {**self.opt.state_dict(), **more})
@@ -65,7 +65,7 @@ class Run:
             what = f"another {key}" if key in HASHED_KEYS else values
             raise ParameterError(f"{self._path}: is of another run ({what}); start anew or resume that one")
         self.history.take(noted)
-        self.seen.take(arrays)
+        self.texels.take(arrays)
         for number, picture in enumerate(self._pictures):
             head = f"picture:{number}:"
             of_picture = [key for key in arrays if key.startswith(head)]
