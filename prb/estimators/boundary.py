@@ -32,8 +32,13 @@ SHARE = 0.5  # of the samples of a picture that each kind of term takes by defau
 STILL = 0.25  # how much less often an edge is sampled that does not move itself
 CANDIDATES = 8  # lines of which a shadow's sample keeps one
 GRADIENT_COPIES = 8
-CELLS = {True: (256, 1, 1), False: (64, 4, 8)}  # of a guide: of the film's boundary, of other segments
-PILOT, MIN_PILOT, MAX_PILOT = 0.25, 2**16, 2**18  # samples that a guide is learned from: a part of all, and the most
+# Cells of a guide: of the film's boundary, of other segments.
+CELLS = {True: (256, 1, 1), False: (64, 4, 8)}
+PILOT, MIN_PILOT, MAX_PILOT = (
+    0.25,
+    2**16,
+    2**18,
+)  # samples that a guide is learned from: a part of all, and the most
 PILOT_SAMPLE = -1  # number of its samples, which no other has
 DEFENSIVE = 0.3  # part of a guide's samples that stay as they would be without
 GUIDING = "none", "grid"

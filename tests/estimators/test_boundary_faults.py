@@ -21,7 +21,8 @@ def half(*place):
 
 @pytest.fixture(scope="module")
 def scene():
-    """A cube between a light and a floor; a screen hides half of it from the camera, a wall from the light."""
+    """A cube between a light and a floor; a screen hides half of it from the camera, a wall from the
+    light."""
     return scene_of(
         {
             "floor": FLOOR,
