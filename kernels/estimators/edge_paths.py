@@ -170,7 +170,7 @@ def connections(
                     cos_sensor = si.ng.dot(to_sensor)
                     slide = grazing.n.dot(to_sensor) / ti.select(ti.abs(cos_sensor) > 1e-6, cos_sensor, 1e-6)
                     if way == 0:
-                        f *= ti.abs(at.grad_x.cross(at.grad_y).dot(si.ng))
+                        f *= ti.abs(at.grad_x.cross(at.grad_y).dot(si.ng))  # fault: film-jacobian
                         distance = (at.t - sensor.camera[edge_film.NEAR]) * at.speed
                         origin = ray_origin(si, to_camera)
                         lit = max_abs(f) > 0
