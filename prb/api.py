@@ -145,8 +145,8 @@ def render_backward(
     that of the objective per unit of the parameter.
     Raises ParameterError, also where the method cannot differentiate a parameter that was named or does not
     offer an option, and ImageError for a grad_image of another size or with numbers that are not finite.
-    What is left out: see `prb.Boundary` of edges that shapes and cameras move, and `prb.AttachedReplay` of those
-    that bent rays sweep over.
+    What is left out: see `prb.Boundary` of edges that shapes and cameras move, and `prb.AttachedReplay` of
+    those that bent rays sweep over.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
     names = selected(scene, params, method)
