@@ -25,6 +25,7 @@ REVERSED, SILHOUETTE, MULTIPLE = 1, 2, 4  # flags
 # faces lie on one side count, as shading goes on smoothly. MULTIPLE: it has more than two faces.
 
 INSET = 5e-3  # how far inside a face its radiance is looked up, as a part of the way to its middle
+FRINGE = 1e-2  # cosine between an interpolated normal and the ray from which on a face is no longer black
 BESIDE = 1e-5  # how far beside an edge a ray passes it, as a part of the size of coordinates
 BEFORE = 4e-5  # how far before an edge a ray starts, alike
 LEAN, MIN_LEAN = 2e-2, 5e-4  # cosine between face and ray below which the ray starts farther away
@@ -211,6 +212,30 @@ def size_of(scene: ti.template(), slot):
 
 
 @ti.func
+def lit_point(scene: ti.template(), slot, u, v, omega):
+    """Where the radiance of a triangle with vertex normals is looked up: at the point (u, v) of its side, or
+    on the way to the corner whose normal faces the sensor most.
+
+    Along a silhouette the interpolated normals turn away from where one looks before the face ends. That
+    leaves a black fringe, whose inner border moves as the silhouette does, so that the jump is the one there.
+    """
+    first = scene.prim_info[slot][2]
+    n0, n1, n2 = scene.normals[first], scene.normals[first + 1], scene.normals[first + 2]
+    a, b, c = corners_of(scene, slot)
+    sign = ti.select(row3(scene.prims[slot], 9).dot(omega) > 0, 1.0, -1.0)
+    here = sign * ((1.0 - u - v) * n0 + u * n1 + v * n2).dot(omega)
+    corner, there = a, sign * n0.dot(omega)
+    if sign * n1.dot(omega) > there:
+        corner, there = a + b, sign * n1.dot(omega)
+    if sign * n2.dot(omega) > there:
+        corner, there = a + c, sign * n2.dot(omega)
+    p = a + u * b + v * c
+    if (here < FRINGE) & (there > here):
+        p += ti.min((FRINGE - here) / (there - here), 1.0) * (corner - p)
+    return p
+
+
+@ti.func
 def graze_line(scene: ti.template(), record, tau, p, t, omega):
     """The `Grazing` of a line along omega through the point p of a straight edge or a circle."""
     found = Grazing(p=p, t=t, omega=omega, valid=1, crease=0, slot=record[1])
@@ -261,7 +286,12 @@ def graze_line(scene: ti.template(), record, tau, p, t, omega):
     if kind == CYLINDER:
         lean = 1.0
     found.before_front = before * ti.max(1.0, LEAN / ti.max(lean, MIN_LEAN))
-    found.front = p + INSET * one - found.before_front * omega
+    inside = p + INSET * one
+    if ti.static(scene.features.normals):
+        if (kind == TRIANGLE) & (scene.prim_info[slot][2] >= 0):
+            lit = lit_point(scene, slot, u, v, omega)
+            inside = lit + INSET * (p + one - lit)
+    found.front = inside - found.before_front * omega
     if found.crease == 1:
         found.start = p - before * omega
         found.behind = p + INSET * two - before * omega
