@@ -113,7 +113,8 @@ class Execution:
     orientations: vertex normals or the direction of a light are differentiated (kernels/orientation.py).
     shapes: where shapes are is differentiated, vertices: the positions of vertices among that
         (kernels/moving.py). camera: the camera is (kernels/step/camera.py).
-    placements: where lights are is differentiated, by attached sampling (kernels/step/lights.py).
+    placements: where lights are is differentiated, by attached sampling (kernels/step/lights.py) or in
+        boundary terms (kernels/estimators/light_motion.py).
     exclusive: every worker has a gradient block of its own, so that sums need no atomics.
     integers: gradients are sums of fixed-point integers, which do not depend on the order of addition.
     unrolled: loops over leaves are unrolled, which Taichi's own reverse mode needs.

@@ -133,8 +133,8 @@ def render_backward(
         not linear in the image, give them another seed than the picture's, or the gradient is biased.
     adjoint: the method, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`, path replay backpropagation
         (Vicini, Speierer and Jakob, SIGGRAPH 2021), and `prb.AttachedReplay()` for parameters that only that
-        can differentiate, along the same paths. Where a parameter moves shapes or the camera,
-        `prb.Boundary()` is added, which has samples of its own.
+        can differentiate, along the same paths. Where a parameter moves shapes, the camera or a light
+        without a surface, `prb.Boundary()` is added, which has samples of its own.
     stderr: also estimate the standard error of each number, without further rays: the values of the result
         are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a

@@ -17,6 +17,9 @@ fixed, the place of that jump moves, and Reynolds' theorem adds for each pixel j
              omega': omega' (n_x.dm) / (n_x.omega'), dm the motion of the surface at x
     s        |x_B - x| / |y - x|, on each side with its own y: about 1 for L_f, 0 for a y at infinity
 
+If y is a light without a surface, which moves by dy, the speed of its edge is n.(dx_B - (1 - s) dx - s dy);
+for a light at infinity s dy is |x_B - x| times the motion of the unit direction to it. This is so
+
 since seen from x the edge moves by (dx_B - dx) / |x_B - x|, and a fixed y by -dx / |y - x|. A sphere's or a
 cylinder's silhouette is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature
 along omega, dsigma the angle of omega in the tangent plane (the limit of finer and finer facets).
@@ -43,6 +46,7 @@ from prb.kernels.estimators.edge_paths import BINS, add_radiance, connections, s
 from prb.kernels.estimators.edge_sampling import choose_edge, guided, vec2f, vec8i
 from prb.kernels.estimators.film import Film
 from prb.kernels.estimators.launch import Launch
+from prb.kernels.estimators.light_motion import add_light_motion, light_motion
 from prb.kernels.estimators.modes import FORWARD, is_usable
 from prb.kernels.estimators.vertex import DELTA_DENSITY, FIRST_RAY_DENSITY, Ray, power_heuristic
 from prb.kernels.frame import vec3
@@ -151,6 +155,7 @@ def secondary_sample(
         if sensed.count > 0:
             fixed = ti.Vector([0.0] * (3 * BINS))
             sliding = ti.Vector([0.0] * (3 * BINS))
+            lever = 0.0  # how far the light's edge moves if the light does
             if shadow == 1:
                 lead = grazing.omega.dot(grazing.p - grazing.start)
                 length = ti.min(drawn.distance, bvh.MISS) + lead
@@ -159,6 +164,8 @@ def secondary_sample(
                 )
                 if slot < 0:  # fault: light-behind-a-wall
                     rest = ti.select(drawn.far == 1, 1.0, drawn.distance / (drawn.distance + sensed.reach))
+                    if drawn.delta == 1:
+                        lever = ti.select(drawn.far == 1, sensed.reach, 1.0 - rest)
                     weight = 1.0
                     if with_mis == 1 and drawn.light_density > 0:
                         weight = power_heuristic(drawn.light_density, drawn.density)
@@ -184,8 +191,8 @@ def secondary_sample(
                 ti.atomic_add(learned[drawn.cell], size * size)
             else:
                 deliver(
-                    mode, scene, launch, film, sensor, aperture, grazing, sensed, values, places, fixed,
-                    sliding, image, image_adjoint, gradient, tangents,
+                    mode, scene, launch, film, sensor, grazing, sensed, drawn.emitter, lever, values, places,
+                    fixed, sliding, image, image_adjoint, gradient, tangents,
                 )  # fmt: skip
 
 
@@ -213,11 +220,12 @@ def size_of_terms(launch, sensed, values: ti.template(), fixed: ti.template(), s
 
 @ti.func
 def deliver(
-    mode: ti.template(), scene: ti.template(), launch, film, sensor: ti.template(), aperture, grazing,
-    sensed, values: ti.template(), places: ti.template(), fixed: ti.template(), sliding: ti.template(),
+    mode: ti.template(), scene: ti.template(), launch, film, sensor: ti.template(), grazing, sensed, light,
+    lever, values: ti.template(), places: ti.template(), fixed: ti.template(), sliding: ti.template(),
     image: ti.template(), image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
 ):  # fmt: skip
-    """Add W ((L_f - L_b) n.dx_B - ((1 - s_f) L_f - (1 - s_b) L_b) n.dx) for all connections."""
+    """Add W ((L_f - L_b) n.dx_B - ((1 - s_f) L_f - (1 - s_b) L_b) n.dx) for all connections; and W L_b s n.dy
+    for an emitter `light` that has no surface: lever is s, or |x_B - x| for one at infinity, or else 0."""
     grad_edge, grad_direct, grad_deep = 0.0, 0.0, 0.0  # by n.dx_B, and by n.dx of x in both its cases
     edge_rate, direct_rate, deep_rate = 0.0, 0.0, 0.0
     if ti.static(mode == FORWARD):
@@ -225,6 +233,9 @@ def deliver(
         slides = sensed.n.dot(
             moving.tangent_of_point(scene, tangents, sensed.slot, sensed.u, sensed.v, sensed.p)
         )
+        if ti.static(scene.execution.placements):
+            if lever > 0:
+                moves -= lever * light_motion(scene, tangents, light)
         edge_rate = grazing.n.dot(moves)
         deep_rate = sensed.deep * slides
         ray_moves = edge_film.ray_motion(sensor, tangents, sensed.first)
@@ -252,6 +263,9 @@ def deliver(
         moving.add_point(
             scene, gradient, grazing.slot, grazing.u, grazing.v, grazing.p, grad_edge * grazing.n
         )
+        if ti.static(scene.execution.placements):
+            if lever > 0:
+                add_light_motion(scene, gradient, light, (-lever * grad_edge) * grazing.n)
         grad = grad_direct * sensed.direct + grad_deep * sensed.deep  # fault: points-held-fixed
         moving.add_point(scene, gradient, sensed.slot, sensed.u, sensed.v, sensed.p, grad * sensed.n)
         if grad_direct != 0:

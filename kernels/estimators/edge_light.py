@@ -25,17 +25,19 @@ class Drawn:
 
     grazing: the line; its `valid` is 0 if nothing is found. weight: sin(theta) over the density, for a shadow
     line times its light's geometric factor. density: of omega, by solid angle at the edge, that the indirect
-    technique has. radiance, distance: of the light, for a shadow line. far: 1 if that light is at infinity.
-    light_density: the density of omega by that light; 0 where no ray can hit it. cell: of the guide, for a
-    line of the indirect technique.
+    technique has. emitter, radiance, distance: of the light, for a shadow line. far: 1 if that light is at
+    infinity. delta: 1 if it has no surface and is at a single direction. light_density: the density of omega
+    by that light; 0 where no ray can hit it. cell: of the guide, for a line of the indirect technique.
     """
 
     grazing: edges.Grazing
     weight: ti.f32
     density: ti.f32
+    emitter: ti.i32
     radiance: vec3
     distance: ti.f32
     far: ti.i32
+    delta: ti.i32
     light_density: ti.f32
     cell: ti.i32
 
@@ -46,9 +48,9 @@ def draw_line(
     shape, shadow, candidates,
 ):  # fmt: skip
     """A line by the indirect technique, or with shadow = 1 by that of shadows. Returns `Drawn`."""
-    found = Drawn(weight=0.0, density=0.0, distance=0.0, far=0, light_density=0.0)
+    found = Drawn(weight=0.0, density=0.0, emitter=-1, distance=0.0, far=0, delta=0, light_density=0.0)
     found.grazing.valid = 0
-    total, chosen_emitter, chosen_uv = 0.0, -1, vec2(0.0, 0.0)
+    total, chosen_uv = 0.0, vec2(0.0, 0.0)
     for k in range(ti.select(shadow == 1, candidates, 1)):
         u, v = track(sampler, k, EDGE, 0), track(sampler, k, EDGE, 1)
         guided_weight = 1.0
@@ -161,9 +163,11 @@ def draw_line(
                 found.density = density
                 found.distance = ds.distance
                 found.far = ti.select(ds.distance >= INFINITY, 1, 0)
+                found.delta = ds.delta
                 found.light_density = light_density
-                chosen_emitter, chosen_uv = index_of_light, ds.uv
+                found.emitter = index_of_light
+                chosen_uv = ds.uv
     if shadow == 1 and found.grazing.valid == 1:
         found.weight = total / ti.f32(candidates)
-        found.radiance = emission.radiance(scene, chosen_emitter, at_uv(chosen_uv))
+        found.radiance = emission.radiance(scene, found.emitter, at_uv(chosen_uv))
     return found

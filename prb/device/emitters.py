@@ -91,10 +91,10 @@ def add_placement(light, builder, *, with_media):
     if not hasattr(module, "from_parameters"):
         return {}
     key, kind = _PLACES[module.PLACEMENT]
-    fields = {"bends_rays": True}
+    fields = {"bends_rays": True, "moves_shadows": hasattr(module, "connect")}
     if kind == DIRECTION:
         why_not = "media scatter its light by directions that are held fixed"
-        fields = {"why_not": why_not if with_media else ""}
+        fields |= {"bends_rays": False, "why_not": why_not if with_media else ""}
     elif kind == TRANSFORM:
         fields["check"] = _check_rigid
     found = {key: builder.add(f"{light.name}.{key}", kind, getattr(light, key), **fields)}

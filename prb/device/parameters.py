@@ -35,6 +35,7 @@ class ParameterRecord:
     padded: an array with one more column on each side is taken, too, as Mitsuba's environment maps have them.
     check: function (name, array) that raises ParameterError for values that make no sense together.
     below: name of the parameter that this one must be smaller than, or ""; an angle may be as large.
+    moves_shadows: it moves a light without a surface, and the edges of shadows with it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ParameterRecord:
     padded: bool = False
     check: Callable | None = None
     below: str = ""
+    moves_shadows: bool = False
 
     @property
     def size(self):
@@ -87,6 +89,11 @@ class ParameterRecord:
     def moves(self):
         """True for what moves shapes or the camera."""
         return self.kind in MOVES
+
+    @property
+    def moves_edges(self):
+        """True if silhouettes or edges of shadows move with it."""
+        return self.moves or self.moves_shadows
 
     @property
     def by_ending(self):

@@ -35,7 +35,8 @@ class AttachedReplay(Adjoint):
 
     Interior derivatives only. Moving directions sweep over edges: where what they see is discontinuous, at
     silhouettes, shadows or between colours, the estimate is biased; so it is where a light that moves throws
-    shadows with edges, as visibility is held fixed. `prb check` compares it to differences.
+    shadows with edges, as visibility is held fixed: `Boundary` has that part. `prb check` compares it to
+    differences.
     """
 
     suffix: str = "kept"

@@ -122,9 +122,8 @@ class Automatic(Adjoint):
     def _of(self, scene, name):
         """The methods that have a part of the derivative by a parameter."""
         record = records(scene)[name]
-        if record.bends_rays:
-            return (self.attached,)
-        return (self.detached, self.boundary) if record.moves and self.boundary else (self.detached,)
+        inside = self.attached if record.bends_rays else self.detached
+        return (inside, self.boundary) if record.moves_edges and self.boundary else (inside,)
 
     def _parts(self, scene, names):
         """The methods that are needed, each with the names of its parameters; one at least."""

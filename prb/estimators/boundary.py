@@ -13,7 +13,7 @@ from prb.device.edges import edges_of, quantised
 from prb.device.film import columns as filter_columns
 from prb.device.film import filter_table, filter_width, margin, pitch, reach, sampled_size, shifts
 from prb.device.lock import locked
-from prb.device.parameters import OF_CAMERAS, VERTICES
+from prb.device.parameters import OF_CAMERAS, TRANSFORM, VERTICES
 from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators import seeds, work
@@ -48,9 +48,9 @@ GUIDING = "none", "grid"
 
 @dataclass(frozen=True)
 class Boundary(Adjoint):
-    """The boundary terms of derivatives by what moves shapes or the camera: how silhouettes and the edges of
-    shadows and of reflections sweep over the picture. The interior derivative is not in it: add the two, as
-    in ``prb.ReplayAdjoint() + prb.Boundary()``.
+    """The boundary terms of derivatives by what moves shapes, the camera or lights without a surface: how
+    silhouettes and the edges of shadows and of reflections sweep over the picture. The interior derivative is
+    not in it: add the two, as in ``prb.ReplayAdjoint() + prb.Boundary()``.
 
     primary: of silhouettes that the camera sees itself. shadow: of what hides lights from surfaces, sampled
         through points of lights. indirect: of everything else that surfaces see, and of light that hits them
@@ -63,8 +63,9 @@ class Boundary(Adjoint):
     samples or depth.
 
     What it does not have: what a surface sees that the camera sees only by ideal mirrors or smooth glass,
-    since such a path has no connection to the camera; edges of textures and of masks; participating media;
-    the motion of lights that have no surface.
+    since such a path has no connection to the camera; edges of textures, of masks and of a projector's
+    picture; participating media; an environment map that turns. Of a light without a surface that moves, the
+    other part of the derivative is `AttachedReplay`'s.
     Seeds are other numbers than those of a picture with the same seed.
     """
 
@@ -86,11 +87,19 @@ class Boundary(Adjoint):
             raise ParameterError(f"guiding: {self.guiding!r} is unknown; take one of {', '.join(GUIDING)}")
 
     def reason(self, scene, name):
-        """As of `Adjoint`: only what moves shapes or the camera moves edges."""
+        """As of `Adjoint`: only what moves shapes, the camera or lights without a surface moves edges."""
         record = records(scene)[name]
         if record.why_not:
             return record.why_not
-        return None if record.moves else "it moves no edge, so that its derivative has no boundary term"
+        if record.kind == TRANSFORM and not record.moves_edges:
+            return "the edges that an environment map's light has move as it turns, which it does not follow"
+        return None if record.moves_edges else "it moves no edge, so that its derivative has no boundary term"
+
+    def caveat(self, scene, name):
+        """As of `Adjoint`."""
+        if records(scene)[name].kind == TRANSFORM and "projector" in scene.layout.features.emitters:
+            return "the border of a projector's picture is not in the derivative"
+        return ""
 
     def beside_others(self, found):
         """As of `Adjoint`: another method's picture will do."""
@@ -162,9 +171,10 @@ class _Terms:
     def __init__(self, scene, mode, given, names, settings):
         self._scene, self._mode, self._settings = scene, mode, settings
         known = records(scene)
-        wanted = [r for r in known.values() if r.moves and (names is None or r.name in names)]
+        wanted = [r for r in known.values() if r.moves_edges and (names is None or r.name in names)]
         self._wanted, self._size = wanted, max([1, *(r.offset + r.size for r in wanted)])
         self._camera = any(r.kind in OF_CAMERAS for r in wanted)
+        self._lights = any(r.moves_shadows for r in wanted)
         if self._camera:
             scene.differentiate_camera()
         if any(r.kind == VERTICES for r in wanted):
@@ -203,8 +213,10 @@ class _Terms:
                 weights = weights * moving
             self._launches(found, 0, edges, weights, ranges, True, primary, 0.0, method.guiding)
         shadow, indirect = (fraction(part) * of_all for part in (method.shadow, method.indirect))
+        if not any(r.moves for r in self._wanted):  # lights without a surface, which no direction finds
+            indirect = 0.0
         if shadow + indirect > 0 and deep and lights:
-            weights = edges.measures * np.where(moving, 1.0, STILL)
+            weights = edges.measures * np.where(moving | self._lights, 1.0, STILL)
             ranges = np.zeros((len(weights), 2), np.float32)
             samples = shadow + indirect
             self._launches(found, 1, edges, weights, ranges, False, samples, shadow, method.guiding)
@@ -249,7 +261,9 @@ class _Terms:
         else:
             image, gradient = unused(1, element), output(copies * self._size, element)
         work.set_gradient(launch, copies=copies, size=self._size, fixed_point_scale=1.0)
-        execution = work.execution(plan, vertices=any(r.kind == VERTICES for r in self._wanted))
+        execution = work.execution(
+            plan, vertices=any(r.kind == VERTICES for r in self._wanted), placements=self._lights
+        )
 
         def trace(guide, shape, learned, learns, shadows):
             trace_edges(

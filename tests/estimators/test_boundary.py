@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from helpers.edge_scenes import (
+    BLOCKERS,
+    FLOOR,
     LIGHTS,
     MOTION,
     check_against_differences,
@@ -12,6 +14,7 @@ from helpers.edge_scenes import (
 )
 
 import prb
+from prb.estimators.registry import DEFAULT
 
 WHOLE = prb.ReplayAdjoint() + prb.Boundary()
 
@@ -66,6 +69,31 @@ def test_forward_and_reverse_mode_are_transposes(lit):
     reverse = sum((gradient[name] * tangents[name]).sum() for name in tangents)
     scale = np.abs(image * adjoint).sum()
     assert (image * adjoint).sum() == pytest.approx(reverse, abs=2e-5 * scale)
+
+
+def test_lights_without_a_surface_in_both_modes():
+    """They move edges of shadows; shapes that stand still are not needed for that."""
+    lights = {name: LIGHTS[name] for name in ("point", "spot", "directional")}
+    black = {**BLOCKERS["rectangle"], "bsdf": {"type": "diffuse", "reflectance": 0.0}}
+    scene = scene_of({"floor": FLOOR, "blocker": black, **lights})
+    rng = np.random.default_rng(2)
+    adjoint = rng.normal(size=scene.image_shape)
+    tangents = {
+        "point.position": rng.normal(size=3),
+        "spot.to_world": translation(*rng.normal(size=3)),
+        "directional.direction": rng.normal(size=3),
+    }
+    gradient = prb.render_backward(scene, adjoint, list(tangents), adjoint=prb.Boundary(), spp=16)
+    for name, tangent in tangents.items():
+        image = prb.render_forward(scene, {name: tangent}, adjoint=prb.Boundary(), spp=16)
+        scale = np.abs(image * adjoint).sum()
+        assert scale > 0
+        assert (image * adjoint).sum() == pytest.approx((gradient[name] * tangent).sum(), abs=2e-5 * scale)
+    assert DEFAULT.methods(scene, list(tangents)) == {
+        "point.position": "attached + boundary",
+        "spot.to_world": "attached + boundary",
+        "directional.direction": "replay + boundary",
+    }
 
 
 def test_shadow_and_floor_against_differences(lit):

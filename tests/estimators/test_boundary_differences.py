@@ -13,6 +13,7 @@ from helpers.edge_scenes import (
 )
 
 import prb
+from prb.estimators.registry import DEFAULT
 
 pytestmark = pytest.mark.slow
 WHOLE = prb.ReplayAdjoint() + prb.Boundary()
@@ -48,6 +49,21 @@ def test_shadows(light, kind):
     scene = shaded(light, kind)
     spp = 512 if light == "constant" else 128
     check_against_differences(scene, {"blocker.to_world": translation(**MOTION)}, prb.Boundary(), spp=spp)
+
+
+LIGHTS_THAT_MOVE = {
+    "point": ("lamp.position", [1.0, 0.3, 0.5]),
+    "spot": ("lamp.to_world", translation(**MOTION)),
+    "directional": ("lamp.direction", [0.5, 0.2, 1.0]),
+}
+
+
+@pytest.mark.parametrize("light", LIGHTS_THAT_MOVE)
+@pytest.mark.parametrize("kind", ["rectangle", "sphere"])
+def test_lights_that_move(light, kind):
+    """Edges of shadows move with a light that has no surface."""
+    scene = shaded(light, kind, reflectance=0.5, depth=3)
+    check_against_differences(scene, dict([LIGHTS_THAT_MOVE[light]]), DEFAULT, step=5e-3)
 
 
 @pytest.mark.parametrize("light", ["area", "point", "constant"])
