@@ -14,7 +14,7 @@ from moving_scenes import POSITIONS, TRANSFORM
 import prb
 from prb.estimators.boundary import Boundary
 
-AXES = np.eye(3)[[0, 1]]  # of translation and rotation
+AXES = np.eye(3)[:2].tolist()  # of translation and rotation
 LAMBDA = 19.0  # of large steps, the default of both programs
 
 
@@ -73,7 +73,7 @@ class Prb(loop_sides.Prb):
             self.set({POSITIONS: self.true[POSITIONS] + step * direction})
             return
         matrix = np.eye(4)
-        matrix[:3, 3] = step * AXES[0]
+        matrix[:3, 3] = step * np.array(AXES[0])
         if quantity == "rotation":
             matrix = turned(step, AXES[1], self.middle)
         self.set({TRANSFORM: matrix @ self.true[TRANSFORM]})
