@@ -1,25 +1,25 @@
 """Derivatives of pictures by what moves edges: the boundary terms that sampling of surfaces leaves out.
 
-A picture is an integral over segments x -> y, x on the sensor's side. Where a segment grazes a shape at the point
-x_B of an edge, what arrives at x jumps, from the radiance L_f of the shape in front to L_b of what lies behind.
-Under the derivative, which holds the sensor-side ray to x and the point y of the surface beyond fixed, the place
-of that jump moves, and Reynolds' theorem adds for each pixel j
+A picture is an integral over segments x -> y, x on the sensor's side. Where a segment grazes a shape at the
+point x_B of an edge, what arrives at x jumps, from the radiance L_f of the shape in front to L_b of what
+lies behind. Under the derivative, which holds the sensor-side ray to x and the point y of the surface beyond
+fixed, the place of that jump moves, and Reynolds' theorem adds for each pixel j
 
     dI_j = int dl int dsigma(omega) sin(theta) W_j(x, omega)
                ( L_f n.(dx_B - (1 - s_f) dx)  -  L_b n.(dx_B - (1 - s_b) dx) )
 
     l        arc length of all edges; theta: the angle between the edge and omega
     omega    unit direction of the segment at x_B; x and y are found from there along -omega and omega
-    W_j      importance: with which weight radiance that arrives at x from x_B counts in pixel j. It has no cosine
-             at x, as dsigma = dA(x) |cos| / |x - x_B|^2 at x_B
+    W_j      importance: with which weight radiance that arrives at x from x_B counts in pixel j. It has no
+             cosine at x, as dsigma = dA(x) |cos| / |x - x_B|^2 at x_B
     n        unit, perpendicular to omega and the edge, out of the shape in front
     dx_B     motion of the shape in front at x_B. dx: of x along its fixed ray to the sensor, of direction
              omega': omega' (n_x.dm) / (n_x.omega'), dm the motion of the surface at x
     s        |x_B - x| / |y - x|, on each side with its own y: about 1 for L_f, 0 for a y at infinity
 
 since seen from x the edge moves by (dx_B - dx) / |x_B - x|, and a fixed y by -dx / |y - x|. A sphere's or a
-cylinder's silhouette is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature along
-omega, dsigma the angle of omega in the tangent plane (the limit of finer and finer facets).
+cylinder's silhouette is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature
+along omega, dsigma the angle of omega in the tangent plane (the limit of finer and finer facets).
 
 If x is the camera, both sides are functions of the film position, and the film integral has the boundary term
 
@@ -27,9 +27,10 @@ If x is the camera, both sides are functions of the film position, and the film 
 
 with the film's arc length, and v the motion on the film of the edge's picture.
 
-Boundary terms in rendering: Li, Aittala, Durand and Lehtinen, Differentiable Monte Carlo Ray Tracing through Edge Sampling, SIGGRAPH Asia 2018; Zhang, Miller, Yan, Gkioulekas
-and Zhao, Path-Space Differentiable Rendering, SIGGRAPH 2020, which samples the segment from its middle, as here.
-The speed relative to x and y is derived here for the parametrisation of prb's interior derivatives.
+Boundary terms in rendering: Li, Aittala, Durand and Lehtinen, Differentiable Monte Carlo Ray Tracing through
+Edge Sampling, SIGGRAPH Asia 2018; Zhang, Miller, Yan, Gkioulekas and Zhao, Path-Space Differentiable
+Rendering, SIGGRAPH 2020, which samples the segment from its middle, as here. The speed relative to x and y
+is derived here for the parametrisation of prb's interior derivatives.
 """
 
 from prb.kernels import bvh, moving
@@ -97,9 +98,7 @@ def primary_sample(
                     before = ti.select(side == 0, grazing.before_front, grazing.before)
                     ray = new_ray(o, at.omega, beyond + before, FIRST_RAY_DENSITY, o)
                     sign = ti.select(side == 0, 1.0, -1.0)
-                    add_radiance(
-                        scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding
-                    )
+                    add_radiance(scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding)
                 # The edge's picture moves by grad . dx_B. Times dl on the film, its part out of the shape is
                 # +-(dy grad_x - dx grad_y) . dx_B dtau, where (dx, dy) dtau is the picture of the edge.
                 dx, dy = at.grad_x.dot(along), at.grad_y.dot(along)

@@ -1,10 +1,11 @@
 """Lines that graze edges, sampled in two ways: by directions at the edge, and through points of lights.
 
-    indirect    a point of an edge in proportion to the measure of the lines through it, a direction among these
-    shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a point
-                of the contour that the surface has from it). As most edges are no silhouettes from most lights,
-                several candidates are drawn and one is kept in proportion to its weight (resampled importance
-                sampling: Talbot, Cline and Egbert 2005)
+indirect    a point of an edge in proportion to the measure of the lines through it, a direction among
+            these
+shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a
+            point of the contour that the surface has from it). As most edges are no silhouettes from
+            most lights, several candidates are drawn and one is kept in proportion to its weight
+            (resampled importance sampling: Talbot, Cline and Egbert 2005)
 """
 
 from prb.kernels import emission, emitter, light
@@ -38,13 +39,11 @@ class Drawn:
 
 
 @ti.func
-def draw_line(
-    scene: ti.template(), sampler, records: ti.template(), cdf: ti.template(), shadow, candidates
-):
+def draw_line(scene: ti.template(), sampler, records: ti.template(), cdf: ti.template(), shadow, candidates):
     """A line by the indirect technique, or with shadow = 1 by that of shadows. Returns `Drawn`."""
     found = Drawn(weight=0.0, density=0.0, distance=0.0, far=0, light_density=0.0)
     found.grazing.valid = 0
-    total, chosen_emitter, chosen_uv, chosen_scale = 0.0, -1, vec2(0.0, 0.0), 1.0
+    total, chosen_emitter, chosen_uv = 0.0, -1, vec2(0.0, 0.0)
     for k in range(ti.select(shadow == 1, candidates, 1)):
         u, v = track(sampler, k, EDGE, 0), track(sampler, k, EDGE, 1)
         index, tau, probability = choose_edge(cdf, u[0], v[0])
@@ -122,7 +121,8 @@ def draw_line(
                 ds.pdf = density_y * ds.distance * ds.distance / ti.max(cosine, 1e-20)
             seen = seen & (ds.pdf > 0)
             t = along.normalized()
-            weight *= along.norm() * t.cross(omega).norm() * ds.scale / ti.max(ds.pdf, 1e-30)
+            weight *= along.norm() * t.cross(omega).norm()  # fault: foreshortening
+            weight *= ds.scale / ti.max(ds.pdf, 1e-30)
             weight = ti.select(seen, weight, 0.0)
             light_density = ti.select(ds.delta == 1, 0.0, ds.pdf * scene.light_pdf[entry][1])
             if density_y > 0:

@@ -2,7 +2,7 @@
 
 from prb.kernels.backend import pi, ti
 from prb.kernels.estimators.edge import SILHOUETTE, across_edge, inward
-from prb.kernels.frame import tangents, vec3
+from prb.kernels.frame import tangents
 from prb.kernels.sampler import TO_UNIT
 
 vec2f = ti.types.vector(2, ti.f32)
@@ -30,11 +30,11 @@ def choose_edge(cdf: ti.template(), u, fine):
 
 @ti.func
 def wedge(scene: ti.template(), record, p, t):
-    """(d, m, eta): the directions that graze a straight edge are +-(cos a d + sin a m) plus any part along it,
-    for -eta < a < eta; d and m are unit vectors perpendicular to the edge's tangent t.
+    """(d, m, eta): the directions that graze a straight edge are +-(cos a d + sin a m) plus any part along
+    it, for -eta < a < eta; d and m are unit vectors perpendicular to the edge's tangent t.
 
-    Two faces with inward directions h_1, h_2 lie on one side of a line outside of the angle between h_1 and h_2
-    and of its opposite. For other edges all directions count.
+    Two faces with inward directions h_1, h_2 lie on one side of a line outside of the angle between h_1 and
+    h_2 and of its opposite. For other edges all directions count.
     """
     d, m = tangents(t)
     eta = 0.5 * pi

@@ -9,11 +9,11 @@ import numpy as np
 from prb.device.arrays import clear, fetch, output, passed, unused, upload
 from prb.device.edge_views import seen
 from prb.device.edges import edges_of, quantised
-from prb.device.film import filter_table, margin, pitch, reach, sampled_size
 from prb.device.film import columns as filter_columns
+from prb.device.film import filter_table, filter_width, margin, pitch, reach, sampled_size, shifts
 from prb.device.lock import locked
-from prb.device.params import records
 from prb.device.parameters import OF_CAMERAS, VERTICES
+from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators import seeds, work
 from prb.estimators.integrate import integrate
@@ -23,7 +23,6 @@ from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
 from prb.kernels.arrays import vec2f
-from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.boundary import trace_edges
 from prb.kernels.estimators.edge_sampling import vec8i
@@ -38,22 +37,22 @@ GRADIENT_COPIES = 8
 @dataclass(frozen=True)
 class Boundary(Adjoint):
     """The boundary terms of derivatives by what moves shapes or the camera: how silhouettes and the edges of
-    shadows and of reflections sweep over the picture. The interior derivative is not in it: add the two, as in
-    ``prb.ReplayAdjoint() + prb.Boundary()``.
+    shadows and of reflections sweep over the picture. The interior derivative is not in it: add the two, as
+    in ``prb.ReplayAdjoint() + prb.Boundary()``.
 
     primary: of silhouettes that the camera sees itself. shadow: of what hides lights from surfaces, sampled
         through points of lights. indirect: of everything else that surfaces see, and of light that hits them
-        from near by, sampled by directions at edges. For each, the number of samples as a part of the picture's
-        (spp for every pixel); True stands for 0.5, False leaves it out. What is left out is missing, but that
-        without `shadow` all lights with an area are found by `indirect`, at more noise.
+        from near by, sampled by directions at edges. For each, the number of samples as a part of the
+        picture's (spp for every pixel); True stands for 0.5, False leaves it out. What is left out is
+        missing, but that without `shadow` all lights with an area are found by `indirect`, at more noise.
 
-    Edges of meshes are sides where the two faces lie on one side as seen along a line, open borders, and creases
-    where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on samples or
-    depth.
+    Edges of meshes are sides where the two faces lie on one side as seen along a line, open borders, and
+    creases where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on
+    samples or depth.
 
-    What it does not have: what a surface sees that the camera sees only by ideal mirrors or smooth glass, since
-    such a path has no connection to the camera; edges of textures and of masks; participating media; the motion
-    of lights that have no surface.
+    What it does not have: what a surface sees that the camera sees only by ideal mirrors or smooth glass,
+    since such a path has no connection to the camera; edges of textures and of masks; participating media;
+    the motion of lights that have no surface.
     Seeds are other numbers than those of a picture with the same seed.
     """
 
@@ -67,7 +66,8 @@ class Boundary(Adjoint):
         for kind in ("primary", "shadow", "indirect"):
             part = getattr(self, kind)
             if not (isinstance(part, (bool, int, float)) and 0 <= part < np.inf):
-                raise ParameterError(f"{kind}: {part!r} is out of range; it is a part of the samples, from 0 on")
+                why = "is out of range; it is a part of the samples, from 0 on"
+                raise ParameterError(f"{kind}: {part!r} {why}")
 
     def reason(self, scene, name):
         """As of `Adjoint`: only what moves shapes or the camera moves edges."""
@@ -81,7 +81,8 @@ class Boundary(Adjoint):
         return {} if found is None else {"with_image": False}
 
     def backward(
-        self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
+        self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, with_image=True,
+        **options,
     ) -> Result:  # fmt: skip
         """The boundary terms of J^T image_adjoint over the named parameters (None: all that move something).
 
@@ -94,7 +95,8 @@ class Boundary(Adjoint):
         )  # fmt: skip
 
     def forward(
-        self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
+        self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, with_image=True,
+        **options,
     ) -> Result:  # fmt: skip
         """The boundary terms of J tangents; as `backward`."""
         return self._estimate(
@@ -112,9 +114,7 @@ class Boundary(Adjoint):
             raise ParameterError("adjoint: boundary does not take participating media, which the scene has")
         image = None
         if with_image:
-            image = integrate(
-                scene, modes.PRIMAL, values=values, progress=progress, **paths, **options
-            ).image
+            image = integrate(scene, modes.PRIMAL, values=values, progress=progress, **paths, **options).image
         with device_values(scene, values):
             batches = BATCHES if variance else 1
             found = _Terms(scene, mode, given, names, settings).batches(self, batches)
@@ -165,7 +165,8 @@ class _Terms:
         shape = scene.image_shape if self._mode == modes.FORWARD else (scene.values.size,)
         found = np.zeros((count, *shape))
         if not self._wanted:
-            warnings.warn("boundary: none of the parameters moves an edge, so that its terms are zero", stacklevel=5)
+            why = "none of the parameters moves an edge, so that its terms are zero"
+            warnings.warn(f"boundary: {why}", stacklevel=5)
             return found
         edges = edges_of(scene.layout)
         moving = self._moving(edges)
@@ -256,8 +257,6 @@ def _expected_weights(film):
     half = filter_columns(film)
     mean = 0.5 * (table[:, :half] + table[:, half:])
     steps = len(mean)
-    from prb.device.film import filter_width, shifts
-
     across = np.zeros(2 * reach(film) + 2)
     for k in range(filter_width(film)):
         for shift in (0, 1):

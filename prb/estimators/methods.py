@@ -114,8 +114,8 @@ class Adjoint(ABC):
 class Sum(Adjoint):
     """A sum of methods, each of which has a part of the derivative, such as ``ReplayAdjoint() + Boundary()``.
 
-    parts: the methods. A parameter is differentiated by all of them that can; the picture is that of the first.
-    Their random numbers are taken as independent, so that variances are added.
+    parts: the methods. A parameter is differentiated by all of them that can; the picture is that of the
+    first. Their random numbers are taken as independent, so that variances are added.
     """
 
     def __init__(self, parts):
