@@ -16,10 +16,12 @@ variance: times time, of the gradient by the pose of a lumpy ball of 5,000 verti
 rotation) and by its vertex positions (along a smooth field of directions; the sum over all numbers), where
 the camera sees the ball over a floor, only its shadow, or only what reflects it. The objective is a weighted
 sum of the picture, whose derivative by translation, rotation and field is found a second time by central
-differences of prb's pictures; the same numbers may stand in both programs' gradients, or not. Each call makes
-a picture and a gradient of --spp samples each; of that each kind of boundary term has as many again in
-Mitsuba, and half as many in prb. prb --joint takes them from one set, by `value_and_grad`. Moving the mesh
-and building hierarchies anew is in no time.
+differences of prb's pictures, as either program may be wrong. Each call makes a picture and a gradient of
+--spp samples each; each kind of boundary term has as many again in Mitsuba, and half as many in prb; with
+--joint prb makes both by `value_and_grad`. Moving the mesh and building hierarchies is in no time. Mitsuba
+guides samples of edges that are seen indirectly by an octree, its default, which it builds in each call, or
+does not: the aims are those beside the better of the two. Vertex normals follow the positions; with
+--face-normals there are edges between flat faces, which Mitsuba leaves out.
 
 recovery: a sphere of 5,000 vertices to a statue in 8 views, by large steps and Adam with one step size, with
 the same views, loss, lambda, rate and samples; the distance to the true surface over wall-clock time: the
@@ -51,15 +53,14 @@ import moving_scenes as problems
 import numpy as np
 from loop_against_mitsuba import REST, WARM_UP, alternating
 from loop_statistics import Efficiency, Samples, geometric_mean, interval, z_values
-from media_against_mitsuba import SHARES, time_ratio
-from moving_distances import Judge, read_target
+from media_against_mitsuba import time_ratio
+from moving_distances import Judge, read_target, recovery_result
 from moving_scenes import POSITIONS, TRANSFORM
 from moving_sides import Mitsuba, Prb, adjoint
 
 import prb
 import scenes
 from prb.bench.report import slope
-from prb.estimators.boundary import Boundary
 
 STILL = ("cornell-box", "bunny-box", "furnace", "principled-bunny", "rough-glass")
 BLOCKS = 8  # of a difference, whose spread is its error
@@ -79,18 +80,16 @@ def run_variance(args):
             )
             for of, parameter in (("pose", TRANSFORM), ("vertices", POSITIONS)):
                 if of in args.parameters:
-                    cases.append({"case": name, "of": of} | measure(args, made, parameter))
+                    cases += [{"case": name, "of": of} | found for found in measure(args, made, parameter)]
                     save(args, {"cases": cases}, reports.variance_report(cases))
     print(reports.variance_report(cases))
 
 
 def measure(args, made, parameter):
-    """The figures of one scene and parameter."""
+    """The figures of one scene and parameter, for each kind of guiding that Mitsuba has."""
     scene, points, middle = made
-    sides = {
-        "prb": Prb(scene, [parameter], middle, joint=args.joint),
-        "mitsuba": Mitsuba(scene, [parameter], middle, guiding=args.guiding),
-    }
+    sides = {"prb": Prb(scene, [parameter], middle, joint=args.joint)}
+    sides |= {guiding: Mitsuba(scene, [parameter], middle, guiding=guiding) for guiding in args.guiding}
     weights = objective(args.size)
     direction = problems.field(points)
     alternating(sides, lambda side, k: side.linear(weights, args.spp, 10**6 + k), WARM_UP)
@@ -101,22 +100,31 @@ def measure(args, made, parameter):
         for side, found in calls.items()
     }
     samples = {side: {q: Samples(x) for q, x in of.items()} for side, of in values.items()}
-    efficiency = Efficiency(samples, seconds)
     differences = {} if args.reference == 0 else central_differences(args, sides["prb"], weights, direction)
-    found = {}
-    for q, ratio in efficiency.ratio.items():
-        found[q] = {
-            "ratio": float(1 / ratio),
-            "interval": [1 / x for x in interval(efficiency.resampled[q])[::-1]],
-            "variance_ratio": float(1 / efficiency.variance[q]),
-            "variance": {side: float(of[q].variance()) for side, of in samples.items()},
-        }
-        if values["prb"][q].ndim == 1:
-            found[q]["mean"] = {side: mean_of(of[q]) for side, of in values.items()}
-            found[q]["mean"] |= {"difference": differences[q]} if q in differences else {}
-            found[q]["z"] = float(z_values(samples["prb"][q], samples["mitsuba"][q]).max())
-    median = {f"{side}_median_s": float(np.median(s)) for side, s in seconds.items()}
-    return median | {"time_ratio": float(1 / efficiency.time), "quantities": found}
+    cases = []
+    for guiding in args.guiding:
+        pair = {"prb": "prb", "mitsuba": guiding}
+        efficiency = Efficiency(
+            {key: samples[side] for key, side in pair.items()},
+            {key: seconds[side] for key, side in pair.items()},
+        )
+        found = {}
+        for q, ratio in efficiency.ratio.items():
+            found[q] = {
+                "ratio": float(1 / ratio),
+                "interval": [1 / x for x in interval(efficiency.resampled[q])[::-1]],
+                "variance_ratio": float(1 / efficiency.variance[q]),
+                "variance": {key: float(samples[side][q].variance()) for key, side in pair.items()},
+            }
+            if values["prb"][q].ndim == 1:
+                found[q]["mean"] = {key: mean_of(values[side][q]) for key, side in pair.items()}
+                found[q]["mean"] |= {"difference": differences[q]} if q in differences else {}
+                found[q]["z"] = float(z_values(samples["prb"][q], samples[guiding][q]).max())
+        median = {f"{key}_median_s": float(np.median(seconds[side])) for key, side in pair.items()}
+        cases.append(
+            {"guiding": guiding, **median, "time_ratio": float(1 / efficiency.time), "quantities": found}
+        )
+    return cases
 
 
 def objective(size):
@@ -187,26 +195,6 @@ def run_recovery(args):
     print(reports.recovery_report(result))
 
 
-def recovery_result(curves, seconds):
-    """Medians over the runs at the `SHARES` of the time, between points by interpolation."""
-    times = [share * seconds for share in SHARES]
-    distance = {
-        side: np.median(
-            [np.interp(times, [p["seconds"] for p in r], [p["distance"] for p in r]) for r in runs], axis=0
-        )
-        for side, runs in curves.items()
-    }
-    return {
-        "seconds": seconds,
-        "runs": len(curves["mitsuba"]),
-        "iterations": {side: [run[-1]["iterations"] for run in runs] for side, runs in curves.items()},
-        "start": curves["prb"][0][0]["distance"],
-        "times": times,
-        "distance": {side: of.tolist() for side, of in distance.items()},
-        "ratio": (distance["prb"] / distance["mitsuba"]).tolist(),
-    }
-
-
 # ----------------------------------------------------------------------- time
 
 
@@ -224,9 +212,9 @@ def passes(args, scene, parameter):
     """The time of boundary passes over that of the interior one."""
     scene, weights = prb.load_dict(scene), objective(args.size)
     off = dict.fromkeys(KINDS.values(), False)
-    methods = {"interior": prb.ReplayAdjoint(), "boundary": Boundary()}
-    methods["as many samples"] = Boundary(**dict.fromkeys(KINDS.values(), 1 / 3))
-    methods |= {kind: Boundary(**{**off, field: True}) for kind, field in KINDS.items()}
+    methods = {"interior": prb.ReplayAdjoint(), "boundary": prb.Boundary()}
+    methods["as many samples"] = prb.Boundary(**dict.fromkeys(KINDS.values(), 1 / 3))
+    methods |= {kind: prb.Boundary(**{**off, field: True}) for kind, field in KINDS.items()}
 
     def call(method, k):
         more = {} if method.name == "replay" else {"with_image": False}
@@ -353,16 +341,18 @@ def arguments(argv=None):
     for task, spp, depth in (("variance", 16, 3), ("recovery", 16, 2), ("time", 16, 3)):
         made[task].add_argument("--spp", type=int, default=spp)
         made[task].add_argument("--depth", type=int, default=depth, help="edges of a path")
-        made[task].add_argument("--smooth", action="store_true", help="vertex normals, not those of faces")
+        made[task].add_argument("--face-normals", action="store_false", dest="smooth")
     for task in ("variance", "recovery"):
         made[task].add_argument("--vertices", type=int, default=problems.VERTICES)
-        made[task].add_argument("--guiding", choices=("octree", "grid", "none"), default="octree")
         made[task].add_argument("--reference", type=int, default=512, help="samples per pixel of references")
     for task in ("variance", "time"):
         made[task].add_argument("--case", action="append", choices=problems.CASES)
     for task, runs in (("recovery", 1), ("time", 15), ("still", 15), ("refit", 9)):
         made[task].add_argument("--runs", type=int, default=runs)
     variance, recovery, memory, still = (made[t] for t in ("variance", "recovery", "memory", "still"))
+    guiding = dict(choices=("octree", "grid", "none"), help="of Mitsuba")
+    variance.add_argument("--guiding", nargs="+", default=["octree", "none"], **guiding)
+    recovery.add_argument("--guiding", default="none", **guiding)
     variance.add_argument("--seeds", type=int, default=40, help="samples of each side")
     variance.add_argument(
         "--parameters", nargs="+", choices=("pose", "vertices"), default=["pose", "vertices"]

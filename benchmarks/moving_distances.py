@@ -1,6 +1,7 @@
-"""How far a mesh is from the true one, as the recovery of moving.py asks."""
+"""How far a mesh is from the true one, and curves of that, as the recovery of moving.py asks."""
 
 import numpy as np
+from media_against_mitsuba import SHARES
 from moving_scenes import OBJECT, POSITIONS
 from scipy.spatial import cKDTree
 
@@ -42,3 +43,23 @@ def spread(vertices, faces, seed=0):
     u, v = generator.uniform(size=(2, DENSE, 1))
     u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
     return a[chosen] + u * (b - a)[chosen] + v * (c - a)[chosen]
+
+
+def recovery_result(curves, seconds):
+    """Medians over the runs at the `SHARES` of the time, between points by interpolation."""
+    times = [share * seconds for share in SHARES]
+    distance = {
+        side: np.median(
+            [np.interp(times, [p["seconds"] for p in r], [p["distance"] for p in r]) for r in runs], axis=0
+        )
+        for side, runs in curves.items()
+    }
+    return {
+        "seconds": seconds,
+        "runs": len(curves["mitsuba"]),
+        "iterations": {side: [run[-1]["iterations"] for run in runs] for side, runs in curves.items()},
+        "start": curves["prb"][0][0]["distance"],
+        "times": times,
+        "distance": {side: of.tolist() for side, of in distance.items()},
+        "ratio": (distance["prb"] / distance["mitsuba"]).tolist(),
+    }

@@ -12,7 +12,6 @@ from media_sides import Track
 from moving_scenes import POSITIONS, TRANSFORM
 
 import prb
-from prb.estimators.boundary import Boundary
 
 AXES = np.eye(3)[:2].tolist()  # of translation and rotation
 LAMBDA = 19.0  # of large steps, the default of both programs
@@ -20,7 +19,7 @@ LAMBDA = 19.0  # of large steps, the default of both programs
 
 def adjoint():
     """prb's method for what moves."""
-    return prb.ReplayAdjoint() + Boundary()
+    return prb.ReplayAdjoint() + prb.Boundary()
 
 
 def turned(angle, axis, middle):
