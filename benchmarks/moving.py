@@ -3,7 +3,7 @@
     python benchmarks/moving.py variance [--case NAME ...] [--seeds 40] [--spp 16]
     python benchmarks/moving.py recovery [--seconds 120] [--runs 1] [--target PLY]
     python benchmarks/moving.py time [--case NAME ...] [--runs 15]
-    python benchmarks/moving.py memory [--depths 4 ... 256] [--spps 4 ... 256]
+    python benchmarks/moving.py memory [--depths 4 ... 256] [--spps 16 ... 1024]
     python benchmarks/moving.py still --other CHECKOUT
     python benchmarks/moving.py refit [--triangles 1000000]
 
@@ -263,7 +263,7 @@ def memory_point(size, depth, spp):
 
     with tempfile.TemporaryDirectory() as folder:
         made, _, _ = problems.moved("primary", folder, size=size, depth=depth)
-    scene, method = prb.load_dict(made), adjoint()
+        scene, method = prb.load_dict(made), adjoint()
     prb.render_backward(scene, objective(size), [POSITIONS], spp=1, adjoint=method)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     prb.render_backward(scene, objective(size), [POSITIONS], spp=spp, adjoint=method)
@@ -299,7 +299,7 @@ def run_refit(args):
     for kind in ("face normals", "smooth normals"):
         with tempfile.TemporaryDirectory() as folder:
             made, vertices = problems.sheet(folder, args.triangles, smooth=kind == "smooth normals")
-        scene = prb.load_dict(made)
+            scene = prb.load_dict(made)
         params, direction = prb.traverse(scene), problems.field(vertices, seed=3)
         prb.render(scene, spp=1)
         seconds = []
@@ -361,10 +361,10 @@ def arguments(argv=None):
     recovery.add_argument("--target", metavar="PLY", help="another shape than the statue")
     recovery.add_argument("--seconds", type=float, default=120.0, help="of each run of a side")
     recovery.add_argument("--warm-up", type=float, default=5.0, help="seconds of each side, not counted")
-    recovery.add_argument("--rate", type=float, default=0.02, help="of Adam, in radii of the mesh")
+    recovery.add_argument("--rate", type=float, default=0.05, help="of Adam, in radii of the mesh")
     recovery.add_argument("--folds", type=int, default=2, help="of prb's samples; 0: prb's default")
     memory.add_argument("--depths", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128, 256])
-    memory.add_argument("--spps", type=int, nargs="+", default=[4, 16, 64, 256])
+    memory.add_argument("--spps", type=int, nargs="+", default=[16, 64, 256, 1024])
     still.add_argument("--other", required=True, metavar="CHECKOUT")
     still.add_argument("--scene", action="append", choices=between_versions.SCENES)
     still.add_argument("--spp", type=int, default=16)
