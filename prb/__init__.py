@@ -42,13 +42,13 @@ from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
 
 __all__ = [
-    "Adam", "Adjoint", "AttachedReplay", "Boundary", "DeviceError", "DifferentialRatioTracking",
-    "Estimate", "FiniteDifference", "FreeFlight", "ImageError", "MemoryLimitError",
-    "MissingPackageError", "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery",
-    "RecursivePicture", "ReplayAdjoint", "SGD", "SampleMatching", "Scene", "SceneError", "TapeAdjoint",
-    "VolumeError", "available_archs", "bundled_scenes", "check", "convert_file", "coordinates", "init",
-    "load_dict", "load_file", "losses", "optimize", "priors", "read_image", "render", "render_backward",
-    "render_forward", "schedules", "traverse", "value_and_grad", "write_image",
+    "Adam", "Adjoint", "AttachedReplay", "Boundary", "DeviceError", "DifferentialRatioTracking", "Estimate",
+    "FiniteDifference", "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError",
+    "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery", "RecursivePicture",
+    "ReplayAdjoint", "SGD", "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "VolumeError",
+    "available_archs", "bundled_scenes", "check", "convert_file", "coordinates", "init", "load_dict",
+    "load_file", "losses", "optimize", "priors", "read_image", "render", "render_backward", "render_forward",
+    "schedules", "traverse", "value_and_grad", "write_image",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

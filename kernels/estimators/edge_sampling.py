@@ -2,7 +2,7 @@
 
 from prb.kernels.backend import pi, ti
 from prb.kernels.estimators.edge import SILHOUETTE, across_edge, inward
-from prb.kernels.frame import tangents
+from prb.kernels.frame import tangents, vec3
 from prb.kernels.sampler import TO_UNIT
 
 vec2f = ti.types.vector(2, ti.f32)
@@ -26,6 +26,23 @@ def choose_edge(cdf: ti.template(), u, fine):
     probability = cdf[low + 1] - cdf[low]
     tau = ti.min((u - cdf[low] + fine * TO_UNIT) / probability, 0.99999994)
     return low, tau, probability
+
+
+@ti.func
+def guided(guide: ti.template(), shape, u, fine, x):
+    """(point of the unit cube, cell, inverse density): a sample of a density that is constant on cells.
+
+    guide: the cells' cumulative probabilities, as of `choose_edge`; there are shape.x * shape.y * shape.z. u,
+    fine: which cell; x: where in it, three uniform numbers.
+    """
+    cell, _tau, probability = choose_edge(guide, u, fine)
+    plane = shape.y * shape.z
+    i, j, k = cell // plane, cell % plane // shape.z, cell % shape.z
+    found = vec3(
+        (ti.f32(i) + x.x) / ti.f32(shape.x), (ti.f32(j) + x.y) / ti.f32(shape.y),
+        (ti.f32(k) + x.z) / ti.f32(shape.z),
+    )  # fmt: skip
+    return ti.min(found, 0.99999994), cell, 1.0 / (probability * ti.f32(shape.x * plane))
 
 
 @ti.func
@@ -54,11 +71,12 @@ def wedge(scene: ti.template(), record, p, t):
 
 
 @ti.func
-def grazing_direction(scene: ti.template(), record, p, t, u1, u2, u3):
+def grazing_direction(scene: ti.template(), record, p, t, u1, u2):
     """(direction, its inverse density by solid angle) of a line that may graze an edge at p."""
     d, m, eta = wedge(scene, record, p, t)
+    sign = ti.select(u2 < 0.5, 1.0, -1.0)
+    u2 = ti.select(u2 < 0.5, 2.0 * u2, 2.0 * u2 - 1.0)
     angle = (2.0 * u2 - 1.0) * eta
-    sign = ti.select(u3 < 0.5, 1.0, -1.0)
     cosine = 1.0 - 2.0 * u1
     sine = ti.sqrt(ti.max(1.0 - cosine * cosine, 0.0))
     omega = cosine * t + (sign * sine) * (ti.cos(angle) * d + ti.sin(angle) * m)

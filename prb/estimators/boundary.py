@@ -22,7 +22,7 @@ from prb.estimators.reconstruction import divided
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
-from prb.kernels.arrays import vec2f
+from prb.kernels.arrays import vec2f, vec3i
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.boundary import trace_edges
 from prb.kernels.estimators.edge_sampling import vec8i
@@ -32,6 +32,16 @@ SHARE = 0.5  # of the samples of a picture that each kind of term takes by defau
 STILL = 0.25  # how much less often an edge is sampled that does not move itself
 CANDIDATES = 8  # lines of which a shadow's sample keeps one
 GRADIENT_COPIES = 8
+# Cells of a guide: of the film's boundary, of other segments.
+CELLS = {True: (256, 1, 1), False: (64, 4, 8)}
+PILOT, MIN_PILOT, MAX_PILOT = (
+    0.25,
+    2**16,
+    2**18,
+)  # samples that a guide is learned from: a part of all, and the most
+PILOT_SAMPLE = -1  # number of its samples, which no other has
+DEFENSIVE = 0.3  # part of a guide's samples that stay as they would be without
+GUIDING = "none", "grid"
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class Boundary(Adjoint):
     primary: float | bool = True
     shadow: float | bool = True
     indirect: float | bool = True
+    guiding: str = "grid"
     name = "boundary"
     has_forward = has_stderr = True
 
@@ -68,6 +79,9 @@ class Boundary(Adjoint):
             if not (isinstance(part, (bool, int, float)) and 0 <= part < np.inf):
                 why = "is out of range; it is a part of the samples, from 0 on"
                 raise ParameterError(f"{kind}: {part!r} {why}")
+
+        if self.guiding not in GUIDING:
+            raise ParameterError(f"guiding: {self.guiding!r} is unknown; take one of {', '.join(GUIDING)}")
 
     def reason(self, scene, name):
         """As of `Adjoint`: only what moves shapes or the camera moves edges."""
@@ -178,12 +192,13 @@ class _Terms:
             weights, ranges = seen(edges, scene.sensor, scene.film, scene.layout.arrays)
             if not self._camera:
                 weights = weights * moving
-            self._launches(found, 0, edges, weights, ranges, True, primary, 0.0)
+            self._launches(found, 0, edges, weights, ranges, True, primary, 0.0, method.guiding)
         shadow, indirect = (fraction(part) * of_all for part in (method.shadow, method.indirect))
         if shadow + indirect > 0 and deep and lights:
             weights = edges.measures * np.where(moving, 1.0, STILL)
             ranges = np.zeros((len(weights), 2), np.float32)
-            self._launches(found, 1, edges, weights, ranges, False, shadow + indirect, shadow)
+            samples = shadow + indirect
+            self._launches(found, 1, edges, weights, ranges, False, samples, shadow, method.guiding)
         return found
 
     def _moving(self, edges):
@@ -193,7 +208,7 @@ class _Terms:
         moved = np.isin(moves[:, :3], offsets).any(axis=1)
         return moved[edges.shapes].any(axis=1)
 
-    def _launches(self, found, kind, edges, weights, ranges, primary, samples, shadows):
+    def _launches(self, found, kind, edges, weights, ranges, primary, samples, shadows, guiding):
         """Add the samples of one kernel to each batch."""
         some = weights > 0
         if not some.any():
@@ -225,16 +240,35 @@ class _Terms:
             image, gradient = unused(1), output(copies * self._size)
         work.set_gradient(launch, copies=copies, size=self._size, fixed_point_scale=1.0)
         execution = work.execution(plan, vertices=any(r.kind == VERTICES for r in self._wanted))
+
+        def trace(guide, shape, learned, learns, shadows):
+            trace_edges(
+                scene.layout.features, execution, mode, primary, launch, film, *self._arrays, *arguments,
+                guide, shape, learned, learns, shadows, CANDIDATES, mis, image, self._adjoint, gradient,
+                self._tangents,
+            )  # fmt: skip
+
+        guide, shape = upload(np.array([0, 1], np.float32)), vec3i(1, 1, 1)
+        if guiding == "grid" and shadows < samples:
+            shape = CELLS[primary]
+            learned = output(math.prod(shape))
+            pilot = max(1, math.ceil(min(max(PILOT * (samples - shadows), MIN_PILOT), MAX_PILOT)))
+            work.set_samples(launch, first_sample=PILOT_SAMPLE)
+            work.distribute_items(launch, pilot, plan.workers, plan)
+            trace(upload(quantised(np.ones(math.prod(shape)))), vec3i(*shape), learned, 1, 0)
+            sizes = np.sqrt(np.array(fetch(learned), np.float64)[: math.prod(shape)])
+            if sizes.sum() > 0:
+                sizes = (1 - DEFENSIVE) * sizes / sizes.sum() + DEFENSIVE / len(sizes)
+                guide, shape = upload(quantised(sizes)), vec3i(*shape)
+            else:
+                shape = vec3i(1, 1, 1)
         target = image if mode == modes.FORWARD else gradient
         for batch in range(count):
             clear(target)
             for number in range(launches):
                 work.set_samples(launch, first_sample=(settings.first_sample + batch) * launches + number)
                 work.distribute_items(launch, items, plan.workers, plan)
-                trace_edges(
-                    scene.layout.features, execution, mode, primary, launch, film, *self._arrays, *arguments,
-                    n_shadows, CANDIDATES, mis, image, self._adjoint, gradient, self._tangents,
-                )  # fmt: skip
+                trace(guide, shape, unused(1), 0, n_shadows)
             total = np.array(fetch(target), np.float64) / launches
             if mode == modes.FORWARD:
                 left = margin(scene.film) + reach(scene.film)

@@ -1,7 +1,7 @@
 """Boundary terms against differences of pictures: every kind of camera, light and shape. Long."""
 
 import pytest
-from helpers.moving_scenes import (
+from helpers.edge_scenes import (
     BLOCKERS,
     FLOOR,
     LIGHTS,

@@ -1,122 +1,96 @@
-"""Scenes in which something moves, and differences of their pictures to compare derivatives with.
-
-A difference has the same random numbers on both sides; tiles of pixels are compared, as a pixel's difference
-is noisy where an edge jumps over samples.
-"""
+"""Scenes of shapes that fill the view, so that moving them moves no edge: what has an edge is out of sight,
+or dark there. And tangents of transforms, and differences with common random numbers."""
 
 import numpy as np
 
 import prb
-from prb.device.params import records
-from prb.estimators.integrate import integrate
-from prb.kernels.estimators import modes
 
-FLOOR = {
-    "type": "rectangle",
-    "to_world": [{"scale": 2}, {"rotate": {"axis": [1, 0, 0], "angle": -90}}, {"translate": [0, -1, 0]}],
-    "bsdf": {"type": "diffuse", "reflectance": 0.6},
-}
-LIGHTS = {
-    "area": {
-        "type": "rectangle",
-        "to_world": [
-            {"scale": 0.4},
-            {"rotate": {"axis": [1, 0, 0], "angle": 90}},
-            {"translate": [0, 1.2, 0]},
-        ],
-        "emitter": {"type": "area", "radiance": {"type": "rgb", "value": [4, 6, 8]}},
-    },
-    "ball": {
-        "type": "sphere",
-        "to_world": [{"scale": 0.2}, {"translate": [0, 1.2, 0]}],
-        "emitter": {"type": "area", "radiance": {"type": "rgb", "value": [12, 16, 18]}},
-    },
-    "point": {"type": "point", "position": [0.3, 1.5, 0.2], "intensity": 8.0},
-    "spot": {
-        "type": "spot",
-        "cutoff_angle": 35,
-        "to_world": [{"look_at": {"origin": [0.3, 1.6, 0.2], "target": [0.1, 0, 0.1], "up": [1, 0, 0]}}],
-        "intensity": 8.0,
-    },
-    "directional": {"type": "directional", "direction": [0.3, -1, 0.1], "irradiance": 3.0},
-    "constant": {"type": "constant", "radiance": {"type": "rgb", "value": [1, 1.2, 0.8]}},
-}
-_TILTED = [{"scale": 0.4}, {"rotate": {"axis": [1, 0.3, 0], "angle": -70}}, {"translate": [0.1, 0, 0.1]}]
-BLOCKERS = {
-    "rectangle": {"type": "rectangle", "to_world": _TILTED},
-    "disk": {"type": "disk", "to_world": _TILTED},
-    "cube": {"type": "cube", "to_world": _TILTED},
-    "sphere": {"type": "sphere", "to_world": [{"scale": 0.4}, {"translate": [0.1, 0.2, 0.1]}]},
-    "cylinder": {"type": "cylinder", "radius": 0.3, "p0": [-0.3, 0, 0], "p1": [0.4, 0.3, 0.1]},
-}
-MOTION = {"x": 1.0, "y": 0.3, "z": 0.5}  # the translation that tests differentiate by
+RNG = np.random.default_rng(3)
+MARBLE = RNG.uniform(0.1, 0.9, (5, 5, 3)).astype(np.float32)
+LIT = np.zeros((9, 9, 3), np.float32)  # of a light whose border is dark
+LIT[2:-2, 2:-2] = RNG.uniform(0.5, 3.0, (5, 5, 3))
+EYE = [{"look_at": {"origin": [0.4, -0.6, 3], "target": [0, 0, 0], "up": [0, 1, 0]}}]
+FILM = {"type": "hdrfilm", "width": 6, "height": 6, "rfilter": {"type": "box"}}
+LAMP = {"type": "point", "position": [1, 0.5, 2], "intensity": {"type": "rgb", "value": [10, 8, 6]}}
+VIEWS = {
+    "front": {"type": "perspective", "fov": 30, "to_world": EYE, "film": FILM},
+    "lens": {"type": "thinlens", "fov": 30, "to_world": EYE, "film": FILM,
+             "aperture_radius": 0.2, "focus_distance": 2.0},
+    "flat": {"type": "orthographic", "to_world": [{"scale": 0.7}, *EYE], "film": FILM},
+}  # fmt: skip
 
 
-def scene_of(
-    shapes, *, origin=(0, 2.5, 3.5), depth=2, sensor="perspective", size=16, rfilter="box", **numbers
-):
-    """A scene of shapes, by name, seen from a point that looks at the origin."""
-    look = {"look_at": {"origin": list(origin), "target": [0, 0, 0], "up": [0, 1, 0]}}
-    camera = {"type": sensor, "to_world": [look], **numbers}
-    if sensor == "orthographic":
-        camera["to_world"] = [{"scale": 1.3}, look]
-    else:
-        camera["fov"] = 40
-    camera["film"] = {"type": "hdrfilm", "width": size, "height": size, "rfilter": {"type": rfilter}}
-    integrator = {"type": "path", "max_depth": depth}
-    return prb.load_dict({"type": "scene", "integrator": integrator, "sensor": camera, **shapes})
+def bitmap(texels, wrap_mode="clamp"):
+    return {"type": "bitmap", "raw": True, "data": texels, "wrap_mode": wrap_mode}
 
 
-def shaded(light, blocker, *, reflectance=0.0, **options):
-    """A shape between a light and a floor."""
-    own = {**BLOCKERS[blocker], "bsdf": {"type": "diffuse", "reflectance": reflectance}}
-    return scene_of({"floor": FLOOR, "blocker": own, "lamp": LIGHTS[light]}, **options)
+PAINTED = {"type": "diffuse", "reflectance": bitmap(MARBLE)}
 
 
-def translation(x=0.0, y=0.0, z=0.0):
-    """The tangent of a `to_world`."""
-    found = np.zeros((4, 4))
-    found[:3, 3] = x, y, z
-    return found
+def plane(bsdf=PAINTED, *steps, **more):
+    """A large rectangle, at first at z = 0, that faces +z."""
+    return {"type": "rectangle", "to_world": [{"scale": 40}, *steps], "bsdf": bsdf, **more}
 
 
-def tiles(pictures, count=4):
-    """Means over count x count tiles of pictures (..., height, width, 3)."""
-    *more, height, width, _ = np.shape(pictures)
-    shape = (*more, count, height // count, count, width // count, 3)
-    return np.reshape(pictures, shape).mean(axis=(-4, -2))
+def scene(folder=None, *, depth=2, views=("front",), lamp=LAMP, **shapes):
+    """Shapes that VIEWS look at from above."""
+    lights = {} if lamp is None else {"lamp": lamp}
+    d = {
+        "type": "scene", "integrator": {"type": "path", "max_depth": depth, "rr_depth": 100},
+        **{name: VIEWS[name] for name in views}, **lights, **shapes,
+    }  # fmt: skip
+    return prb.load_dict(d, base_dir=folder)
 
 
-def differences(scene, tangents, *, step=1e-2, spp=512, seeds=6):
-    """Central differences of pictures along a direction, one for each seed."""
-    direction = np.zeros(scene.values.size)
-    for name, tangent in tangents.items():
-        records(scene)[name].of(direction)[...] = tangent
-    found = []
-    for seed in range(seeds):
-        ends = [
-            integrate(
-                scene, modes.PRIMAL, values=(scene.values + sign * step * direction).astype(np.float32),
-                spp=spp, seed=1000 + seed,
-            ).image
-            for sign in (1, -1)
-        ]  # fmt: skip
-        found.append((ends[0] - ends[1]) / (2 * step))
-    return np.array(found)
+def sheet(folder, *, normals=False, n=9, name="sheet.ply"):
+    """Write a gently curved sheet of 2 (n - 1)^2 triangles around z = 0 with texture coordinates; its file's
+    name. normals: with colours and normals of the vertices, which are not quite those of the surface."""
+    x = np.linspace(-8, 8, n)
+    x, y = (a.ravel() for a in np.meshgrid(x, x))
+    z = 0.08 * np.sin(0.9 * x) * np.cos(0.7 * y)
+    u, v = (x + 8) / 16, (y + 8) / 16
+    columns = [x, y, z, u, v]
+    keys = ["x", "y", "z", "u", "v"]
+    if normals:
+        columns += [0.1 * np.cos(x), 0.1 * np.sin(y), np.ones(len(x)), *RNG.uniform(0.1, 0.9, (3, len(x)))]
+        keys += ["nx", "ny", "nz", "r", "g", "b"]
+    at = np.arange(n * n).reshape(n, n)
+    a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, 1:].ravel(), at[1:, :-1].ravel()
+    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    lines = ["ply", "format ascii 1.0", f"element vertex {n * n}", *(f"property float {k}" for k in keys)]
+    lines += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
+    lines += [" ".join(f"{number:.6f}" for number in row) for row in np.stack(columns, 1)]
+    lines += [f"3 {p} {q} {r}" for p, q, r in faces]
+    (folder / name).write_text("\n".join(lines) + "\n")
+    return name
 
 
-def check_against_differences(scene, tangents, adjoint, *, spp=128, seeds=6, limit=4.5, **options):
-    """Assert that tiles of the derivative agree with differences, to their standard errors and by 15 percent
-    of their sum at most."""
-    found = tiles([
-        prb.render_forward(scene, tangents, adjoint=adjoint, spp=spp, seed=seed) for seed in range(seeds)
-    ])  # fmt: skip
-    expected = tiles(differences(scene, tangents, seeds=seeds, **options))
-    error = np.sqrt((found.var(axis=0, ddof=1) + expected.var(axis=0, ddof=1)) / seeds)
-    difference = np.abs(found.mean(axis=0) - expected.mean(axis=0))
-    size = np.abs(expected.mean(axis=0)).sum()
-    assert size > 0
-    assert difference.sum() < 0.15 * size
-    # Few seeds say little of the error of one tile, so that all of them lend theirs.
-    pooled = np.sqrt(0.5 * error**2 + 0.5 * (error**2).mean())
-    assert (difference / pooled).max() < limit
+def scaled(to_world):
+    """The tangent of a transform that scales what it places, about its own origin."""
+    return to_world @ np.diag([1.0, 1.0, 1.0, 0.0])
+
+
+def shift(x, y, z):
+    """The tangent of a transform for a translation."""
+    tangent = np.zeros((4, 4))
+    tangent[:3, 3] = x, y, z
+    return tangent
+
+
+def turn(to_world, axis, about=(0, 0, 0)):
+    """The tangent of a transform that turns about an axis (0 to 2) through a point."""
+    generator = np.zeros((4, 4))
+    generator[:3, :3] = np.cross(np.eye(3)[axis], np.eye(3), axisb=0, axisc=0)
+    generator[:3, 3] = -generator[:3, :3] @ about
+    return generator @ to_world
+
+
+def differences(scene, name, tangent, h, **options):
+    """The picture's derivative along a tangent, from pictures with the same random numbers."""
+    params = prb.traverse(scene)
+    start, pictures = params[name], []
+    for sign in (1, -1):
+        params.update({name: start + sign * h * np.asarray(tangent)})
+        pictures.append(prb.render(scene, **options).astype(float))
+    params.update({name: start})
+    return (pictures[0] - pictures[1]) / (2 * h)
