@@ -250,12 +250,14 @@ def settings(args):
     return {"settings": chosen, "versions": versions(), "load": os.getloadavg()[0]}
 
 
-def save(args, result, text, *, subject="loop"):
-    """Write results as JSON and Markdown; the old files are there until the new ones are whole."""
+def save(args, result, text, *, subject="loop", script=None):
+    """Write results as JSON and Markdown; the old files are there until the new ones are whole. script: its
+    name, by default that of a comparison with Mitsuba."""
     described = settings(args)
     chosen = ", ".join(f"{k} {v}" for k, v in described["settings"].items() if v not in (None, {}))
     busy = f"{os.cpu_count()} CPUs, load {described['load']:.1f} in the last minute"
-    text = f"# {subject}_against_mitsuba.py {args.task}\n\n{text}\n\n{chosen}; {busy}\n"
+    script = script or f"{subject}_against_mitsuba.py"
+    text = f"# {script} {args.task}\n\n{text}\n\n{chosen}; {busy}\n"
     args.output.mkdir(parents=True, exist_ok=True)
     for suffix, content in ((".json", json.dumps(described | result, indent=1) + "\n"), (".md", text)):
         path = args.output / f"{subject}_{args.task}{suffix}"
