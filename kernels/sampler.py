@@ -20,7 +20,9 @@ TO_UNIT = 2.0**-24  # 24 bits, so that a float32 holds the number exactly and ne
 LIGHT, BSDF, CAMERA = 0, 1, 1  # blocks of an event; event 0 has CAMERA alone
 FLIGHT, SHADOW, CHOICE, RATIO = 0, 1, 2, 3  # streams of an event, of as many blocks as tracking needs
 NOISE = 4  # a stream for the noise of kernels/estimators/inverse.py
-STREAMS = (-1640531527, 1013904243, -626627284, 2027808486, 387276959)  # to the seed: k 2^32 / golden ratio
+EDGE = 5  # a stream for what kernels/estimators/boundary.py samples
+STREAMS = (-1640531527, 1013904243, -626627284, 2027808486, 387276959, -1253254568)
+# STREAMS are added to the seed: k 2^32 / golden ratio
 BLOCKS = 2**16  # of a stream
 
 

@@ -5,7 +5,11 @@ listed in prb/estimators/registry.py.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
+import numpy as np
+
+from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators import cross_folds
 from prb.estimators.sums import Result
@@ -57,6 +61,11 @@ class Adjoint(ABC):
         """True if `value_and_grad` takes ``picture=``, a `RecursivePicture`, for these parameters."""
         return False
 
+    def beside_others(self, found):
+        """Options of `backward` and `forward` where the method is a part of a `Sum`. found: the `Result` of
+        the parts before it, or None."""
+        return {}
+
     @abstractmethod
     def backward(self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, **options):
         """Reverse mode: J^T image_adjoint over the named parameters, and the image of the same paths.
@@ -93,3 +102,110 @@ class Adjoint(ABC):
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device, the scene's arrays not counted."""
         return 0
+
+    def __add__(self, other):
+        """The sum of two methods' derivatives, of which each has a part: see `Sum`."""
+        if not isinstance(other, Adjoint):
+            return NotImplemented
+        mine, theirs = (m.parts if isinstance(m, Sum) else (m,) for m in (self, other))
+        return Sum((*mine, *theirs))
+
+
+class Sum(Adjoint):
+    """A sum of methods, each of which has a part of the derivative, such as ``ReplayAdjoint() + Boundary()``.
+
+    parts: the methods. A parameter is differentiated by all of them that can; the picture is that of the first.
+    Their random numbers are taken as independent, so that variances are added.
+    """
+
+    def __init__(self, parts):
+        self.parts = tuple(parts)
+
+    @property
+    def name(self):
+        return " + ".join(part.name for part in self.parts)
+
+    @property
+    def has_forward(self):
+        return all(part.has_forward for part in self.parts)
+
+    @property
+    def has_stderr(self):
+        return all(part.has_stderr for part in self.parts)
+
+    @property
+    def has_deterministic_sums(self):
+        return all(part.has_deterministic_sums for part in self.parts)
+
+    @property
+    def is_difference(self):
+        return all(part.is_difference for part in self.parts)
+
+    def __repr__(self):
+        return " + ".join(map(repr, self.parts))
+
+    def reason(self, scene, name):
+        """As of `Adjoint`: that of the first method, unless one of them can."""
+        reasons = [part.reason(scene, name) for part in self.parts]
+        return None if None in reasons else reasons[0]
+
+    def caveat(self, scene, name):
+        """As of `Adjoint`."""
+        able = [part for part in self.parts if part.reason(scene, name) is None]
+        return " ".join(filter(None, (part.caveat(scene, name) for part in able)))
+
+    def methods(self, scene, names):
+        """As of `Adjoint`."""
+        return {
+            name: " + ".join(part.name for part in self.parts if part.reason(scene, name) is None)
+            for name in names
+        }
+
+    def backward(self, scene, image_adjoint, *, names=None, **options) -> Result:
+        """As of `Adjoint`."""
+        found = None
+        for part, own in self._shares(scene, names):
+            result = part.backward(scene, image_adjoint, names=own, **part.beside_others(found), **options)
+            if found is None:
+                found = result
+                continue
+            rejected = max(found.rejected, result.rejected)
+            found = replace(found, gradient=found.gradient + result.gradient, rejected=rejected)
+            if found.variance is not None:
+                found = replace(found, variance=found.variance + result.variance)
+        return found
+
+    def forward(self, scene, tangents, *, names=None, **options) -> Result:
+        """As of `Adjoint`."""
+        found = None
+        for part, own in self._shares(scene, names):
+            some = _only(scene, tangents, own)
+            result = part.forward(scene, some, names=own, **part.beside_others(found), **options)
+            if found is None:
+                found = result
+                continue
+            rejected = max(found.rejected, result.rejected)
+            found = replace(found, tangent=found.tangent + result.tangent, rejected=rejected)
+            if found.variance is not None:
+                found = replace(found, variance=found.variance + result.variance)
+        return found
+
+    def device_bytes(self, scene, *, spp, max_depth):
+        """As of `Adjoint`: the methods run one after the other."""
+        return max(part.device_bytes(scene, spp=spp, max_depth=max_depth) for part in self.parts)
+
+    def _shares(self, scene, names):
+        """Each method with the names that it differentiates; those that have none are left out."""
+        if names is None:
+            names = [name for name, record in records(scene).items() if record.by_default]
+        shares = [(m, [name for name in names if m.reason(scene, name) is None]) for m in self.parts]
+        return [share for share in shares if share[1]] or [(self.parts[0], [])]
+
+
+def _only(scene, tangents, names):
+    """The tangents of the named parameters, zero for the others."""
+    found = np.zeros_like(tangents)
+    for name in names:
+        record = records(scene)[name]
+        record.of(found)[...] = record.of(tangents)
+    return found

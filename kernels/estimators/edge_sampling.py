@@ -1,0 +1,65 @@
+"""Which edge a boundary sample is taken at, and which of the lines through its points graze the shape."""
+
+from prb.kernels.backend import pi, ti
+from prb.kernels.estimators.edge import SILHOUETTE, inward
+from prb.kernels.frame import tangents, vec3
+from prb.kernels.sampler import TO_UNIT
+
+vec2f = ti.types.vector(2, ti.f32)
+vec8i = ti.types.vector(8, ti.i32)
+MIN_WEDGE = 1e-6
+
+
+@ti.func
+def choose_edge(cdf: ti.template(), u, fine):
+    """(edge, tau, probability) for a uniform number u; fine: another one, for digits that u does not have.
+
+    cdf: cumulative probabilities, n + 1 multiples of TO_UNIT, as is u; so the probabilities are exact.
+    """
+    low, high = 0, cdf.shape[0] - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if cdf[middle] <= u:
+            low = middle
+        else:
+            high = middle
+    probability = cdf[low + 1] - cdf[low]
+    tau = ti.min((u - cdf[low] + fine * TO_UNIT) / probability, 0.99999994)
+    return low, tau, probability
+
+
+@ti.func
+def wedge(scene: ti.template(), record, p, t):
+    """(d, m, eta): the directions that graze a straight edge are +-(cos a d + sin a m) plus any part along it,
+    for -eta < a < eta; d and m are unit vectors perpendicular to the edge's tangent t.
+
+    Two faces with inward directions h_1, h_2 lie on one side of a line outside of the angle between h_1 and h_2
+    and of its opposite. For other edges all directions count.
+    """
+    d, m = tangents(t)
+    eta = 0.5 * pi
+    if record[5] & SILHOUETTE != 0:
+        one = inward(scene, record, record[1], record[2], p)
+        two = inward(scene, record, record[3], record[4], p)
+        one = (one - t * t.dot(one)).normalized()
+        two = (two - t * t.dot(two)).normalized()
+        across = two - one
+        if across.norm() > 1e-3:
+            d = across.normalized()
+            m = t.cross(d)
+            m *= ti.select(m.dot(one + two) < 0, -1.0, 1.0)
+            half = ti.min(0.5 * (one + two).norm(), 1.0)
+            eta = ti.max(ti.asin(half), MIN_WEDGE)
+    return d, m, eta
+
+
+@ti.func
+def grazing_direction(scene: ti.template(), record, p, t, u1, u2, u3):
+    """(direction, its inverse density by solid angle) of a line that may graze an edge at p."""
+    d, m, eta = wedge(scene, record, p, t)
+    angle = (2.0 * u2 - 1.0) * eta
+    sign = ti.select(u3 < 0.5, 1.0, -1.0)
+    cosine = 1.0 - 2.0 * u1
+    sine = ti.sqrt(ti.max(1.0 - cosine * cosine, 0.0))
+    omega = cosine * t + (sign * sine) * (ti.cos(angle) * d + ti.sin(angle) * m)
+    return omega, 8.0 * eta

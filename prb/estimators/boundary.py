@@ -1,0 +1,276 @@
+"""Boundary terms as an adjoint method."""
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from prb.device.arrays import clear, fetch, output, passed, unused, upload
+from prb.device.edge_views import seen
+from prb.device.edges import edges_of, quantised
+from prb.device.film import filter_table, margin, pitch, reach, sampled_size
+from prb.device.film import columns as filter_columns
+from prb.device.lock import locked
+from prb.device.params import records
+from prb.device.parameters import OF_CAMERAS, VERTICES
+from prb.errors import ParameterError
+from prb.estimators import seeds, work
+from prb.estimators.integrate import integrate
+from prb.estimators.methods import Adjoint
+from prb.estimators.reconstruction import divided
+from prb.estimators.settings import resolved
+from prb.estimators.sums import Result
+from prb.estimators.values import device_values
+from prb.kernels.arrays import vec2f
+from prb.kernels.backend import ti
+from prb.kernels.estimators import modes
+from prb.kernels.estimators.boundary import trace_edges
+from prb.kernels.estimators.edge_sampling import vec8i
+
+BATCHES = 16  # for a standard error
+SHARE = 0.5  # of the samples of a picture that each kind of term takes by default
+STILL = 0.25  # how much less often an edge is sampled that does not move itself
+CANDIDATES = 8  # lines of which a shadow's sample keeps one
+GRADIENT_COPIES = 8
+
+
+@dataclass(frozen=True)
+class Boundary(Adjoint):
+    """The boundary terms of derivatives by what moves shapes or the camera: how silhouettes and the edges of
+    shadows and of reflections sweep over the picture. The interior derivative is not in it: add the two, as in
+    ``prb.ReplayAdjoint() + prb.Boundary()``.
+
+    primary: of silhouettes that the camera sees itself. shadow: of what hides lights from surfaces, sampled
+        through points of lights. indirect: of everything else that surfaces see, and of light that hits them
+        from near by, sampled by directions at edges. For each, the number of samples as a part of the picture's
+        (spp for every pixel); True stands for 0.5, False leaves it out. What is left out is missing, but that
+        without `shadow` all lights with an area are found by `indirect`, at more noise.
+
+    Edges of meshes are sides where the two faces lie on one side as seen along a line, open borders, and creases
+    where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on samples or
+    depth.
+
+    What it does not have: what a surface sees that the camera sees only by ideal mirrors or smooth glass, since
+    such a path has no connection to the camera; edges of textures and of masks; participating media; the motion
+    of lights that have no surface.
+    Seeds are other numbers than those of a picture with the same seed.
+    """
+
+    primary: float | bool = True
+    shadow: float | bool = True
+    indirect: float | bool = True
+    name = "boundary"
+    has_forward = has_stderr = True
+
+    def __post_init__(self):
+        for kind in ("primary", "shadow", "indirect"):
+            part = getattr(self, kind)
+            if not (isinstance(part, (bool, int, float)) and 0 <= part < np.inf):
+                raise ParameterError(f"{kind}: {part!r} is out of range; it is a part of the samples, from 0 on")
+
+    def reason(self, scene, name):
+        """As of `Adjoint`: only what moves shapes or the camera moves edges."""
+        record = records(scene)[name]
+        if record.why_not:
+            return record.why_not
+        return None if record.moves else "it moves no edge, so that its derivative has no boundary term"
+
+    def beside_others(self, found):
+        """As of `Adjoint`: another method's picture will do."""
+        return {} if found is None else {"with_image": False}
+
+    def backward(
+        self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
+    ) -> Result:  # fmt: skip
+        """The boundary terms of J^T image_adjoint over the named parameters (None: all that move something).
+
+        with_image: False leaves out the picture, which takes paths of its own. options: `rr_depth`, `values`,
+        `first_sample`, `variance` and `progress` as of `prb.estimators.integrate.integrate`.
+        """
+        return self._estimate(
+            scene, modes.REVERSE, image_adjoint, names, with_image, options, spp=spp, seed=seed,
+            max_depth=max_depth,
+        )  # fmt: skip
+
+    def forward(
+        self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
+    ) -> Result:  # fmt: skip
+        """The boundary terms of J tangents; as `backward`."""
+        return self._estimate(
+            scene, modes.FORWARD, tangents, names, with_image, options, spp=spp, seed=seed,
+            max_depth=max_depth,
+        )  # fmt: skip
+
+    @locked
+    def _estimate(self, scene, mode, given, names, with_image, options, **paths):
+        values, variance = options.pop("values", None), options.pop("variance", False)
+        options.pop("deterministic", None)
+        progress = options.pop("progress", False)
+        settings = resolved(scene, **paths, **options)
+        if scene.layout.features.media:
+            raise ParameterError("adjoint: boundary does not take participating media, which the scene has")
+        image = None
+        if with_image:
+            image = integrate(
+                scene, modes.PRIMAL, values=values, progress=progress, **paths, **options
+            ).image
+        with device_values(scene, values):
+            batches = BATCHES if variance else 1
+            found = _Terms(scene, mode, given, names, settings).batches(self, batches)
+        mean = found.mean(axis=0)
+        error = found.var(axis=0, ddof=1) / batches if variance else None
+        result = Result(image, variance=error, spp=settings.spp)
+        if mode == modes.FORWARD:
+            result.tangent = mean
+        else:
+            result.gradient = mean
+        return result
+
+
+def fraction(part):
+    """The number that one of `Boundary`'s kinds stands for."""
+    return SHARE if part is True else float(part)
+
+
+class _Terms:
+    """The boundary terms of one call."""
+
+    def __init__(self, scene, mode, given, names, settings):
+        self._scene, self._mode, self._settings = scene, mode, settings
+        known = records(scene)
+        wanted = [r for r in known.values() if r.moves and (names is None or r.name in names)]
+        self._wanted, self._size = wanted, max([1, *(r.offset + r.size for r in wanted)])
+        self._camera = any(r.kind in OF_CAMERAS for r in wanted)
+        if self._camera:
+            scene.differentiate_camera()
+        if any(r.kind == VERTICES for r in wanted):
+            scene.number_vertices()
+        self._arrays = scene.device_arrays()
+        self._weights = _expected_weights(scene.film)
+        self._tangents, self._adjoint = unused(1), unused(1)
+        if mode == modes.FORWARD:
+            kept = np.zeros(scene.values.size, np.float32)
+            for record in wanted:
+                record.of(kept)[...] = record.of(np.asarray(given, np.float32))
+            self._tangents = passed(kept)
+        else:
+            self._adjoint = divided(given, scene.film, self._weights)
+
+    def batches(self, method, count):
+        """`count` independent estimates, stacked: gradients (count, parameters) or tangents (count, height,
+        width, 3)."""
+        scene, spp = self._scene, self._settings.spp
+        width, height = sampled_size(scene.film)
+        shape = scene.image_shape if self._mode == modes.FORWARD else (scene.values.size,)
+        found = np.zeros((count, *shape))
+        if not self._wanted:
+            warnings.warn("boundary: none of the parameters moves an edge, so that its terms are zero", stacklevel=5)
+            return found
+        edges = edges_of(scene.layout)
+        moving = self._moving(edges)
+        of_all = width * height * spp
+        deep = self._settings.max_depth < 0 or self._settings.max_depth >= 2
+        lights = len(scene.layout.arrays["light_pdf"]) > 0 and scene.layout.arrays["light_pdf"][:, 1].any()
+        primary = fraction(method.primary) * of_all
+        if primary > 0 and lights:
+            weights, ranges = seen(edges, scene.sensor, scene.film, scene.layout.arrays)
+            if not self._camera:
+                weights = weights * moving
+            self._launches(found, 0, edges, weights, ranges, True, primary, 0.0)
+        shadow, indirect = (fraction(part) * of_all for part in (method.shadow, method.indirect))
+        if shadow + indirect > 0 and deep and lights:
+            weights = edges.measures * np.where(moving, 1.0, STILL)
+            ranges = np.zeros((len(weights), 2), np.float32)
+            self._launches(found, 1, edges, weights, ranges, False, shadow + indirect, shadow)
+        return found
+
+    def _moving(self, edges):
+        """Which edges move by themselves."""
+        moves = self._scene.layout.arrays["moves"]
+        offsets = [r.offset for r in self._wanted if r.kind not in OF_CAMERAS]
+        moved = np.isin(moves[:, :3], offsets).any(axis=1)
+        return moved[edges.shapes].any(axis=1)
+
+    def _launches(self, found, kind, edges, weights, ranges, primary, samples, shadows):
+        """Add the samples of one kernel to each batch."""
+        some = weights > 0
+        if not some.any():
+            return
+        scene, mode, settings = self._scene, self._mode, self._settings
+        plan = work.device_plan()
+        arguments = (
+            upload(edges.records[some], vec8i), upload(quantised(weights[some])),
+            upload(ranges[some], vec2f),
+        )  # fmt: skip
+        count = len(found)
+        each = samples / count
+        launches = math.ceil(each / plan.paths)
+        items = max(1, math.ceil(each / launches))
+        n_shadows = round(items * shadows / samples)
+        if 0 < shadows:
+            n_shadows = max(n_shadows, 1)
+        if shadows < samples:
+            n_shadows = min(n_shadows, items - 1)
+        mis = int(0 < shadows < samples)
+        launch = work.new_launch(scene, replace(settings, seed=seeds.hashed(settings.seed, 7919, kind)))
+        film = work.new_film(scene, settings, 1)
+        height, width, _ = scene.image_shape
+        copies = GRADIENT_COPIES
+        if mode == modes.FORWARD:
+            image = output(height * pitch(scene.film) * 3)
+            gradient, copies = unused(1), 1
+        else:
+            image, gradient = unused(1), output(copies * self._size)
+        work.set_gradient(launch, copies=copies, size=self._size, fixed_point_scale=1.0)
+        execution = work.execution(plan)
+        target = image if mode == modes.FORWARD else gradient
+        for batch in range(count):
+            clear(target)
+            for number in range(launches):
+                work.set_samples(launch, first_sample=(settings.first_sample + batch) * launches + number)
+                work.distribute_items(launch, items, plan.workers, plan)
+                trace_edges(
+                    scene.layout.features, execution, mode, primary, launch, film, *self._arrays, *arguments,
+                    n_shadows, CANDIDATES, mis, image, self._adjoint, gradient, self._tangents,
+                )  # fmt: skip
+            total = np.array(fetch(target), np.float64) / launches
+            if mode == modes.FORWARD:
+                left = margin(scene.film) + reach(scene.film)
+                padded = total.reshape(height, pitch(scene.film), 3)[:, left : left + width]
+                weights_of = np.where(self._weights == 0, np.inf, self._weights)
+                found[batch] += padded / weights_of[..., None]
+            else:
+                sums = total.reshape(copies, self._size).sum(axis=0)
+                for record in self._wanted:
+                    part = slice(record.offset, record.offset + record.size)
+                    found[batch, part] += sums[part]
+
+
+def _expected_weights(film):
+    """The expected sum of the weights of samples of which one lies in each pixel: (height, width) float64."""
+    width, height = film.crop_size
+    if not reach(film):
+        return np.ones((height, width))
+    table = filter_table(film).astype(float)
+    half = filter_columns(film)
+    mean = 0.5 * (table[:, :half] + table[:, half:])
+    steps = len(mean)
+    from prb.device.film import filter_width, shifts
+
+    across = np.zeros(2 * reach(film) + 2)
+    for k in range(filter_width(film)):
+        for shift in (0, 1):
+            rows = slice(steps // 2, None) if shift else slice(0, steps // 2)
+            across[k + (shift if shifts(film) else 0)] += mean[rows, k].sum() / steps
+    sizes = sampled_size(film)
+    found = []
+    for size, pixels in zip(sizes, (width, height), strict=True):
+        total = np.zeros(pixels)
+        for sample in range(size):
+            first = sample - margin(film) - reach(film)
+            for k, w in enumerate(across):
+                if 0 <= first + k < pixels:
+                    total[first + k] += w
+        found.append(total)
+    return np.outer(found[1], found[0])
