@@ -91,13 +91,14 @@ def primary_sample(
         if grazing.valid == 1:
             if sees(scene, grazing.start, -at.omega, distance):  # fault: occlusion
                 fixed, sliding = ti.Vector([0.0] * 3), ti.Vector([0.0] * 3)
-                beyond = (sensor.camera[edge_film.FAR] - at.t) * at.speed + grazing.before
+                beyond = (sensor.camera[edge_film.FAR] - at.t) * at.speed
                 for side in range(2):
                     o = ti.select(side == 0, grazing.front, grazing.behind)
-                    ray = new_ray(o, at.omega, beyond, FIRST_RAY_DENSITY, o)
+                    before = ti.select(side == 0, grazing.before_front, grazing.before)
+                    ray = new_ray(o, at.omega, beyond + before, FIRST_RAY_DENSITY, o)
                     sign = ti.select(side == 0, 1.0, -1.0)
                     add_radiance(
-                        scene, launch, sampler, ray, 0, distance, grazing.before, sign, 1, fixed, sliding
+                        scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding
                     )
                 # The edge's picture moves by grad . dx_B. Times dl on the film, its part out of the shape is
                 # +-(dy grad_x - dx grad_y) . dx_B dtau, where (dx, dy) dtau is the picture of the edge.
@@ -163,10 +164,11 @@ def secondary_sample(
                     density = DELTA_DENSITY
                     if with_mis == 1 and side == 1 and grazing.crease == 0:
                         density = drawn.density
+                    before = ti.select(side == 0, grazing.before_front, grazing.before)
                     ray = new_ray(o, grazing.omega, bvh.MISS, density, grazing.p)
                     sign = ti.select(side == 0, 1.0, -1.0)
                     add_radiance(
-                        scene, launch, sampler, ray, 1, sensed.reach, grazing.before, sign, BINS, fixed,
+                        scene, launch, sampler, ray, 1, sensed.reach, before, sign, BINS, fixed,
                         sliding,
                     )  # fmt: skip
             deliver(

@@ -25,6 +25,7 @@ REVERSED, SILHOUETTE, MULTIPLE = 1, 2, 4  # flags
 INSET = 5e-3  # how far inside a face its radiance is looked up, as a part of the way to its middle
 BESIDE = 1e-5  # how far beside an edge a ray passes it, as a part of the size of coordinates
 BEFORE = 4e-5  # how far before an edge a ray starts, alike
+LEAN, MIN_LEAN = 2e-2, 5e-4  # cosine between face and ray below which the ray starts farther away
 DEPTH = 1e-4  # how far below a smooth surface's tangent its radiance is looked up, in radii
 
 
@@ -36,7 +37,8 @@ class Grazing:
     n: unit, perpendicular to t and omega, out of the shape in front. valid: 0 if nothing jumps there.
     crease: 1 if the second face lies on the other side, so that one sees both.
     slot, u, v: the face in front, and the place of p on it. start: where rays to both ends of the line start.
-    front, behind: where the rays start that look up the radiance on both sides.
+    front, behind: where the rays start that look up the radiance on both sides; before_front, before: by how
+    much these lie before the edge.
     """
 
     p: vec3
@@ -51,7 +53,8 @@ class Grazing:
     start: vec3
     front: vec3
     behind: vec3
-    before: ti.f32  # by how much `front` and `behind` lie before the edge
+    before: ti.f32
+    before_front: ti.f32
 
 
 @ti.func
@@ -177,13 +180,24 @@ def free_tangency(scene: ti.template(), record, u1, u2, u3):
 
 @ti.func
 def inward(scene: ti.template(), record, slot, side, p):
-    """A vector from the point p of an edge into a face: half-way through it, perpendicular to nothing."""
+    """A vector from the point p of an edge into a face: to a face's middle, along a cylinder's axis."""
     kind = scene.prim_info[slot][0]
     a, b, c = corners_of(scene, slot)
     found = _middle(kind, a, b, c) - p
     if kind == CYLINDER:
         found = 0.5 * ti.select(side == 0, b, -b)
     return found
+
+
+@ti.func
+def across_edge(scene: ti.template(), slot, t, inner):
+    """The unit vector in a planar face, perpendicular to its side with tangent t, to the side of `inner`.
+
+    It is made of the face's normal: `inner` is a difference of positions, which has lost digits that decide
+    whether a small face is seen from its front.
+    """
+    h = row3(scene.prims[slot], 9).cross(t).normalized()
+    return h * ti.select(h.dot(inner) < 0, -1.0, 1.0)
 
 
 @ti.func
@@ -208,12 +222,17 @@ def graze_line(scene: ti.template(), record, tau, p, t, omega):
     one = inward(scene, record, slot, side, p)
     two = one
     across = n.dot(one)
+    lean_one = one
+    if record[0] == LINE:
+        lean_one = across_edge(scene, slot, t, one)
+        across = n.dot(lean_one)
     if (second >= 0) & (record[5] & MULTIPLE == 0):
         two = inward(scene, record, second, second_side, p)
-        other = n.dot(two)
+        lean_two = across_edge(scene, second, t, two)
+        other = n.dot(lean_two)
         same = across * other > 0
         # The face in front is the one that leans more towards the sensor.
-        swap = same & (two.dot(omega) * ti.abs(across) < one.dot(omega) * ti.abs(other))
+        swap = same & (lean_two.dot(omega) * ti.abs(across) < lean_one.dot(omega) * ti.abs(other))
         if swap:
             slot, side = second, second_side
             tau_front = ti.select(record[5] & REVERSED != 0, 1.0 - tau, tau)
@@ -234,12 +253,18 @@ def graze_line(scene: ti.template(), record, tau, p, t, omega):
     found.before = before
     found.start = p + beside * n - before * omega
     found.behind = found.start
-    found.front = p + INSET * one - before * omega
+    # A face that is nearly parallel to omega is met far from where it should be, by rounding.
+    lean = ti.abs(row3(scene.prims[slot], 9).dot(omega))
+    if kind == CYLINDER:
+        lean = 1.0
+    found.before_front = before * ti.max(1.0, LEAN / ti.max(lean, MIN_LEAN))
+    found.front = p + INSET * one - found.before_front * omega
     if found.crease == 1:
         found.start = p - before * omega
         found.behind = p + INSET * two - before * omega
     if record[5] & MULTIPLE != 0:
         found.front = p - beside * n - before * omega
+        found.before_front = before
     return found
 
 
@@ -255,7 +280,9 @@ def graze_smooth(scene: ti.template(), record, p, t, n, omega):
         steep = ti.max(row3(prim, 3).normalized().cross(omega).norm(), 0.05)
     below = DEPTH * radius
     before = 1.5 * ti.sqrt(2.0 * radius * below) / steep
-    found = Grazing(p=p, t=t, omega=omega, n=n, valid=1, crease=0, slot=slot, u=0.0, v=0.0, before=before)
+    found = Grazing(p=p, t=t, omega=omega, n=n, valid=1, crease=0, slot=slot, u=0.0, v=0.0)
+    found.before = BEFORE * size
+    found.before_front = before
     found.start = p + BESIDE * size * n - BEFORE * size * omega
     found.behind = found.start
     found.front = p - below * n - before * omega

@@ -1,7 +1,7 @@
 """Which edge a boundary sample is taken at, and which of the lines through its points graze the shape."""
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.estimators.edge import SILHOUETTE, inward
+from prb.kernels.estimators.edge import SILHOUETTE, across_edge, inward
 from prb.kernels.frame import tangents, vec3
 from prb.kernels.sampler import TO_UNIT
 
@@ -41,8 +41,8 @@ def wedge(scene: ti.template(), record, p, t):
     if record[5] & SILHOUETTE != 0:
         one = inward(scene, record, record[1], record[2], p)
         two = inward(scene, record, record[3], record[4], p)
-        one = (one - t * t.dot(one)).normalized()
-        two = (two - t * t.dot(two)).normalized()
+        one = across_edge(scene, record[1], t, one)
+        two = across_edge(scene, record[3], t, two)
         across = two - one
         if across.norm() > 1e-3:
             d = across.normalized()

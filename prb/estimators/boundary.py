@@ -223,7 +223,7 @@ class _Terms:
         else:
             image, gradient = unused(1), output(copies * self._size)
         work.set_gradient(launch, copies=copies, size=self._size, fixed_point_scale=1.0)
-        execution = work.execution(plan)
+        execution = work.execution(plan, vertices=any(r.kind == VERTICES for r in self._wanted))
         target = image if mode == modes.FORWARD else gradient
         for batch in range(count):
             clear(target)
