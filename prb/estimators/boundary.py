@@ -61,7 +61,7 @@ class Boundary(Adjoint):
     shadow: float | bool = True
     indirect: float | bool = True
     name = "boundary"
-    has_forward = has_stderr = True
+    has_forward = has_stderr = own_samples = True
 
     def __post_init__(self):
         for kind in ("primary", "shadow", "indirect"):
