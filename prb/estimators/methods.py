@@ -14,7 +14,7 @@ from prb.errors import ParameterError
 from prb.estimators import cross_folds
 from prb.estimators.sums import Result
 
-PATHS = ("spp", "seed", "max_depth", "rr_depth", "values", "progress")  # options of paths, for any part of a sum
+PATHS = ("spp", "seed", "max_depth", "rr_depth", "values", "progress")  # options that any part of a sum takes
 
 
 class Adjoint(ABC):
@@ -195,8 +195,8 @@ class Sum(Adjoint):
         return found
 
     def value_and_grad(self, scene, derivative_of, *, names=None, **options) -> Result:
-        """As of `Adjoint`. Methods whose random numbers are not those of the picture take the loss gradient at
-        the whole picture, in one call; the first one, and all if there are others, go by folds."""
+        """As of `Adjoint`. Methods whose random numbers are not those of the picture take the loss gradient
+        at the whole picture, in one call; the first one, and all if there are others, go by folds."""
         (first, own), *others = self._shares(scene, names)
         if not others or not all(part.own_samples for part, _ in others):
             return super().value_and_grad(scene, derivative_of, names=names, **options)
