@@ -27,6 +27,7 @@ from prb.errors import (
     VolumeError,
 )
 from prb.estimators.attached import AttachedReplay
+from prb.estimators.boundary import Boundary
 from prb.estimators.density import DifferentialRatioTracking, FreeFlight, SampleMatching
 from prb.estimators.finite_difference import FiniteDifference
 from prb.estimators.gradients import Estimate
@@ -41,7 +42,7 @@ from prb.recover.optimizers import SGD, Adam
 from prb.scene.files import bundled_scenes, convert_file
 
 __all__ = [
-    "Adam", "Adjoint", "AttachedReplay", "DeviceError", "DifferentialRatioTracking", "Estimate",
+    "Adam", "Adjoint", "AttachedReplay", "Boundary", "DeviceError", "DifferentialRatioTracking", "Estimate",
     "FiniteDifference", "FreeFlight", "ImageError", "MemoryLimitError", "MissingPackageError",
     "NotFiniteError", "ParameterError", "Params", "PrbError", "Recovery", "RecursivePicture",
     "ReplayAdjoint", "SGD", "SampleMatching", "Scene", "SceneError", "TapeAdjoint", "VolumeError",

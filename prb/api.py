@@ -127,13 +127,14 @@ def render_backward(
     grad_image: derivative of the objective with respect to the image, (height, width, 3).
     params: names, globs or aliases, as `prb.traverse` lists them; a glob stands for what the method can
         differentiate. None: all of that, except vertex normals and directions, and except what only attached
-        sampling differentiates, which takes time of its own: name it.
+        sampling differentiates or what moves shapes or the camera, which takes time of its own: name it.
     sensor: number or name of the image's sensor, by default the first.
     spp, seed, max_depth: of the paths that carry the gradient, as for `prb.render`. For an objective that is
         not linear in the image, give them another seed than the picture's, or the gradient is biased.
     adjoint: the method, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`, path replay backpropagation
         (Vicini, Speierer and Jakob, SIGGRAPH 2021), and `prb.AttachedReplay()` for parameters that only that
-        can differentiate, along the same paths.
+        can differentiate, along the same paths. Where a parameter moves shapes or the camera,
+        `prb.Boundary()` is added, which has samples of its own.
     stderr: also estimate the standard error of each number, without further rays: the values of the result
         are `Estimate`s.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
@@ -144,7 +145,8 @@ def render_backward(
     that of the objective per unit of the parameter.
     Raises ParameterError, also where the method cannot differentiate a parameter that was named or does not
     offer an option, and ImageError for a grad_image of another size or with numbers that are not finite.
-    Interior derivatives only: silhouettes and shadow edges that move are not in the gradient.
+    What is left out: see `prb.Boundary` of edges that shapes and cameras move, and `prb.AttachedReplay` of
+    those that bent rays sweep over.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
     names = selected(scene, params, method)
@@ -198,8 +200,7 @@ def render_forward(
         an upper bound of it.
 
     Returns float32 (height, width, 3), the same bits for the same seed. Raises ParameterError, also for a
-    method without a forward mode. Interior derivatives only: silhouettes and shadow edges that move are not
-    in the derivative.
+    method without a forward mode. What is left out: as for `prb.render_backward`.
     """
     result = forward(
         scene, tangents, adjoint, sensor=sensor, spp=spp, seed=seed, max_depth=max_depth, stderr=stderr,
@@ -245,7 +246,7 @@ def value_and_grad(
     its noise: that of a squared error contains the picture's variance.
 
     Returns a `ValueAndGrad`. Raises ParameterError and ImageError, also for a loss that is not finite or
-    whose derivative has another shape. Interior derivatives only, as for `prb.render_backward`.
+    whose derivative has another shape. What is left out: as for `prb.render_backward`.
     """
     scene, method = viewed(scene, sensor), method_of(adjoint)
     check_memory(scene, modes.REVERSE, folds if isinstance(folds, int) else cross_folds.FOLDS)

@@ -1,25 +1,25 @@
 """Derivatives of pictures by what moves edges: the boundary terms that sampling of surfaces leaves out.
 
-A picture is an integral over segments x -> y, x on the sensor's side. Where a segment grazes a shape at the point
-x_B of an edge, what arrives at x jumps, from the radiance L_f of the shape in front to L_b of what lies behind.
-Under the derivative, which holds the sensor-side ray to x and the point y of the surface beyond fixed, the place
-of that jump moves, and Reynolds' theorem adds for each pixel j
+A picture is an integral over segments x -> y, x on the sensor's side. Where a segment grazes a shape at the
+point x_B of an edge, what arrives at x jumps, from the radiance L_f of the shape in front to L_b of what
+lies behind. Under the derivative, which holds the sensor-side ray to x and the point y of the surface beyond
+fixed, the place of that jump moves, and Reynolds' theorem adds for each pixel j
 
     dI_j = int dl int dsigma(omega) sin(theta) W_j(x, omega)
                ( L_f n.(dx_B - (1 - s_f) dx)  -  L_b n.(dx_B - (1 - s_b) dx) )
 
     l        arc length of all edges; theta: the angle between the edge and omega
     omega    unit direction of the segment at x_B; x and y are found from there along -omega and omega
-    W_j      importance: with which weight radiance that arrives at x from x_B counts in pixel j. It has no cosine
-             at x, as dsigma = dA(x) |cos| / |x - x_B|^2 at x_B
+    W_j      importance: with which weight radiance that arrives at x from x_B counts in pixel j. It has no
+             cosine at x, as dsigma = dA(x) |cos| / |x - x_B|^2 at x_B
     n        unit, perpendicular to omega and the edge, out of the shape in front
     dx_B     motion of the shape in front at x_B. dx: of x along its fixed ray to the sensor, of direction
              omega': omega' (n_x.dm) / (n_x.omega'), dm the motion of the surface at x
     s        |x_B - x| / |y - x|, on each side with its own y: about 1 for L_f, 0 for a y at infinity
 
 since seen from x the edge moves by (dx_B - dx) / |x_B - x|, and a fixed y by -dx / |y - x|. A sphere's or a
-cylinder's silhouette is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature along
-omega, dsigma the angle of omega in the tangent plane (the limit of finer and finer facets).
+cylinder's silhouette is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature
+along omega, dsigma the angle of omega in the tangent plane (the limit of finer and finer facets).
 
 If x is the camera, both sides are functions of the film position, and the film integral has the boundary term
 
@@ -27,19 +27,20 @@ If x is the camera, both sides are functions of the film position, and the film 
 
 with the film's arc length, and v the motion on the film of the edge's picture.
 
-Boundary terms in rendering: Li, Aittala, Durand and Lehtinen, Differentiable Monte Carlo Ray Tracing through Edge Sampling, SIGGRAPH Asia 2018; Zhang, Miller, Yan, Gkioulekas
-and Zhao, Path-Space Differentiable Rendering, SIGGRAPH 2020, which samples the segment from its middle, as here.
-The speed relative to x and y is derived here for the parametrisation of prb's interior derivatives.
+Boundary terms in rendering: Li, Aittala, Durand and Lehtinen, Differentiable Monte Carlo Ray Tracing through
+Edge Sampling, SIGGRAPH Asia 2018; Zhang, Miller, Yan, Gkioulekas and Zhao, Path-Space Differentiable
+Rendering, SIGGRAPH 2020, which samples the segment from its middle, as here. The speed relative to x and y
+is derived here for the parametrisation of prb's interior derivatives.
 """
 
 from prb.kernels import bvh, moving
-from prb.kernels.arrays import SceneArrays, SensorArrays
+from prb.kernels.arrays import SceneArrays, SensorArrays, vec3i
 from prb.kernels.backend import ti
 from prb.kernels.estimators import edge as edges
 from prb.kernels.estimators import edge_film
 from prb.kernels.estimators.edge_light import draw_line
 from prb.kernels.estimators.edge_paths import BINS, add_radiance, connections, sees
-from prb.kernels.estimators.edge_sampling import choose_edge, vec2f, vec8i
+from prb.kernels.estimators.edge_sampling import choose_edge, guided, vec2f, vec8i
 from prb.kernels.estimators.film import Film
 from prb.kernels.estimators.launch import Launch
 from prb.kernels.estimators.modes import FORWARD, is_usable
@@ -60,11 +61,14 @@ def new_ray(o, d, t_max, density, previous):
 @ti.func
 def primary_sample(
     mode: ti.template(), scene: ti.template(), launch, film, sensor: ti.template(), sampler,
-    records: ti.template(), cdf: ti.template(), ranges: ti.template(), scale,
-    image: ti.template(), image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
+    records: ti.template(), cdf: ti.template(), ranges: ti.template(), guide: ti.template(), shape,
+    learned: ti.template(), learns, scale, image: ti.template(),
+    image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
 ):  # fmt: skip
     """One sample of the film's boundary term; scale: over the number of samples."""
     u, v = track(sampler, 0, EDGE, 0), track(sampler, 0, EDGE, 1)
+    place, cell, guided_weight = guided(guide, shape, v[1], v[2], vec3(u[0], u[1], u[2]))
+    u[0], u[1], u[2] = place.x, place.y, place.z
     index, tau, probability = choose_edge(cdf, u[0], v[0])
     record, part = records[index], ranges[index]
     tau = part.x + (part.y - part.x) * tau
@@ -97,17 +101,19 @@ def primary_sample(
                     before = ti.select(side == 0, grazing.before_front, grazing.before)
                     ray = new_ray(o, at.omega, beyond + before, FIRST_RAY_DENSITY, o)
                     sign = ti.select(side == 0, 1.0, -1.0)
-                    add_radiance(
-                        scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding
-                    )
+                    add_radiance(scene, launch, sampler, ray, 0, distance, before, sign, 1, fixed, sliding)
                 # The edge's picture moves by grad . dx_B. Times dl on the film, its part out of the shape is
                 # +-(dy grad_x - dx grad_y) . dx_B dtau, where (dx, dy) dtau is the picture of the edge.
                 dx, dy = at.grad_x.dot(along), at.grad_y.dot(along)
                 rate = dy * at.grad_x - dx * at.grad_y
-                rate *= ti.select(rate.dot(grazing.n) < 0, -1.0, 1.0) * (part.y - part.x) / probability
+                rate *= ti.select(rate.dot(grazing.n) < 0, -1.0, 1.0) * (part.y - part.x)
+                rate *= guided_weight / probability
                 jump = fixed * scale
                 if is_usable(jump):
-                    if ti.static(mode == FORWARD):
+                    if learns == 1:
+                        size = max_of(fixed) * rate.norm()
+                        ti.atomic_add(learned[cell], size * size)
+                    elif ti.static(mode == FORWARD):
                         moves = moving.tangent_of_point(
                             scene, tangents, grazing.slot, grazing.u, grazing.v, p
                         )
@@ -123,15 +129,16 @@ def primary_sample(
 @ti.func
 def secondary_sample(
     mode: ti.template(), scene: ti.template(), launch, film, sensor: ti.template(), sampler,
-    records: ti.template(), cdf: ti.template(), shadow, candidates, with_mis, scale,
-    image: ti.template(), image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
+    records: ti.template(), cdf: ti.template(), guide: ti.template(), shape, learned: ti.template(),
+    learns, shadow, candidates, with_mis, scale, image: ti.template(),
+    image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
 ):  # fmt: skip
     """One sample of the other segments' boundary term, by one of two techniques for lines; scale: as above.
 
     Light that reaches the edge from beyond at once is found by both techniques, and weighted by the power
     heuristic of the densities that direction and light have at the edge (with_mis = 1).
     """
-    drawn = draw_line(scene, sampler, records, cdf, shadow, candidates)
+    drawn = draw_line(scene, sampler, records, cdf, guide, shape, shadow, candidates)
     grazing = drawn.grazing
     if grazing.valid == 1:
         u = track(sampler, 0, EDGE, 2)
@@ -171,10 +178,37 @@ def secondary_sample(
                         scene, launch, sampler, ray, 1, sensed.reach, before, sign, BINS, fixed,
                         sliding,
                     )  # fmt: skip
-            deliver(
-                mode, scene, launch, film, sensor, aperture, grazing, sensed, values, places, fixed, sliding,
-                image, image_adjoint, gradient, tangents,
-            )  # fmt: skip
+            add_up(fixed, sliding)
+            if learns == 1:
+                size = size_of_terms(launch, sensed, values, fixed, sliding) / scale
+                ti.atomic_add(learned[drawn.cell], size * size)
+            else:
+                deliver(
+                    mode, scene, launch, film, sensor, aperture, grazing, sensed, values, places, fixed,
+                    sliding, image, image_adjoint, gradient, tangents,
+                )  # fmt: skip
+
+
+@ti.func
+def add_up(fixed: ti.template(), sliding: ti.template()):
+    """Of bins, make sums over shorter paths: radiance by at most k + 1 edges."""
+    for k in range(1, BINS):
+        for c in ti.static(range(3)):
+            fixed[3 * k + c] += fixed[3 * (k - 1) + c]
+            sliding[3 * k + c] += sliding[3 * (k - 1) + c]
+
+
+@ti.func
+def size_of_terms(launch, sensed, values: ti.template(), fixed: ti.template(), sliding: ti.template()):
+    """How much a sample may add to the derivative, whatever moves: what guiding learns."""
+    total = 0.0
+    for k in range(sensed.count):
+        bin = ti.min(launch.max_depth - k - 2, BINS - 1)
+        if bin >= 0:
+            for c in ti.static(range(3)):
+                jump = ti.abs(fixed[3 * bin + c]) + ti.abs(sliding[3 * bin + c])
+                total += ti.abs(values[3 * k + c]) * jump
+    return ti.select(total < 1e15, total, 0.0)
 
 
 @ti.func
@@ -184,10 +218,6 @@ def deliver(
     image: ti.template(), image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
 ):  # fmt: skip
     """Add W ((L_f - L_b) n.dx_B - ((1 - s_f) L_f - (1 - s_b) L_b) n.dx) for all connections."""
-    for k in range(1, BINS):  # radiance by at most k + 1 edges
-        for c in ti.static(range(3)):
-            fixed[3 * k + c] += fixed[3 * (k - 1) + c]
-            sliding[3 * k + c] += sliding[3 * (k - 1) + c]
     grad_edge, grad_direct, grad_deep = 0.0, 0.0, 0.0  # by n.dx_B, and by n.dx of x in both its cases
     edge_rate, direct_rate, deep_rate = 0.0, 0.0, 0.0
     if ti.static(mode == FORWARD):
@@ -248,6 +278,10 @@ def trace_edges(
     records: ti.types.ndarray(vec8i, ndim=1),
     cdf: ti.types.ndarray(ti.f32, ndim=1),
     ranges: ti.types.ndarray(vec2f, ndim=1),
+    guide: ti.types.ndarray(ti.f32, ndim=1),
+    shape: vec3i,
+    learned: ti.types.ndarray(ti.f32, ndim=1),
+    learns: ti.i32,
     shadows: ti.i32,
     candidates: ti.i32,
     with_mis: ti.i32,
@@ -260,6 +294,8 @@ def trace_edges(
 
     primary: of the film's boundary, else of other segments; then the first `shadows` samples are those of
     shadows. records, cdf, ranges: the edges, cumulative probabilities, and the part of each that may be seen.
+    guide, shape: how the numbers are distributed that edges and directions are chosen by (`guided`). learns:
+    1 if nothing is added but the squares of the samples' sizes, to `learned`, cell by cell.
     image, image_adjoint: as of `edge_film.splat` and `gathered`. gradient_buffer: `gradient_copies` copies.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
@@ -280,13 +316,14 @@ def trace_edges(
             sampler = Sampler(pixel=item, sample=launch.first_sample, seed=launch.seed)
             if ti.static(primary):
                 primary_sample(
-                    mode, scene, launch, film, sensor, sampler, records, cdf, ranges,
-                    1.0 / ti.f32(launch.items), image, image_adjoint, gradient, tangents,
+                    mode, scene, launch, film, sensor, sampler, records, cdf, ranges, guide, shape,
+                    learned, learns, 1.0 / ti.f32(launch.items), image, image_adjoint, gradient, tangents,
                 )  # fmt: skip
             else:
                 shadow = ti.select(item < shadows, 1, 0)
                 count = ti.select(shadow == 1, shadows, launch.items - shadows)
                 secondary_sample(
-                    mode, scene, launch, film, sensor, sampler, records, cdf, shadow, candidates, with_mis,
-                    1.0 / ti.f32(count), image, image_adjoint, gradient, tangents,
+                    mode, scene, launch, film, sensor, sampler, records, cdf, guide, shape, learned,
+                    learns, shadow, candidates, with_mis, 1.0 / ti.f32(count), image,
+                    image_adjoint, gradient, tangents,
                 )  # fmt: skip

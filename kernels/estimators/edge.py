@@ -4,8 +4,10 @@ A record of an edge (prb/device/edges.py makes it) is eight integers: kind, slot
 side, flags, 0, 0. Kinds:
 
     LINE         a straight side of one or two planar primitives, from corner `side` to the next one
-    CIRCLE       the rim of a disk, or of the end of a cylinder (side 0: at its base point, 1: at the other one)
-    SPHERICAL    all of a sphere;  CYLINDRICAL: all of a cylinder's side: a line grazes it wherever it is tangent
+    CIRCLE       the rim of a disk, or of the end of a cylinder (side 0: at its base point, 1: at the other
+                 one)
+    SPHERICAL    all of a sphere;  CYLINDRICAL: all of a cylinder's side: a line grazes it wherever it is
+                 tangent
 
 Positions are read from the scene's primitives, so that records stay as they are when shapes move.
 """
@@ -19,8 +21,8 @@ from prb.kernels.view import CYLINDER, DISK, TRIANGLE
 COLUMNS = 8
 LINE, CIRCLE, SPHERICAL, CYLINDRICAL = 0, 1, 2, 3
 REVERSED, SILHOUETTE, MULTIPLE = 1, 2, 4  # flags
-# REVERSED: the second face runs through the side from its other end. SILHOUETTE: only lines for which both faces
-# lie on one side count, as shading goes on smoothly. MULTIPLE: it has more than two faces.
+# REVERSED: the second face runs through the side from its other end. SILHOUETTE: only lines for which both
+# faces lie on one side count, as shading goes on smoothly. MULTIPLE: it has more than two faces.
 
 INSET = 5e-3  # how far inside a face its radiance is looked up, as a part of the way to its middle
 BESIDE = 1e-5  # how far beside an edge a ray passes it, as a part of the size of coordinates
@@ -154,8 +156,9 @@ def contour_point(scene: ti.template(), record, infinite, eye, tau):
 
 @ti.func
 def free_tangency(scene: ti.template(), record, u1, u2, u3):
-    """(p, unit normal, direction, weight): a uniform point of a smooth surface, a uniform tangent direction, and
-    the normal curvature over the density: what replaces sin(theta) over the density of a straight edge."""
+    """(p, unit normal, direction, weight): a uniform point of a smooth surface, a uniform tangent direction,
+    and the normal curvature over the density: what replaces sin(theta) over the density of a straight
+    edge."""
     prim = scene.prims[record[1]]
     a = row3(prim, 0)
     n, s, t = vec3(0.0, 0.0, 1.0), vec3(1.0, 0.0, 0.0), vec3(0.0, 1.0, 0.0)

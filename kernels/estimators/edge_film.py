@@ -6,9 +6,9 @@ The ray of film position (x, y) and aperture point (a, b) is start + t direction
     X - start_0 = x start_x + y start_y + t (direction_0 + x direction_x + y direction_y)
 
 with the aperture's part in start_0 and direction_0. Either start_x, start_y or direction_x, direction_y are
-zero, so this is a linear system in (x, y, t) or in (x t, y t, t). The gradients of x and y by X say how the film
-position moves if X does; if the camera moves, so that the point of the ray at this x, y, t moves by dq, the film
-position moves as if X moved by -dq.
+zero, so this is a linear system in (x, y, t) or in (x t, y t, t). The gradients of x and y by X say how the
+film position moves if X does; if the camera moves, so that the point of the ray at this x, y, t moves by dq,
+the film position moves as if X moved by -dq.
 """
 
 from prb.kernels.backend import ti
@@ -23,8 +23,8 @@ from prb.kernels.warp import square_to_disk
 class FilmPoint:
     """A point on the film. x, y: in pixels of the whole film. t: of the ray, in multiples of its direction.
     a, b: the point of the aperture. grad_x, grad_y: of the film position by the point in space. omega: the
-    ray's unit direction. speed: length of the direction that is not normalised. exists: 0 if the camera cannot
-    see the point wherever it looks."""
+    ray's unit direction. speed: length of the direction that is not normalised. exists: 0 if the camera
+    cannot see the point wherever it looks."""
 
     x: ti.f32
     y: ti.f32
@@ -49,8 +49,8 @@ def aperture_point(sensor: ti.template(), u1, u2):
 
 @ti.func
 def _through(sensor: ti.template(), first: ti.template(), a, b):
-    v0, va, vb = read3(sensor.camera, first), read3(sensor.camera, first + 9), read3(sensor.camera, first + 12)
-    return v0 + a * va + b * vb
+    v0 = read3(sensor.camera, first)
+    return v0 + a * read3(sensor.camera, first + 9) + b * read3(sensor.camera, first + 12)
 
 
 @ti.func
@@ -165,7 +165,8 @@ def _coefficient(at, i: ti.template()):
 
 @ti.func
 def add_ray_motion(sensor: ti.template(), gradient: ti.template(), at, grad):
-    """Add the cotangent of the point of a camera's ray, at fixed film position, to the camera's parameters."""
+    """Add the cotangent of the point of a camera's ray, at fixed film position, to the camera's
+    parameters."""
     for row in range(sensor.by_parameters.shape[0]):
         offset = ti.i32(sensor.by_parameters[row, 0])
         if offset < gradient.size:

@@ -1,17 +1,18 @@
 """Lines that graze edges, sampled in two ways: by directions at the edge, and through points of lights.
 
-    indirect    a point of an edge in proportion to the measure of the lines through it, a direction among these
-    shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a point
-                of the contour that the surface has from it). As most edges are no silhouettes from most lights,
-                several candidates are drawn and one is kept in proportion to its weight (resampled importance
-                sampling: Talbot, Cline and Egbert 2005)
+indirect    a point of an edge in proportion to the measure of the lines through it, a direction among
+            these
+shadow      a point of an edge, then a light as seen from there (for a smooth surface: a light, then a
+            point of the contour that the surface has from it). As most edges are no silhouettes from
+            most lights, several candidates are drawn and one is kept in proportion to its weight
+            (resampled importance sampling: Talbot, Cline and Egbert 2005)
 """
 
 from prb.kernels import emission, emitter, light
-from prb.kernels.backend import ti
+from prb.kernels.backend import pi, ti
 from prb.kernels.emitter.sample import INFINITY, LightSample
 from prb.kernels.estimators import edge as edges
-from prb.kernels.estimators.edge_sampling import choose_edge, grazing_direction, wedge
+from prb.kernels.estimators.edge_sampling import choose_edge, grazing_direction, guided, wedge
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.sampler import EDGE, track
 from prb.kernels.shape import row3
@@ -25,7 +26,8 @@ class Drawn:
     grazing: the line; its `valid` is 0 if nothing is found. weight: sin(theta) over the density, for a shadow
     line times its light's geometric factor. density: of omega, by solid angle at the edge, that the indirect
     technique has. radiance, distance: of the light, for a shadow line. far: 1 if that light is at infinity.
-    light_density: the density of omega by that light; 0 where no ray can hit it.
+    light_density: the density of omega by that light; 0 where no ray can hit it. cell: of the guide, for a
+    line of the indirect technique.
     """
 
     grazing: edges.Grazing
@@ -35,24 +37,32 @@ class Drawn:
     distance: ti.f32
     far: ti.i32
     light_density: ti.f32
+    cell: ti.i32
 
 
 @ti.func
 def draw_line(
-    scene: ti.template(), sampler, records: ti.template(), cdf: ti.template(), shadow, candidates
-):
+    scene: ti.template(), sampler, records: ti.template(), cdf: ti.template(), guide: ti.template(),
+    shape, shadow, candidates,
+):  # fmt: skip
     """A line by the indirect technique, or with shadow = 1 by that of shadows. Returns `Drawn`."""
     found = Drawn(weight=0.0, density=0.0, distance=0.0, far=0, light_density=0.0)
     found.grazing.valid = 0
-    total, chosen_emitter, chosen_uv, chosen_scale = 0.0, -1, vec2(0.0, 0.0), 1.0
+    total, chosen_emitter, chosen_uv = 0.0, -1, vec2(0.0, 0.0)
     for k in range(ti.select(shadow == 1, candidates, 1)):
         u, v = track(sampler, k, EDGE, 0), track(sampler, k, EDGE, 1)
+        guided_weight = 1.0
+        if shadow == 0:
+            x, cell, inverse = guided(guide, shape, v[1], v[2], vec3(u[0], u[1], u[2]))
+            u[0], u[1], u[2] = x.x, x.y, x.z
+            guided_weight = inverse
+            found.cell = cell
         index, tau, probability = choose_edge(cdf, u[0], v[0])
         record = records[index]
         straight = record[0] < edges.SPHERICAL
         p, along, n = vec3(0.0, 0.0, 0.0), vec3(0.0, 0.0, 1.0), vec3(1.0, 0.0, 0.0)
         omega = vec3(0.0, 0.0, 1.0)
-        weight, density = 1.0 / probability, 0.25 / 3.14159265
+        weight, density = guided_weight / probability, 0.25 / pi
         ds = LightSample(d=omega, distance=1.0, pdf=0.0, scale=1.0, delta=0, uv=vec2(0.0, 0.0))
         index_of_light, light_density = -1, 0.0
         if straight:
@@ -61,7 +71,7 @@ def draw_line(
         if shadow == 0:
             if straight:
                 t = along.normalized()
-                omega_line, inverse = grazing_direction(scene, record, p, t, u[1], u[2], u[3])
+                omega_line, inverse = grazing_direction(scene, record, p, t, u[1], u[2])
                 omega = omega_line
                 density = 1.0 / inverse
                 weight *= along.norm() * inverse * t.cross(omega).norm()
@@ -122,7 +132,8 @@ def draw_line(
                 ds.pdf = density_y * ds.distance * ds.distance / ti.max(cosine, 1e-20)
             seen = seen & (ds.pdf > 0)
             t = along.normalized()
-            weight *= along.norm() * t.cross(omega).norm() * ds.scale / ti.max(ds.pdf, 1e-30)
+            weight *= along.norm() * t.cross(omega).norm()  # fault: foreshortening
+            weight *= ds.scale / ti.max(ds.pdf, 1e-30)
             weight = ti.select(seen, weight, 0.0)
             light_density = ti.select(ds.delta == 1, 0.0, ds.pdf * scene.light_pdf[entry][1])
             if density_y > 0:

@@ -1,6 +1,7 @@
 """What lies on both ends of a line that grazes an edge: radiance beyond it, and connections to the camera.
 
-Both are cut by the number of edges of the whole path, so radiance is summed in bins by the edges that it takes.
+Both are cut by the number of edges of the whole path, so radiance is summed in bins by the edges that it
+takes.
 """
 
 from prb.kernels import bvh, material
@@ -84,10 +85,10 @@ def sees(scene: ti.template(), o, d, distance):
 class Sensed:
     """What is found on the sensor's side of an edge.
 
-    count: of connections to the camera, each one edge longer than the one before. slot, u, v, p, n: the surface
-    at x, the first point, and its geometric normal. first: the film point that x itself was connected to.
-    direct, deep: n.dx for n_x.dm = 1 (see kernels/estimators/boundary.py), if the path goes to the camera from x
-    and if it goes on.
+    count: of connections to the camera, each one edge longer than the one before. slot, u, v, p, n: the
+    surface at x, the first point, and its geometric normal. first: the film point that x itself was
+    connected to. direct, deep: n.dx for n_x.dm = 1 (see kernels/estimators/boundary.py), if the path goes to
+    the camera from x and if it goes on.
     """
 
     count: ti.i32
@@ -110,9 +111,9 @@ def connections(
     """Follow a grazing line towards the sensor. Returns `Sensed`; for connection k of it, `values` (RGB) are
     the weight times W, `places` the film position (2).
 
-    At each surface point the path is connected to the camera, and goes on along a sampled direction: as in light
-    tracing, where the BSDF is that of the path from the camera, f(omega' -> omega). Its cosine, which prb's
-    `eval` includes, is that at the side of the light, so it is exchanged for that at the sensor's side.
+    At each surface point the path is connected to the camera, and goes on along a sampled direction: as in
+    light tracing, where the BSDF is that of the path from the camera, f(omega' -> omega). Its cosine, which
+    prb's `eval` includes, is that at the side of the light, so it is exchanged for that at the sensor's side.
     """
     found = Sensed(count=0, slot=-1, direct=0.0, deep=0.0)
     o, d, toward = grazing.start, -grazing.omega, grazing.omega
@@ -167,11 +168,9 @@ def connections(
                     _f_light, f = material.eval(scene, vertex)
                     f *= beta / cos_toward
                     cos_sensor = si.ng.dot(to_sensor)
-                    slide = grazing.n.dot(to_sensor) / ti.select(
-                        ti.abs(cos_sensor) > 1e-6, cos_sensor, 1e-6
-                    )
+                    slide = grazing.n.dot(to_sensor) / ti.select(ti.abs(cos_sensor) > 1e-6, cos_sensor, 1e-6)
                     if way == 0:
-                        f *= ti.abs(at.grad_x.cross(at.grad_y).dot(si.ng))
+                        f *= ti.abs(at.grad_x.cross(at.grad_y).dot(si.ng))  # fault: film-jacobian
                         distance = (at.t - sensor.camera[edge_film.NEAR]) * at.speed
                         origin = ray_origin(si, to_camera)
                         lit = max_abs(f) > 0

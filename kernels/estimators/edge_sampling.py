@@ -29,12 +29,29 @@ def choose_edge(cdf: ti.template(), u, fine):
 
 
 @ti.func
-def wedge(scene: ti.template(), record, p, t):
-    """(d, m, eta): the directions that graze a straight edge are +-(cos a d + sin a m) plus any part along it,
-    for -eta < a < eta; d and m are unit vectors perpendicular to the edge's tangent t.
+def guided(guide: ti.template(), shape, u, fine, x):
+    """(point of the unit cube, cell, inverse density): a sample of a density that is constant on cells.
 
-    Two faces with inward directions h_1, h_2 lie on one side of a line outside of the angle between h_1 and h_2
-    and of its opposite. For other edges all directions count.
+    guide: the cells' cumulative probabilities, as of `choose_edge`; there are shape.x * shape.y * shape.z. u,
+    fine: which cell; x: where in it, three uniform numbers.
+    """
+    cell, _tau, probability = choose_edge(guide, u, fine)
+    plane = shape.y * shape.z
+    i, j, k = cell // plane, cell % plane // shape.z, cell % shape.z
+    found = vec3(
+        (ti.f32(i) + x.x) / ti.f32(shape.x), (ti.f32(j) + x.y) / ti.f32(shape.y),
+        (ti.f32(k) + x.z) / ti.f32(shape.z),
+    )  # fmt: skip
+    return ti.min(found, 0.99999994), cell, 1.0 / (probability * ti.f32(shape.x * plane))
+
+
+@ti.func
+def wedge(scene: ti.template(), record, p, t):
+    """(d, m, eta): the directions that graze a straight edge are +-(cos a d + sin a m) plus any part along
+    it, for -eta < a < eta; d and m are unit vectors perpendicular to the edge's tangent t.
+
+    Two faces with inward directions h_1, h_2 lie on one side of a line outside of the angle between h_1 and
+    h_2 and of its opposite. For other edges all directions count.
     """
     d, m = tangents(t)
     eta = 0.5 * pi
@@ -54,11 +71,12 @@ def wedge(scene: ti.template(), record, p, t):
 
 
 @ti.func
-def grazing_direction(scene: ti.template(), record, p, t, u1, u2, u3):
+def grazing_direction(scene: ti.template(), record, p, t, u1, u2):
     """(direction, its inverse density by solid angle) of a line that may graze an edge at p."""
     d, m, eta = wedge(scene, record, p, t)
+    sign = ti.select(u2 < 0.5, 1.0, -1.0)
+    u2 = ti.select(u2 < 0.5, 2.0 * u2, 2.0 * u2 - 1.0)
     angle = (2.0 * u2 - 1.0) * eta
-    sign = ti.select(u3 < 0.5, 1.0, -1.0)
     cosine = 1.0 - 2.0 * u1
     sine = ti.sqrt(ti.max(1.0 - cosine * cosine, 0.0))
     omega = cosine * t + (sign * sine) * (ti.cos(angle) * d + ti.sin(angle) * m)

@@ -154,9 +154,9 @@ def check(
     is that of 2 x steps x seeds renders for each component. Returns a `Report`. Raises ParameterError. The
     statistics, with their sources, are in prb/checking/verdicts.py.
 
-    Gradients are interior derivatives: one whose parameter moves a silhouette or the edge of a shadow is
-    rightly refuted, and the remark is that a discontinuity is likely. Attached derivatives also leave out
-    edges that moving rays sweep over; the remark says so.
+    A method that leaves out an edge which moves is rightly refuted, and the remark is that a discontinuity is
+    likely: attached derivatives leave out edges that moving rays sweep over, and `ReplayAdjoint` alone those
+    of shapes.
     """
     scene = viewed(scene, sensor)
     method = method_of(adjoint)

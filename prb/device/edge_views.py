@@ -12,11 +12,11 @@ FEWEST = 1e-3  # pixels: what an edge that may be seen counts as at least
 
 
 def seen(edges, sensor, film, arrays):
-    """(weights, ranges): for each edge about how long its picture is, in pixels, zero if it cannot be seen; and
-    the part of its parameter that may be, float32 (n, 2).
+    """(weights, ranges): for each edge about how long its picture is, in pixels, zero if it cannot be seen;
+    and the part of its parameter that may be, float32 (n, 2).
 
-    A pinhole camera's straight edges are cut off at the film's window and at the clip distances. A camera with
-    an aperture sees them from many points, so that nothing is cut off.
+    A pinhole camera's straight edges are cut off at the film's window and at the clip distances. A camera
+    with an aperture sees them from many points, so that nothing is cut off.
     """
     camera = camera_numbers(sensor)
     to_film = _to_film(camera)
@@ -62,9 +62,10 @@ def _central(camera):
 
 
 def _to_film(camera):
-    """A function of points (n, 3): the solution of the system of kernels/estimators/edge_film.py for a = b = 0,
-    three arrays: x t, y t, t of a central camera; x, y, t of another."""
-    start, direction = camera[START : START + 9].reshape(3, 3), camera[DIRECTION : DIRECTION + 9].reshape(3, 3)
+    """A function of points (n, 3): the solution of the system of kernels/estimators/edge_film.py for a = b =
+    0, three arrays: x t, y t, t of a central camera; x, y, t of another."""
+    start = camera[START : START + 9].reshape(3, 3)
+    direction = camera[DIRECTION : DIRECTION + 9].reshape(3, 3)
     columns = np.stack([start[1] + direction[1], start[2] + direction[2], direction[0]], axis=1)
     inverse = np.linalg.inv(columns)
     return lambda points: tuple(((points - start[0]) @ inverse.T).T)

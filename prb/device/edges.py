@@ -1,9 +1,9 @@
 """The edges of a scene's shapes, along which visibility may jump. NumPy only.
 
-An edge is a straight side of triangles and parallelograms, the rim of a disk or of a cylinder's end, or a whole
-smooth surface (sphere, cylinder), whose silhouette is wherever a line touches it. Sides are welded by their
-positions over all shapes, so that texture seams, repeated vertices and a box made of six rectangles are no
-borders. A side then has one face (a border), two, or more.
+An edge is a straight side of triangles and parallelograms, the rim of a disk or of a cylinder's end, or a
+whole smooth surface (sphere, cylinder), whose silhouette is wherever a line touches it. Sides are welded by
+their positions over all shapes, so that texture seams, repeated vertices and a box made of six rectangles
+are no borders. A side then has one face (a border), two, or more.
 """
 
 import weakref
@@ -35,8 +35,8 @@ class Edges:
 
     records: (n, COLUMNS) int32, as kernels/estimators/edge.py reads them. lengths: of each edge. measures:
     the integral of sin(theta) over its points and over the directions of lines that may graze it there, theta
-    the angle between line and edge. a, b: (n, 3) end points of straight sides; for others, bounds of the shape.
-    shapes: (n, 2) the numbers of the shapes on both sides, the first one twice where there is one.
+    the angle between line and edge. a, b: (n, 3) end points of straight sides; for others, bounds of the
+    shape. shapes: (n, 2) the numbers of the shapes on both sides, the first one twice where there is one.
     """
 
     records: np.ndarray

@@ -50,8 +50,10 @@ class _Shape:
 
     own, outer: its `to_world` and that of the instance around it. rows: of its normals in `normals`.
     base: the `to_world` for which the positions are as they stand. start: the matrix that `matrix` gave at
-    first. positions_of_normals: those that the values of the normals were computed from, where they follow.
-    corners: as of `placing.smooth_normals`.
+    first. positions_of_normals: those that the normals were computed from, where they follow.
+    outer_of_normals: the instance's transform that the values of the normals, which are in world space,
+    contain. local: of a copy without such values, its normals in the space of the positions, if they are no
+    longer those of the file. corners: as of `placing.smooth_normals`.
     """
 
     number: int
@@ -64,6 +66,8 @@ class _Shape:
     base: np.ndarray = field(default_factory=lambda: np.eye(4))
     start: np.ndarray = field(default_factory=lambda: np.eye(4))
     positions_of_normals: np.ndarray | None = None
+    outer_of_normals: np.ndarray = field(default_factory=lambda: np.eye(4))
+    local: np.ndarray | None = None
     corners: tuple | None = None
 
     @property
@@ -73,22 +77,28 @@ class _Shape:
     @property
     def follows(self):
         """True if its vertex normals are computed from its positions."""
-        return self.shape.smooth and self.positions is not None and self.normals is not None
+        return self.shape.smooth and self.positions is not None and self.shape.normals is not None
 
     def begin(self, values):
         """Take the values that the model has."""
         self.base, self.start = np.array(values[self.own]), np.eye(4)
         self.start = self.matrix(values)
+        self.outer_of_normals = self.around(values)
         if self.follows:
             self.positions_of_normals = np.array(values[self.positions])
 
+    def around(self, values):
+        """The transform of the instance around it."""
+        return np.eye(4) if self.outer is None else np.array(values[self.outer])
+
     def matrix(self, values):
         """The transform from the space of the positions, or of the unit shape, to world space."""
-        outer = np.eye(4) if self.outer is None else values[self.outer]
-        own = np.array(values[self.own])
-        if self.shape.kind != "mesh":
-            return outer @ own
-        return outer @ (np.eye(4) if np.array_equal(own, self.base) else own @ np.linalg.inv(self.base))
+        outer, own = self.around(values), np.array(values[self.own])
+        return outer @ (self._step(own) if self.shape.kind == "mesh" else own)
+
+    def _step(self, own):
+        """What takes the positions from where they stand to where they belong for another `to_world`."""
+        return np.eye(4) if np.array_equal(own, self.base) else own @ np.linalg.inv(self.base)
 
     def placed(self, values):
         """The shape as the values have it."""
@@ -101,26 +111,20 @@ class _Shape:
             if np.array_equal(vertices, source.vertices):
                 normals = self.shape.normals if self.normals is None else values[self.normals]
                 return replace(self.shape, normals=normals)
-        normals = source.normals
-        if self.normals is not None and self.shape.original is None:
-            normals = self.normal_values(values)
-        if not np.array_equal(matrix, np.eye(4)):
-            vertices = (vertices.astype(float) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
-            if normals is not None:
-                normals = normals @ np.linalg.inv(matrix[:3, :3])
-                length = np.linalg.norm(normals, axis=1, keepdims=True)
-                normals = (normals / np.where(length > 0, length, 1)).astype(np.float32)
-        return replace(self.shape, vertices=vertices, normals=normals)
+        normals = _turned(self.normal_values(values), matrix)
+        return replace(self.shape, vertices=_moved(vertices, matrix), normals=normals)
 
     def normal_values(self, values):
-        """Its vertex normals in the space of the positions."""
+        """Its vertex normals in the space of the positions, or None."""
         if self.follows and not np.array_equal(values[self.positions], self.positions_of_normals):
             return self._smooth(values[self.positions])
-        return values[self.normals]
+        if self.normals is not None:
+            return _turned(values[self.normals], np.linalg.inv(self.outer_of_normals))
+        return (self.shape.original or self.shape).normals if self.local is None else self.local
 
     def _smooth(self, positions):
         """The vertex normals that the positions give, as `smooth_normals` of prb/scene/meshes/mesh.py."""
-        faces = np.ascontiguousarray(self.shape.faces, np.int32)
+        faces = np.ascontiguousarray((self.shape.original or self.shape).faces, np.int32)
         if self.corners is None:
             of_vertex = faces.reshape(-1)
             counts = np.bincount(of_vertex, minlength=len(positions))
@@ -133,29 +137,44 @@ class _Shape:
 
     def frames(self, values):
         """Its rows of `frames`, (FRAME_ROWS, 12)."""
-        outer = np.eye(4) if self.outer is None else values[self.outer]
+        outer = self.around(values)
         rows = np.zeros((FRAME_ROWS, 4, 4))
         rows[OUTER_B], rows[OWN_A] = np.linalg.pinv(outer), outer
         rows[OWN_B], rows[VERTEX_A] = np.linalg.pinv(outer @ values[self.own]), self.matrix(values)
         return rows[:, :3].reshape(FRAME_ROWS, 12)
 
-    def settle(self, values, assigned):
-        """After an assignment: the positions and normals that belong to the new `to_world`."""
-        if self.positions is None:
-            return
-        own = np.array(values[self.own])
-        turned = not np.array_equal(own, self.base)
-        kept = {r.name for r in (self.positions, self.normals) if r is not None and r.name in assigned}
-        if turned and self.positions.name not in kept:
-            placed = replace(self, outer=None).placed(values)
-            values[self.positions] = placed.vertices
-            if self.normals is not None and self.normals.name not in kept:
-                values[self.normals] = placed.normals
-        elif self.follows and self.normals.name not in kept:
-            values[self.normals] = self.normal_values(values)
-        self.base = own
+    def settled(self, values, assigned):
+        """After an assignment: (positions, normals in their space) that belong to the new `to_world`."""
+        step = np.eye(4) if self.positions.name in assigned else self._step(np.array(values[self.own]))
+        return _moved(values[self.positions], step), _turned(self.normal_values(values), step)
+
+    def settle(self, values, assigned, positions, normals):
+        """Take what `settled` found. Copies of a mesh have the positions in common."""
+        values[self.positions] = positions
+        outer = self.around(values)
+        if self.normals is None:
+            self.local = normals
+        elif self.normals.name not in assigned:
+            values[self.normals] = _turned(normals, outer)
+        self.base, self.outer_of_normals = np.array(values[self.own]), outer
         if self.follows:
-            self.positions_of_normals = np.array(values[self.positions])
+            self.positions_of_normals = np.array(positions)
+
+
+def _moved(points, matrix):
+    """Points (n, 3) under a transform, float32."""
+    if np.array_equal(matrix, np.eye(4)):
+        return points
+    return (points.astype(float) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+
+
+def _turned(normals, matrix):
+    """Unit normals (n, 3) under a transform, float32; None stays None."""
+    if normals is None or np.array_equal(matrix, np.eye(4)):
+        return normals
+    normals = normals @ np.linalg.inv(matrix[:3, :3])
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return (normals / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def add_moving(model, builder, normals_of, why_not=""):
@@ -314,6 +333,11 @@ class Moving(Dependent):
 
     def settle(self, values, assigned):
         """After parameters were assigned: what lies in world space does so again. assigned: their names."""
-        for shape in self._shapes:
-            if any(record.name in assigned for record in shape.records):
-                shape.settle(values, assigned)
+        shapes = [
+            shape
+            for shape in self._shapes
+            if shape.positions is not None and any(record.name in assigned for record in shape.records)
+        ]
+        found = [shape.settled(values, assigned) for shape in shapes]
+        for shape, (positions, normals) in zip(shapes, found, strict=True):
+            shape.settle(values, assigned, positions, normals)

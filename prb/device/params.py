@@ -29,8 +29,9 @@ def select(scene, patterns):
     """The differentiable parameters that the patterns name, in the order of the scene.
 
     A pattern is an exact name, a glob (``*.reflectance.value``), or an alias (``albedo``). Patterns select
-    vertex normals and the places of lights only if they end like their names. None: all but these, and
-    but those that only attached sampling differentiates, so that it costs time only where it is asked for.
+    vertex normals, the places of lights and what moves shapes or cameras only if they end like their names.
+    None: all but these, and but those that only attached sampling differentiates, so that it costs time only
+    where it is asked for.
     Raises ParameterError where a pattern matches none.
     """
     known = records(scene)
@@ -67,10 +68,12 @@ def _matches(pattern, names):
 def _no_match(scene, pattern, known):
     """The message for a pattern that names nothing differentiable."""
     parameters, what = scene.layout.parameters, "matches no parameter"
-    reasons = [parameters[name].why_not for name in _matches(pattern, parameters)]
-    if reasons:
-        why_not = f": {reasons[0]}" if reasons[0] else ""
-        what = f"is not differentiable by path replay{why_not}"
+    matching = _matches(pattern, parameters)
+    by_ending = [name for name in matching if name in known]
+    if by_ending:
+        what = f"selects {by_ending[0]} only if it ends like that"
+    elif matching:
+        what = f"is not differentiable by path replay: {parameters[matching[0]].why_not}"
     near = difflib.get_close_matches(pattern, [*known, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join([*known][:MAX_LISTED])
@@ -81,8 +84,8 @@ def _no_match(scene, pattern, known):
 class Params(MutableMapping[str, np.ndarray]):
     """The parameters of a scene, name -> array. Assign, then call `update()`; until then nothing changes.
 
-    Differentiable ones are float32, colours in linear RGB; those of cameras are float64 and can be changed,
-    not differentiated. Values are copies. `repr` is a table.
+    They are float32, colours in linear RGB; transforms of shapes and what cameras have are float64. Assigning
+    a mesh's `to_world` takes its `vertex_positions` along. Values are copies. `repr` is a table.
     """
 
     def __init__(self, scene: Scene) -> None:

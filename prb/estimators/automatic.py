@@ -7,6 +7,7 @@ import numpy as np
 from prb.device.lock import locked
 from prb.device.params import records
 from prb.estimators.attached import AttachedReplay
+from prb.estimators.boundary import Boundary
 from prb.estimators.methods import Adjoint
 from prb.estimators.replay import ReplayAdjoint
 from prb.estimators.sums import Result
@@ -14,33 +15,41 @@ from prb.estimators.sums import Result
 
 @dataclass(frozen=True)
 class Automatic(Adjoint):
-    """Detached replay for the parameters that it differentiates, attached replay for those that only it does.
+    """Detached replay for the parameters that it differentiates, attached replay for those that only it does,
+    and boundary terms for what moves edges.
 
-    The two follow the same paths, one after the other; where one of them is enough, the other is neither
-    compiled nor run. Attached derivatives leave out the edges that moving directions sweep over, so they are
-    taken only where there are no others.
+    One follows the other; those that are not needed are neither compiled nor run. Detached and attached
+    replay follow the same paths. Attached derivatives leave out the edges that moving directions sweep over,
+    so they are taken only where there are no others.
     """
 
     detached: ReplayAdjoint = field(default_factory=ReplayAdjoint)
     attached: AttachedReplay = field(default_factory=AttachedReplay)
+    boundary: Boundary = field(default_factory=Boundary)
     name = "automatic"
-    has_forward = has_stderr = has_deterministic_sums = True
+    has_forward = has_stderr = True
+
+    @property
+    def has_deterministic_sums(self):
+        """As of `Adjoint`; boundary terms refuse it where they are needed."""
+        return True
 
     def reason(self, scene, name):
         """As of `Adjoint`."""
-        return self._of(scene, name).reason(scene, name)
+        return self._of(scene, name)[0].reason(scene, name)
 
     def caveat(self, scene, name):
         """As of `Adjoint`."""
-        return self._of(scene, name).caveat(scene, name)
+        return self._of(scene, name)[-1].caveat(scene, name)
 
     def methods(self, scene, names):
         """As of `Adjoint`."""
-        return {name: self._of(scene, name).name for name in names}
+        return {name: " + ".join(method.name for method in self._of(scene, name)) for name in names}
 
     def takes_picture(self, scene, names):
         """As of `Adjoint`: True if detached replay is enough."""
-        return [method for method, _ in self._parts(scene, names)] == [self.detached]
+        enough = [method for method, _ in self._parts(scene, names)] == [self.detached]
+        return enough and self.detached.takes_picture(scene, names)
 
     @locked
     def backward(self, scene, image_adjoint, *, names=None, **options) -> Result:
@@ -48,36 +57,42 @@ class Automatic(Adjoint):
 
         options: as of `ReplayAdjoint.backward`.
         """
-        parts = [
-            (method.backward(scene, image_adjoint, names=own, **options), own)
-            for method, own in self._parts(scene, names)
-        ]
-        result, _ = parts[0]
-        known = records(scene)
-        for other, own in parts[1:]:
+        total, known = None, records(scene)
+        for method, own in self._parts(scene, names):
+            beside = method.beside_others(total)
+            found = method.backward(scene, image_adjoint, names=own, **beside, **options)
+            if total is None:
+                total, has = found, set(own or ())
+                continue
             for name in own:
-                known[name].of(result.gradient)[...] = known[name].of(other.gradient)
-                if result.variance is not None:
-                    known[name].of(result.variance)[...] = known[name].of(other.variance)
-            result.rejected = max(result.rejected, other.rejected)
-        return result
+                for flat, more in ((total.gradient, found.gradient), (total.variance, found.variance)):
+                    if flat is not None:
+                        part = known[name].of(flat)
+                        part[...] = known[name].of(more) + (part if name in has else 0)
+            has.update(own)
+            total.rejected = max(total.rejected, found.rejected)
+        return total
 
     @locked
     def forward(self, scene, tangents, *, names=None, **options) -> Result:
-        """J tangents and the image. Where both methods are needed, a standard error is the sum of theirs,
-        which is at most too large: their paths are the same."""
-        parts = []
+        """J tangents and the image. Where both kinds of replay are needed, a standard error is the sum of
+        theirs, which is at most too large: their paths are the same."""
+        total = None
         for method, own in self._parts(scene, names):
-            parts.append(method.forward(scene, _only(scene, tangents, own), names=own, **options))
-        result = parts[0]
-        for other in parts[1:]:
-            variance = result.variance
-            if variance is not None:
-                variance = (np.sqrt(variance) + np.sqrt(other.variance)) ** 2
-            rejected = max(result.rejected, other.rejected)
-            tangent = result.tangent + other.tangent
-            result = replace(result, tangent=tangent, variance=variance, rejected=rejected)
-        return result
+            beside = method.beside_others(total)
+            found = method.forward(scene, _only(scene, tangents, own), names=own, **beside, **options)
+            if total is None:
+                total = found
+                continue
+            variance = total.variance
+            if variance is not None and method is self.boundary:  # other random numbers
+                variance = variance + found.variance
+            elif variance is not None:
+                variance = (np.sqrt(variance) + np.sqrt(found.variance)) ** 2
+            rejected = max(total.rejected, found.rejected)
+            tangent = total.tangent + found.tangent
+            total = replace(total, tangent=tangent, variance=variance, rejected=rejected)
+        return total
 
     def value_and_grad(self, scene, derivative_of, *, names=None, **options) -> Result:
         """As `ReplayAdjoint.value_and_grad` where that is enough, else as `Adjoint.value_and_grad`."""
@@ -85,21 +100,25 @@ class Automatic(Adjoint):
         return by.value_and_grad(scene, derivative_of, names=names, **options)
 
     def device_bytes(self, scene, *, spp, max_depth):
-        """Bytes that it allocates on the device, where both methods are needed."""
+        """Bytes that it allocates on the device, where all methods are needed."""
         options = dict(spp=spp, max_depth=max_depth)
-        return max(method.device_bytes(scene, **options) for method in (self.detached, self.attached))
+        methods = self.detached, self.attached, self.boundary
+        return max(method.device_bytes(scene, **options) for method in methods)
 
     def _of(self, scene, name):
-        """The method for a parameter."""
-        return self.attached if records(scene)[name].bends_rays else self.detached
+        """The methods that have a part of the derivative by a parameter."""
+        record = records(scene)[name]
+        if record.bends_rays:
+            return (self.attached,)
+        return (self.detached, self.boundary) if record.moves else (self.detached,)
 
     def _parts(self, scene, names):
         """The methods that are needed, each with the names of its parameters; one at least."""
         if names is None:
             return [(self.detached, None)]
         parts = [
-            (method, [name for name in names if self._of(scene, name) is method])
-            for method in (self.detached, self.attached)
+            (method, [name for name in names if method in self._of(scene, name)])
+            for method in (self.detached, self.attached, self.boundary)
         ]
         return [part for part in parts if part[1]] or [(self.detached, [])]
 

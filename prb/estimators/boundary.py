@@ -9,11 +9,11 @@ import numpy as np
 from prb.device.arrays import clear, fetch, output, passed, unused, upload
 from prb.device.edge_views import seen
 from prb.device.edges import edges_of, quantised
-from prb.device.film import filter_table, margin, pitch, reach, sampled_size
 from prb.device.film import columns as filter_columns
+from prb.device.film import filter_table, filter_width, margin, pitch, reach, sampled_size, shifts
 from prb.device.lock import locked
-from prb.device.params import records
 from prb.device.parameters import OF_CAMERAS, VERTICES
+from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators import seeds, work
 from prb.estimators.integrate import integrate
@@ -22,8 +22,7 @@ from prb.estimators.reconstruction import divided
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
-from prb.kernels.arrays import vec2f
-from prb.kernels.backend import ti
+from prb.kernels.arrays import vec2f, vec3i
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.boundary import trace_edges
 from prb.kernels.estimators.edge_sampling import vec8i
@@ -33,33 +32,44 @@ SHARE = 0.5  # of the samples of a picture that each kind of term takes by defau
 STILL = 0.25  # how much less often an edge is sampled that does not move itself
 CANDIDATES = 8  # lines of which a shadow's sample keeps one
 GRADIENT_COPIES = 8
+# Cells of a guide: of the film's boundary, of other segments.
+CELLS = {True: (256, 1, 1), False: (64, 4, 8)}
+PILOT, MIN_PILOT, MAX_PILOT = (
+    0.25,
+    2**16,
+    2**18,
+)  # samples that a guide is learned from: a part of all, and the most
+PILOT_SAMPLE = -1  # number of its samples, which no other has
+DEFENSIVE = 0.3  # part of a guide's samples that stay as they would be without
+GUIDING = "none", "grid"
 
 
 @dataclass(frozen=True)
 class Boundary(Adjoint):
     """The boundary terms of derivatives by what moves shapes or the camera: how silhouettes and the edges of
-    shadows and of reflections sweep over the picture. The interior derivative is not in it: add the two, as in
-    ``prb.ReplayAdjoint() + prb.Boundary()``.
+    shadows and of reflections sweep over the picture. The interior derivative is not in it: add the two, as
+    in ``prb.ReplayAdjoint() + prb.Boundary()``.
 
     primary: of silhouettes that the camera sees itself. shadow: of what hides lights from surfaces, sampled
         through points of lights. indirect: of everything else that surfaces see, and of light that hits them
-        from near by, sampled by directions at edges. For each, the number of samples as a part of the picture's
-        (spp for every pixel); True stands for 0.5, False leaves it out. What is left out is missing, but that
-        without `shadow` all lights with an area are found by `indirect`, at more noise.
+        from near by, sampled by directions at edges. For each, the number of samples as a part of the
+        picture's (spp for every pixel); True stands for 0.5, False leaves it out. What is left out is
+        missing, but that without `shadow` all lights with an area are found by `indirect`, at more noise.
 
-    Edges of meshes are sides where the two faces lie on one side as seen along a line, open borders, and creases
-    where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on samples or
-    depth.
+    Edges of meshes are sides where the two faces lie on one side as seen along a line, open borders, and
+    creases where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on
+    samples or depth.
 
-    What it does not have: what a surface sees that the camera sees only by ideal mirrors or smooth glass, since
-    such a path has no connection to the camera; edges of textures and of masks; participating media; the motion
-    of lights that have no surface.
+    What it does not have: what a surface sees that the camera sees only by ideal mirrors or smooth glass,
+    since such a path has no connection to the camera; edges of textures and of masks; participating media;
+    the motion of lights that have no surface.
     Seeds are other numbers than those of a picture with the same seed.
     """
 
     primary: float | bool = True
     shadow: float | bool = True
     indirect: float | bool = True
+    guiding: str = "grid"
     name = "boundary"
     has_forward = has_stderr = own_samples = True
 
@@ -67,7 +77,11 @@ class Boundary(Adjoint):
         for kind in ("primary", "shadow", "indirect"):
             part = getattr(self, kind)
             if not (isinstance(part, (bool, int, float)) and 0 <= part < np.inf):
-                raise ParameterError(f"{kind}: {part!r} is out of range; it is a part of the samples, from 0 on")
+                why = "is out of range; it is a part of the samples, from 0 on"
+                raise ParameterError(f"{kind}: {part!r} {why}")
+
+        if self.guiding not in GUIDING:
+            raise ParameterError(f"guiding: {self.guiding!r} is unknown; take one of {', '.join(GUIDING)}")
 
     def reason(self, scene, name):
         """As of `Adjoint`: only what moves shapes or the camera moves edges."""
@@ -81,7 +95,8 @@ class Boundary(Adjoint):
         return {} if found is None else {"with_image": False}
 
     def backward(
-        self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
+        self, scene, image_adjoint, *, names=None, spp=None, seed=0, max_depth=None, with_image=True,
+        **options,
     ) -> Result:  # fmt: skip
         """The boundary terms of J^T image_adjoint over the named parameters (None: all that move something).
 
@@ -94,7 +109,8 @@ class Boundary(Adjoint):
         )  # fmt: skip
 
     def forward(
-        self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, with_image=True, **options
+        self, scene, tangents, *, names=None, spp=None, seed=0, max_depth=None, with_image=True,
+        **options,
     ) -> Result:  # fmt: skip
         """The boundary terms of J tangents; as `backward`."""
         return self._estimate(
@@ -112,9 +128,7 @@ class Boundary(Adjoint):
             raise ParameterError("adjoint: boundary does not take participating media, which the scene has")
         image = None
         if with_image:
-            image = integrate(
-                scene, modes.PRIMAL, values=values, progress=progress, **paths, **options
-            ).image
+            image = integrate(scene, modes.PRIMAL, values=values, progress=progress, **paths, **options).image
         with device_values(scene, values):
             batches = BATCHES if variance else 1
             found = _Terms(scene, mode, given, names, settings).batches(self, batches)
@@ -165,7 +179,8 @@ class _Terms:
         shape = scene.image_shape if self._mode == modes.FORWARD else (scene.values.size,)
         found = np.zeros((count, *shape))
         if not self._wanted:
-            warnings.warn("boundary: none of the parameters moves an edge, so that its terms are zero", stacklevel=5)
+            why = "none of the parameters moves an edge, so that its terms are zero"
+            warnings.warn(f"boundary: {why}", stacklevel=5)
             return found
         edges = edges_of(scene.layout)
         moving = self._moving(edges)
@@ -177,12 +192,13 @@ class _Terms:
             weights, ranges = seen(edges, scene.sensor, scene.film, scene.layout.arrays)
             if not self._camera:
                 weights = weights * moving
-            self._launches(found, 0, edges, weights, ranges, True, primary, 0.0)
+            self._launches(found, 0, edges, weights, ranges, True, primary, 0.0, method.guiding)
         shadow, indirect = (fraction(part) * of_all for part in (method.shadow, method.indirect))
         if shadow + indirect > 0 and deep and lights:
             weights = edges.measures * np.where(moving, 1.0, STILL)
             ranges = np.zeros((len(weights), 2), np.float32)
-            self._launches(found, 1, edges, weights, ranges, False, shadow + indirect, shadow)
+            samples = shadow + indirect
+            self._launches(found, 1, edges, weights, ranges, False, samples, shadow, method.guiding)
         return found
 
     def _moving(self, edges):
@@ -192,7 +208,7 @@ class _Terms:
         moved = np.isin(moves[:, :3], offsets).any(axis=1)
         return moved[edges.shapes].any(axis=1)
 
-    def _launches(self, found, kind, edges, weights, ranges, primary, samples, shadows):
+    def _launches(self, found, kind, edges, weights, ranges, primary, samples, shadows, guiding):
         """Add the samples of one kernel to each batch."""
         some = weights > 0
         if not some.any():
@@ -224,16 +240,35 @@ class _Terms:
             image, gradient = unused(1), output(copies * self._size)
         work.set_gradient(launch, copies=copies, size=self._size, fixed_point_scale=1.0)
         execution = work.execution(plan, vertices=any(r.kind == VERTICES for r in self._wanted))
+
+        def trace(guide, shape, learned, learns, shadows):
+            trace_edges(
+                scene.layout.features, execution, mode, primary, launch, film, *self._arrays, *arguments,
+                guide, shape, learned, learns, shadows, CANDIDATES, mis, image, self._adjoint, gradient,
+                self._tangents,
+            )  # fmt: skip
+
+        guide, shape = upload(np.array([0, 1], np.float32)), vec3i(1, 1, 1)
+        if guiding == "grid" and shadows < samples:
+            shape = CELLS[primary]
+            learned = output(math.prod(shape))
+            pilot = max(1, math.ceil(min(max(PILOT * (samples - shadows), MIN_PILOT), MAX_PILOT)))
+            work.set_samples(launch, first_sample=PILOT_SAMPLE)
+            work.distribute_items(launch, pilot, plan.workers, plan)
+            trace(upload(quantised(np.ones(math.prod(shape)))), vec3i(*shape), learned, 1, 0)
+            sizes = np.sqrt(np.array(fetch(learned), np.float64)[: math.prod(shape)])
+            if sizes.sum() > 0:
+                sizes = (1 - DEFENSIVE) * sizes / sizes.sum() + DEFENSIVE / len(sizes)
+                guide, shape = upload(quantised(sizes)), vec3i(*shape)
+            else:
+                shape = vec3i(1, 1, 1)
         target = image if mode == modes.FORWARD else gradient
         for batch in range(count):
             clear(target)
             for number in range(launches):
                 work.set_samples(launch, first_sample=(settings.first_sample + batch) * launches + number)
                 work.distribute_items(launch, items, plan.workers, plan)
-                trace_edges(
-                    scene.layout.features, execution, mode, primary, launch, film, *self._arrays, *arguments,
-                    n_shadows, CANDIDATES, mis, image, self._adjoint, gradient, self._tangents,
-                )  # fmt: skip
+                trace(guide, shape, unused(1), 0, n_shadows)
             total = np.array(fetch(target), np.float64) / launches
             if mode == modes.FORWARD:
                 left = margin(scene.film) + reach(scene.film)
@@ -256,8 +291,6 @@ def _expected_weights(film):
     half = filter_columns(film)
     mean = 0.5 * (table[:, :half] + table[:, half:])
     steps = len(mean)
-    from prb.device.film import filter_width, shifts
-
     across = np.zeros(2 * reach(film) + 2)
     for k in range(filter_width(film)):
         for shift in (0, 1):

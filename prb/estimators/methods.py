@@ -30,8 +30,8 @@ class Adjoint(ABC):
 
     Options that all methods take, by keyword:
 
-    names: the parameters that are differentiated; None: all but vertex normals and directions, and but those
-        that only attached sampling differentiates.
+    names: the parameters that are differentiated; None: all but vertex normals and directions, those that
+        only attached sampling differentiates, and what moves shapes or the camera.
     spp, seed, max_depth: of the paths; None: the scene's.
     Only passed where they are asked for, so that a method need not take them: rr_depth, vertices before
     Russian roulette; values, the whole parameter buffer (float32) at which the derivative is taken, the
@@ -118,8 +118,8 @@ class Adjoint(ABC):
 class Sum(Adjoint):
     """A sum of methods, each of which has a part of the derivative, such as ``ReplayAdjoint() + Boundary()``.
 
-    parts: the methods. A parameter is differentiated by all of them that can; the picture is that of the first.
-    Their random numbers are taken as independent, so that variances are added.
+    parts: the methods. A parameter is differentiated by all of them that can; the picture is that of the
+    first. Their random numbers are taken as independent, so that variances are added.
     """
 
     def __init__(self, parts):

@@ -42,7 +42,8 @@ class TapeAdjoint(Adjoint):
         numbers are, and directions move with the parameters, as in `AttachedReplay` and with its limits.
 
     Raises MemoryLimitError, before it allocates, where a pass does not fit, and ParameterError for an
-    unlimited depth. Interior derivatives only; neither a forward mode nor standard errors.
+    unlimited depth. Interior derivatives only, and none by what moves shapes or the camera; neither a forward
+    mode nor standard errors.
     """
 
     passes: int = 1
@@ -57,9 +58,10 @@ class TapeAdjoint(Adjoint):
             raise ParameterError(f"sampling: expected {' or '.join(map(repr, TAPES))}, got {self.sampling!r}")
 
     def reason(self, scene, name):
-        """As of `Adjoint`: as of the replay with that sampling."""
+        """As of `Adjoint`: as of the replay with that sampling, but for what moves shapes or the camera."""
         layout = scene.layout
-        return (layout.not_attached if self.sampling == "attached" else layout.not_detached)(name) or None
+        attached = self.sampling == "attached" or layout.parameters[name].moves
+        return (layout.not_attached if attached else layout.not_detached)(name) or None
 
     @locked
     def backward(

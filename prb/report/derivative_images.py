@@ -2,7 +2,9 @@
 
 For each scalar component one forward pass gives one EXR with the derivative of the picture's linear RGB, and
 one PNG with the mean of its three channels in colours: red where the picture gets brighter as the number
-grows, blue where it gets darker, white at zero. A contact sheet shows the picture and all of them.
+grows, blue where it gets darker, white at zero. A contact sheet shows the picture and all of them. Of what
+moves shapes or the camera there are two EXRs more, the interior derivative and the boundary terms, whose sum
+the first one is; the PNG shows all three.
 """
 
 import os
@@ -17,11 +19,14 @@ import numpy as np
 from prb.api import render, render_forward
 from prb.device.params import records
 from prb.errors import ImageError, ParameterError
+from prb.estimators.boundary import Boundary
+from prb.estimators.replay import ReplayAdjoint
 from prb.io.images import atomic, reduced, to_srgb, write_image
 
 MAX_COMPONENTS = 64  # each takes one pass
 PERCENTILE = 99.5  # of |dI/dp|, where the colours end, so that a few bright pixels do not make the rest pale
 COLOURS = "RdBu_r"
+PARTS = {"interior": ReplayAdjoint(), "boundary": Boundary()}  # of the derivative by what moves
 SHEET = "contact"  # the contact sheet's name; a parameter's has a dot in it
 PANEL = 512  # pixels of the longer side of a panel of the contact sheet, at most
 MAX_NAME_LENGTH = 160  # characters of a file's name before its format
@@ -31,11 +36,19 @@ class Component(NamedTuple):
     """One number of a parameter.
 
     index: where in the parameter's array, () for a number. file: the images' name, without the format.
+    moves: whether it moves shapes or the camera.
     """
 
     name: str
     index: tuple
     file: str
+    moves: bool = False
+
+    @property
+    def files(self):
+        """Names of its files, by what they show; the picture with colours comes last."""
+        parts = {part: f"{self.file}.{part}.exr" for part in PARTS} if self.moves else {}
+        return {"sum": f"{self.file}.exr", **parts, "colours": f"{self.file}.png"}
 
     @property
     def label(self):
@@ -54,8 +67,11 @@ def components(scene, names):
     found, taken = [], {SHEET}
     for name, shape in shapes.items():
         for index in np.ndindex(shape):
+            if records(scene)[name].moves and index[:1] == (3,) and shape == (4, 4):
+                continue  # the last row of a transform is fixed
             label = ".".join([name, *map(str, index)])
-            found.append(Component(name, index, file_name(label, taken)))
+            moves = records(scene)[name].moves
+            found.append(Component(name, index, file_name(label, taken), moves))
     return found
 
 
@@ -94,26 +110,37 @@ def write(scene, parts, folder, *, spp=None, seed=0, max_depth=None, progress=Fa
     files, panels = [], []
     picture = reduced(render(scene, **options), PANEL)
     for part in parts:
-        tangent = np.zeros(records(scene)[part.name].shape, np.float32)
-        tangent[part.index] = 1
-        derivative = render_forward(scene, {part.name: tangent}, **options)
-        if not np.isfinite(derivative).all():
-            raise ParameterError(f"{part.label}: its derivative image overflowed; scale the radiances down")
-        files.append(folder / f"{part.file}.exr")
-        write_image(files[-1], derivative)
-        mean = derivative.mean(axis=2, dtype=np.float64)
-        end = limit(mean)
-        files.append(folder / f"{part.file}.png")
-        save_figure(files[-1], _single(mean, end, part.label))
-        panels.append((reduced(mean, PANEL), end, part.label))
+        derivatives = _derivatives(scene, part, options)
+        means = {key: image.mean(axis=2, dtype=np.float64) for key, image in derivatives.items()}
+        for key, image in derivatives.items():
+            files.append(folder / part.files[key])
+            write_image(files[-1], image)
+        files.append(folder / part.files["colours"])
+        save_figure(files[-1], _single(means, part.label))
+        panels.append((reduced(means["sum"], PANEL), limit(means["sum"]), part.label))
     files.append(folder / f"{SHEET}.png")
     save_figure(files[-1], _contact_sheet(picture, panels, scene.name))
     return files
 
 
+def _derivatives(scene, part, options):
+    """The derivative images of a component by what they show, "sum" among them."""
+    tangent = np.zeros(records(scene)[part.name].shape, np.float32)
+    tangent[part.index] = 1
+    tangents = {part.name: tangent}
+    if part.moves:
+        found = {key: render_forward(scene, tangents, adjoint=way, **options) for key, way in PARTS.items()}
+        found = {"sum": sum(found.values()), **found}
+    else:
+        found = {"sum": render_forward(scene, tangents, **options)}
+    if not all(np.isfinite(image).all() for image in found.values()):
+        raise ParameterError(f"{part.label}: its derivative image overflowed; scale the radiances down")
+    return found
+
+
 def file_names(parts, folder):
     """The files that `write` writes."""
-    names = [f"{part.file}.{suffix}" for part in parts for suffix in ("exr", "png")]
+    names = [name for part in parts for name in part.files.values()]
     return [Path(folder) / name for name in (*names, f"{SHEET}.png")]
 
 
@@ -138,12 +165,15 @@ def file_name(label, taken):
     return name
 
 
-def _single(mean, end, label):
+def _single(means, label):
+    """One component's picture: its derivative, or the parts of it and their sum, on one scale."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    axes = figure.subplots()
-    _draw(figure, axes, mean, end, label, size=11)
+    order = [key for key in (*PARTS, "sum") if key in means]
+    figure = Figure(figsize=(6.4 if len(order) == 1 else 15.0, 5.2), layout="constrained")
+    end = max(map(limit, means.values()))
+    for axes, key in zip(np.ravel(figure.subplots(1, len(order))), order, strict=True):
+        _draw(figure, axes, means[key], end, label if len(order) == 1 else f"{label}, {key}", size=11)
     axes.images[0].colorbar.set_label(
         "change of the picture by a unit of the parameter, mean of R, G and B", fontsize=9
     )

@@ -304,6 +304,7 @@ def test_a_point_from_the_command_line(tmp_path, monkeypatch, capsys):
         np.testing.assert_allclose(found[found.files[0]], expected[found.files[0]], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_tape_s_memory_is_what_it_says(tmp_path):
     """Peaks of real processes: the tape's grows by its device bytes, the replay's does not."""
     settings = Settings("furnace", depths=(1, 64), spps=(8,), size=(64, 64), runs=1)
@@ -315,6 +316,7 @@ def test_the_tape_s_memory_is_what_it_says(tmp_path):
     assert abs(replay[64, 8]["peak_mib"] - replay[1, 8]["peak_mib"]) < 0.1 * said
 
 
+@pytest.mark.slow
 def test_a_tape_past_its_limit_is_a_row(tmp_path, capsys):
     sizes = ["--depths", "2", "64", "--spps", "4", "--size", "16x16", "--runs", "1", "--memory-limit", "3"]
     assert main(["bench", *sizes, "-o", str(tmp_path / "out")]) == 0

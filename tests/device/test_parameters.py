@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import prb
-from prb.device import dependents, lights
+from prb.device import lights
 from prb.device.camera import Camera, camera_buffer
 from prb.device.emitters import EmitterRows
+from prb.device.layout import MOVES_BY_REPLAY
+from prb.device.moving import Moving
 from prb.device.parameters import NUMBER, SMALL_SIZE, VERTICES, ParameterBuilder
 
 PLY = """ply
@@ -73,18 +75,23 @@ def test_records(scene):
         "front.x_fov": ("camera number", (), 1e-3, 179.999),
         "flat.near_clip": ("camera number", (), tiny, inf),
         "lens.aperture_radius": ("camera number", (), 0, inf),
+        "ball.to_world": ("shape transform", (4, 4), -inf, inf),
+        "mesh.vertex_positions": ("vertices", (3, 3), -inf, inf),
     }.items():
         assert known[name] == expected, name
-    assert list(records) == list(prb.traverse(scene)) and len({r.kind for r in records.values()}) == 10
+    assert list(records) == list(prb.traverse(scene)) and len({r.kind for r in records.values()}) == 12
 
     fixed = {name: r.why_not for name, r in records.items() if not r.differentiable}
     cameras = {name for name in records if name.split(".")[0] in ("front", "lens", "flat")}
-    assert set(fixed) == cameras and all(fixed.values())
+    assert set(fixed) == {name for name in cameras if name.endswith("_clip")} and all(fixed.values())
+    transforms = {"mesh.to_world", "ball.to_world", "lamp.to_world"}
     bends = {"ball.bsdf.eta", "bulb.position", "sky.to_world"}
     assert {name for name, r in records.items() if r.bends_rays} == bends
     by_default = {name for name, r in records.items() if r.by_default}
-    assert by_default == set(records) - cameras - bends - scene.layout.orientations
-    assert {name for name, r in records.items() if not r.traced} == cameras
+    moves = cameras | transforms | {"mesh.vertex_positions"}
+    assert {name for name, r in records.items() if r.moves} == moves
+    assert by_default == set(records) - moves - bends - scene.layout.orientations
+    assert {name for name, r in records.items() if r.exact} == cameras | transforms
     assert scene.layout.orientations == {"mesh.vertex_normals", "sun.direction"}
     assert scene.layout.placements == {"sun.direction", "bulb.position", "sky.to_world"}
     assert {name: r.below for name, r in records.items() if r.below} == {
@@ -93,9 +100,9 @@ def test_records(scene):
 
 
 def test_why_not_is_told(scene):
-    why_not = scene.layout.parameters["lens.to_world"].why_not
+    why_not = scene.layout.parameters["lens.far_clip"].why_not
     with pytest.raises(prb.ParameterError, match=f"not differentiable by path replay: {why_not}; "):
-        prb.render_backward(scene, np.ones(scene.image_shape), "lens.to_world")
+        prb.render_backward(scene, np.ones(scene.image_shape), "lens.far_clip")
     for method, name, line in (
         (
             prb.ReplayAdjoint(),
@@ -104,6 +111,9 @@ def test_why_not_is_told(scene):
         ),
         (prb.TapeAdjoint(), "ball.bsdf.eta", "it moves directions of rays, which are held fixed; take Atta"),
         (prb.ReplayAdjoint(), "bulb.position", "it moves directions to a light, which are held fixed; "),
+        (prb.TapeAdjoint(), "ball.to_world", MOVES_BY_REPLAY),
+        (prb.TapeAdjoint(sampling="attached"), "mesh.vertex_positions", MOVES_BY_REPLAY),
+        (prb.AttachedReplay(), "lens.x_fov", MOVES_BY_REPLAY),
     ):
         with pytest.raises(prb.ParameterError, match=f"^{name}: {method.name} cannot .*: {line}"):
             prb.render_backward(scene, np.ones(scene.image_shape), name, adjoint=method)
@@ -150,7 +160,9 @@ def test_which_sampling_differentiates_what(tmp_path, bsdf, expected, by_normals
     found = {name: params.sampling(f"mesh.bsdf.{name}".replace("bsdf./", "")) for name in expected}
     assert found == {name: SAMPLING[how] for name, how in expected.items()}
     assert params.sampling("mesh.vertex_normals") == SAMPLING["attached" if by_normals else "both"]
-    for name in ("sensor.x_fov", "mesh.bsdf.eta"):
+    for name in ("sensor.to_world", "mesh.to_world", "mesh.vertex_positions"):
+        assert params.sampling(name) == ("detached",)
+    for name in ("sensor.near_clip", "mesh.bsdf.eta"):
         if name in params and not params.sampling(name):
             assert params.why_not(name) and not params.differentiable(name)
 
@@ -163,11 +175,14 @@ def test_media_have_no_attached_derivatives(tmp_path):
     assert params.sampling("ball.bsdf.eta") == () and not params.differentiable("ball.bsdf.eta")
     why_not = "it moves directions of rays, and attached replay does not take participating media, which"
     assert params.why_not("ball.bsdf.eta").startswith(why_not)
-    assert params.sampling("sensor.to_world") == ()
+    why_not = "it moves shapes or the camera, and that does not take participating media, which the scene has"
+    for name in ("sensor.to_world", "mesh.to_world", "mesh.vertex_positions"):
+        assert params.sampling(name) == () and params.why_not(name) == why_not
 
 
 def test_the_buffer_has_a_place_for_every_number(scene):
-    """Small parameters first, then the large ones, then the cameras'; each number belongs to one."""
+    """Small parameters first, then the exact ones, the large ones and positions of vertices; each number
+    belongs to one."""
     records, values = scene.layout.parameters.values(), scene.parameter_values
     ends = [0]
     for record in sorted(records, key=lambda r: r.offset):
@@ -217,20 +232,35 @@ def test_builder():
 def computed(monkeypatch):
     """The dependents that compute anew, in order, by class and first parameter."""
     found = []
-    for kind in (dependents.MeshNormals, EmitterRows, lights.LightTable,
-                 lights.EnvironmentTable, Camera):  # fmt: skip
+    for kind in (EmitterRows, lights.LightTable, lights.EnvironmentTable, Camera):
 
         def compute(self, *args, original=kind.compute):
             found.append((type(self).__name__, self.parameters[0].name))
             return original(self, *args)
 
         monkeypatch.setattr(kind, "compute", compute)
+
+    def update(self, *args, original=Moving.update):
+        changes = original(self, *args)
+        if changes:
+            found.append(("Moving", self.parameters[0].name))
+        return changes
+
+    monkeypatch.setattr(Moving, "update", update)
     return found
 
 
+PLACES = {"nodes", "packets", "prims", "frames"}
 EVERYTHING = {"normals", "emitter_data", "lights", "light_pdf", "env_marginal", "env_conditional", "camera"}
+EVERYTHING |= PLACES
+UP = np.array([[1, 0, 0, 0], [0, 1, 0, 0.01], [0, 0, 1, 0], [0, 0, 0, 1]])
 FOLLOWED = [  # name, a function of its value, what is computed anew, the arrays that change
-    ("mesh.vertex_normals", lambda x: x + [0.1, 0, 0], ["MeshNormals"], {"normals"}),
+    ("mesh.vertex_normals", lambda x: x + [0.1, 0, 0], ["Moving"], {"normals"}),
+    ("mesh.vertex_positions", lambda x: x + [0, 0.01, 0], ["Moving"], PLACES),
+    ("mesh.to_world", lambda x: UP @ x, ["Moving"], PLACES),
+    ("ball.to_world", lambda x: UP @ x, ["Moving"], PLACES),
+    ("lamp.to_world", lambda x: UP @ x, ["Moving"], PLACES),
+    ("lamp.to_world", lambda x: x @ np.diag([0.1, 0.1, 1, 1]), ["Moving"], PLACES | {"light_pdf"}),
     ("sun.direction", lambda x: [0, 0, -2], ["EmitterRows"], {"emitter_data"}),
     ("bulb.position", lambda x: x + 1, ["EmitterRows"], {"emitter_data"}),
     ("lamp.emitter.radiance.value", lambda x: 100 * x, ["LightTable"], {"lights", "light_pdf"}),
@@ -284,7 +314,7 @@ def test_everything_is_computed_once_for_a_new_scene(computed, scene):
         ("Camera", "flat.to_world"), ("Camera", "front.to_world"), ("Camera", "lens.to_world"),
         ("EmitterRows", "bulb.position"), ("EmitterRows", "sky.to_world"), ("EmitterRows", "sun.direction"),
         ("EnvironmentTable", "sky.data"),
-        ("LightTable", "lamp.emitter.radiance.value"), ("MeshNormals", "mesh.vertex_normals"),
+        ("LightTable", "lamp.emitter.radiance.value"),
     ]  # fmt: skip
 
 

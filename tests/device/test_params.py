@@ -7,6 +7,7 @@ import prb
 from prb.device.params import select
 
 RED = "red.reflectance.value"
+SHAPES = "light", "floor", "ceiling", "back", "green-wall", "red-wall", "small-box", "large-box"
 
 
 @pytest.fixture
@@ -22,17 +23,21 @@ def params(scene):
 def test_names_values_and_table(params):
     assert list(params) == [
         "white.reflectance.value", "light.emitter.radiance.value", "green.reflectance.value", RED,
+        *(f"{shape}.to_world" for shape in SHAPES),
         "sensor.to_world", "sensor.x_fov", "sensor.near_clip", "sensor.far_clip",
         "sensor.principal_point_offset_x", "sensor.principal_point_offset_y",
     ]  # fmt: skip
-    assert len(params) == 10
+    assert len(params) == 18
     np.testing.assert_allclose(params[RED], [0.570068, 0.0430135, 0.0443706])
     assert params[RED].dtype == np.float32 and params["sensor.to_world"].shape == (4, 4)
-    assert params.differentiable(RED) and not params.differentiable("sensor.x_fov")
+    assert params.differentiable(RED) and params.differentiable("sensor.x_fov")
+    assert not params.differentiable("sensor.near_clip")
     (row,) = (line for line in repr(params).splitlines() if line.startswith(RED))
     assert row.split() == [RED, "3", "0.570068", "0.0430135", "0.0443706", "detached,", "attached"]
     (row,) = (line for line in repr(params).splitlines() if line.startswith("sensor.x_fov"))
-    assert row.endswith("  no: it moves the camera's rays, which are held fixed")
+    assert row.split()[-1] == "detached"
+    (row,) = (line for line in repr(params).splitlines() if line.startswith("sensor.near_clip"))
+    assert row.endswith("  no: it only decides how near and far the camera sees")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +48,8 @@ def test_names_values_and_table(params):
         ("albedo", ["white", "green", "red"]),
         (["*.radiance.*"], ["light"]),
         (["red*", "[gw]*", "red*"], ["white", "green", "red"]),
+        (["*", "*box.to_world"], ["white", "light", "green", "red", "small-box", "large-box"]),
+        ("sensor.*to_world", ["sensor"]),
     ],
 )
 def test_patterns(scene, patterns, expected):
@@ -57,8 +64,8 @@ def test_patterns(scene, patterns, expected):
         ("RED*", "matches no parameter"),
         ("", "'': matches no parameter"),
         (["red*", "blue"], "'blue': matches"),
-        ("sensor.to_world", "'sensor.to_world': is not differentiable by path replay"),
-        ("sensor.*", "'sensor.*': is not differentiable by path replay"),
+        ("sensor.far_clip", "'sensor.far_clip': is not differentiable by path replay: it only decides how "),
+        ("sensor.*", "'sensor.*': selects sensor.to_world only if it ends like that; "),
         ([3], "expected names or patterns, got 3"),
     ],
 )
@@ -72,7 +79,7 @@ def test_a_long_list_is_cut():
     shapes = {f"s{i}": {"type": "sphere", "bsdf": {"type": "diffuse"}} for i in range(40)}
     scene = prb.load_dict({"type": "scene", "integrator": {"type": "path"}, "light": {"type": "constant"},
                            "sensor": {"type": "perspective"}, **shapes})  # fmt: skip
-    with pytest.raises(prb.ParameterError, match="s0.bsdf.*s23.bsdf.reflectance.value and 17 more$"):
+    with pytest.raises(prb.ParameterError, match="s0.bsdf.*s23.bsdf.reflectance.value and 61 more$"):
         select(scene, "none")
 
 

@@ -9,7 +9,6 @@ import pytest
 from helpers.bundled import SCENES
 
 import prb
-from prb.device.params import records
 from prb.estimators.registry import METHODS
 
 TOLERANCE = 1e-4  # of the largest number of a parameter's gradient; float32 throughout
@@ -150,4 +149,4 @@ def test_slots_cover_the_gradient():
         METHODS["tape"]().backward(scene, np.ones(scene.image_shape), spp=1, seed=0, max_depth=2).gradient
     )
     assert gradient.shape == scene.values.shape
-    assert sum(record.size for record in records(scene).values()) == gradient.size
+    assert sum(record.size for record in scene.layout.parameters.values()) == gradient.size

@@ -71,7 +71,7 @@ def test_materials_shapes_and_lights(name):
 @pytest.mark.slow
 def test_vertex_normals(tmp_path):
     scene = attached_scenes.vertex_normals(tmp_path)
-    sizes = compare(scene, list(records(scene)))
+    sizes = compare(scene, [name for name, record in records(scene).items() if not record.moves])
     record = records(scene)["metal.vertex_normals"]
     assert sizes[record.offset : record.offset + record.size].all()
 

@@ -9,7 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from prb.kernels.estimators import launch, modes
+from prb.estimators import boundary
+from prb.kernels.estimators import film, launch, modes
 
 KERNELS = Path(launch.__file__).parents[1]
 
@@ -49,11 +50,50 @@ ATTACHED = {  # of attached replay
 INVERSE = {  # of its inversion; checked by test_attached_inverse.py
     "noise drawn anew": ("noise-drawn-anew", "before.event", "before.event + 1000 * sweep", "chain"),
 }
+EDGES = {  # of boundary terms; checked by test_boundary_faults.py
+    "points on surfaces that do not slide": ("points-held-fixed", "sensed.direct", "0.0", "secondary"),
+    "slanted edges at their full length": ("foreshortening", "t.cross(omega).norm()", "1.0", "secondary"),
+    "slanted surfaces at their full size": ("film-jacobian", ".dot(si.ng)", ".norm()", "secondary"),
+    "hidden edges seen": ("occlusion", "if sees(", "if True or sees(", "primary"),
+    "light through walls": ("light-behind-a-wall", "slot < 0", "slot < 1000000", "secondary"),
+}
 
 
 def planted(name, folder, monkeypatch):
     """Let gradients be traced by kernels with that fault."""
-    faults = FAULTS | ATTACHED | INVERSE
+    package = _copied(name, folder, monkeypatch)
+    faulty = importlib.import_module(f"{package}.estimators.launch")
+    pack = _packing(package)
+    right_kernel = launch.trace_paths
+
+    def trace_paths(features, execution, mode, record, scene, sensor, *outputs):
+        if mode != modes.REVERSE:
+            return right_kernel(features, execution, mode, record, scene, sensor, *outputs)
+        same = faulty.Launch(**{key: getattr(record, key) for key in launch.Launch.members})
+        scene, sensor = pack("SceneArrays", scene), pack("SensorArrays", sensor)
+        return faulty.trace_paths(features, execution, mode, same, scene, sensor, *outputs)
+
+    monkeypatch.setattr(launch, "trace_paths", trace_paths)
+
+
+def planted_in_edges(name, folder, monkeypatch):
+    """Let boundary terms be traced by kernels with that fault."""
+    package = _copied(name, folder, monkeypatch)
+    faulty = importlib.import_module(f"{package}.estimators.boundary")
+    pack = _packing(package)
+
+    def trace_edges(features, execution, mode, primary, record, picture, scene, sensor, *outputs):
+        same = faulty.Launch(**{key: getattr(record, key) for key in launch.Launch.members})
+        film_of = faulty.Film(**{key: getattr(picture, key) for key in film.Film.members})
+        scene, sensor = pack("SceneArrays", scene), pack("SensorArrays", sensor)
+        return faulty.trace_edges(features, execution, mode, primary, same, film_of, scene, sensor, *outputs)
+
+    monkeypatch.setattr(boundary, "trace_edges", trace_edges)
+
+
+def _copied(name, folder, monkeypatch):
+    """The name of a copy of the kernels, in a folder, that has the fault."""
+    faults = FAULTS | ATTACHED | INVERSE | EDGES
     tag, right, wrong, _ = faults[name]
     package = f"faulty_{list(faults).index(name)}"
     copy = folder / package
@@ -68,9 +108,12 @@ def planted(name, folder, monkeypatch):
         source.write_text("\n".join(lines))
     assert changed == 1, f"the tag {tag} stands on {changed} lines"
     monkeypatch.syspath_prepend(folder)
-    faulty = importlib.import_module(f"{package}.estimators.launch")
+    return package
+
+
+def _packing(package):
+    """A function of a kind of argument and one of prb's own: the same for the kernels of a package."""
     arrays = importlib.import_module(f"{package}.arrays")
-    right_kernel = launch.trace_paths
     packs = {}  # id of an argument -> the same for the faulty kernel, and the argument, which keeps its id
 
     def pack(kind, argument):
@@ -80,14 +123,7 @@ def planted(name, folder, monkeypatch):
             packs[id(argument)] = getattr(arrays, kind)(**values), argument
         return packs[id(argument)][0]
 
-    def trace_paths(features, execution, mode, record, scene, sensor, *outputs):
-        if mode != modes.REVERSE:
-            return right_kernel(features, execution, mode, record, scene, sensor, *outputs)
-        same = faulty.Launch(**{key: getattr(record, key) for key in launch.Launch.members})
-        scene, sensor = pack("SceneArrays", scene), pack("SensorArrays", sensor)
-        return faulty.trace_paths(features, execution, mode, same, scene, sensor, *outputs)
-
-    monkeypatch.setattr(launch, "trace_paths", trace_paths)
+    return pack
 
 
 def forget():

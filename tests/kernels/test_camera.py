@@ -11,7 +11,7 @@ from prb.device.camera import camera_buffer
 from prb.device.film import filter_table
 from prb.kernels.arrays import SENSOR, SensorArrays, vec2f, vec3f, vec4f
 from prb.kernels.backend import ti
-from prb.kernels.camera import sample_ray
+from prb.kernels.camera import CAMERA_SIZE, sample_ray
 from prb.kernels.estimators.launch import Launch
 from prb.scene import load_model_dict
 from prb.scene.model import Film, Sensor
@@ -48,7 +48,11 @@ def rays(sensor, pixels, u):
     pixels = np.broadcast_to(np.asarray(pixels, np.float32), (n, 2))
     o, d = (upload(np.zeros((n, 3), np.float32), vec3f) for _ in range(2))
     t_max = upload(np.zeros(n, np.float32))
-    host = {"camera": camera_buffer(sensor), "filter": filter_table(film)}
+    host = {
+        "camera": camera_buffer(sensor),
+        "filter": filter_table(film),
+        "by_parameters": np.zeros((0, 1 + CAMERA_SIZE), np.float32),
+    }
     _rays(launch, SensorArrays(**uploaded(SENSOR, host)), upload(pixels, vec2f),
           upload(u, vec4f), o, d, t_max)  # fmt: skip
     return o.to_numpy().astype(float), d.to_numpy().astype(float), t_max.to_numpy().astype(float)

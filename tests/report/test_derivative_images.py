@@ -10,7 +10,7 @@ from PIL import Image
 
 import prb
 from prb.cli.main import main
-from prb.device.params import records
+from prb.device.params import select
 from prb.io.images import read_image, reduced
 from prb.report import derivative_images
 
@@ -106,7 +106,7 @@ def textured(side):
 
 def test_numbers_of_an_array_have_their_index(folder):
     scene = textured(2)
-    parts = derivative_images.components(scene, list(records(scene)))
+    parts = derivative_images.components(scene, select(scene, None))
     assert len(parts) == 12
     assert parts[7].label == parts[7].file == f"{parts[7].name}.1.0.1" and parts[7].index == (1, 0, 1)
 
@@ -115,7 +115,7 @@ def test_too_many_numbers():
     scene = textured(5)
     message = r"images: the parameters have 75 numbers, the most in .* \(5, 5, 3\); choose at most 64 with"
     with pytest.raises(prb.ParameterError, match=message):
-        derivative_images.components(scene, list(records(scene)))
+        derivative_images.components(scene, select(scene, None))
 
 
 def test_places_that_cannot_be_written(folder, capsys):
