@@ -136,10 +136,10 @@ def test_light_that_moves(bsdf):
     params = prb.traverse(lit)
     own, floor = params["lamp.to_world"], params["floor.to_world"]
     moved = {
-        "lamp.to_world": [shift(0.5, -0.4, 0), shift(0, 0, 1), turn(own, 1, own[:3, 3]), scaled(own)],
+        "lamp.to_world": [shift(0.5, -0.4, 0.5), turn(own, 1, own[:3, 3]), scaled(own)],
         "floor.to_world": [shift(0.1, 0.2, 0.5), turn(floor, 1)],
     }
-    in_the_mean(lit, moved, spp=2048, precision=0.05)
+    in_the_mean(lit, moved, spp=2048)
 
 
 @pytest.mark.slow
@@ -149,8 +149,7 @@ def test_sky():
     texels[[0, -1]] = 1.0
     open_air = scene(floor=plane(METAL), lamp={"type": "envmap", "bitmap": texels})
     floor = prb.traverse(open_air)["floor.to_world"]
-    tangents = [shift(0.1, 0.2, 0.5), turn(floor, 0), turn(floor, 1)]
-    in_the_mean(open_air, {"floor.to_world": tangents[1:]}, spp=2048)
+    in_the_mean(open_air, {"floor.to_world": [turn(floor, 0), turn(floor, 1)]}, spp=2048)
 
 
 ROUGH_GLASS = {"type": "roughdielectric", "alpha": 0.3}
