@@ -65,7 +65,7 @@ def render(
 
     The result is differentiated once: a second derivative is a TypeError. Only what is asked for is
     differentiated. Works under jax.jit, and under jax.vmap one after the other. The derivative is taken at
-    the values of its own picture, but a camera that is not among `params` must not have changed. The scene is
+    the values of its own picture, cameras among them, but the film must not have changed. The scene is
     traced where `prb.init` says; arrays on a GPU go through the host's memory.
     Raises ParameterError, also for values out of a parameter's range; under jax.jit these are found when the
     compiled function runs, where JAX wraps the message in an error of its own.

@@ -55,7 +55,7 @@ def render(
 
     The result is differentiated in reverse mode and, where the method has one, in forward mode (torch.
     autograd.forward_ad), once: a second derivative is a RuntimeError. The derivative is taken at the values
-    of its own picture, even if the scene's have changed since, but a camera that is not among `params` must
+    of its own picture, even if the scene's have changed since, cameras among them, but the film must
     not have changed.
     The scene is traced where `prb.init` says. A float32 tensor on the CPU is read where it is, and the
     picture is returned without a copy; tensors on a GPU go through the host's memory, also where it traces.

@@ -280,14 +280,14 @@ def trace_edges(
     ranges: ti.types.ndarray(vec2f, ndim=1),
     guide: ti.types.ndarray(ti.f32, ndim=1),
     shape: vec3i,
-    learned: ti.types.ndarray(ti.f32, ndim=1),
+    learned: ti.types.ndarray(ndim=1),
     learns: ti.i32,
     shadows: ti.i32,
     candidates: ti.i32,
     with_mis: ti.i32,
-    image: ti.types.ndarray(ti.f32, ndim=1),
+    image: ti.types.ndarray(ndim=1),
     image_adjoint: ti.types.ndarray(ti.f32, ndim=1),
-    gradient_buffer: ti.types.ndarray(ti.f32, ndim=1),
+    gradient_buffer: ti.types.ndarray(ndim=1),
     tangents: ti.types.ndarray(ti.f32, ndim=1),
 ):
     """Take `launch.items` samples of the boundary terms: add to the image's tangent, or to the gradient.

@@ -1,5 +1,6 @@
 """The only module that initialises Taichi: the device, its settings, and the generation of its memory."""
 
+import atexit
 import os
 import subprocess
 from pathlib import Path
@@ -52,6 +53,10 @@ def init(arch: str | None = None, *, threads: int | None = None) -> None:
     impl.get_runtime().materialize()
     _state["arch"] = wanted
     _state["generation"] += 1
+    if _state["generation"] == 1:
+        # Taichi 1.7.4 writes its cache of kernels when its program ends, and when modules are torn down that
+        # may not happen: whether something still refers to the program depends on what has been imported.
+        atexit.register(ti.reset)
 
 
 def _init(arch, **options):

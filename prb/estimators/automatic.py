@@ -25,7 +25,7 @@ class Automatic(Adjoint):
 
     detached: ReplayAdjoint = field(default_factory=ReplayAdjoint)
     attached: AttachedReplay = field(default_factory=AttachedReplay)
-    boundary: Boundary = field(default_factory=Boundary)
+    boundary: Boundary | None = field(default_factory=Boundary)
     name = "automatic"
     has_forward = has_stderr = True
 
@@ -95,14 +95,28 @@ class Automatic(Adjoint):
         return total
 
     def value_and_grad(self, scene, derivative_of, *, names=None, **options) -> Result:
-        """As `ReplayAdjoint.value_and_grad` where that is enough, else as `Adjoint.value_and_grad`."""
-        by = self.detached if self.takes_picture(scene, names) else super()
-        return by.value_and_grad(scene, derivative_of, names=names, **options)
+        """As `ReplayAdjoint.value_and_grad` where that is enough, else as `Adjoint.value_and_grad`. Boundary
+        terms have samples of their own, so that the derivative by the whole picture serves them."""
+        parts = self._parts(scene, names)
+        own = next((own for method, own in parts if method is self.boundary), None)
+        if own is None:
+            enough = [method for method, _ in parts] == [self.detached]
+            by = self.detached if enough else super()
+            return by.value_and_grad(scene, derivative_of, names=names, **options)
+        result = replace(self, boundary=None).value_and_grad(scene, derivative_of, names=names, **options)
+        paths = {key: x for key, x in options.items() if key not in ("folds", "kept_budget", "picture")}
+        found = self.boundary.backward(
+            scene, derivative_of(result.image), names=own, **self.boundary.beside_others(result), **paths
+        )
+        for name in own:
+            record = records(scene)[name]
+            record.of(result.gradient)[...] += record.of(found.gradient)
+        return replace(result, rejected=max(result.rejected, found.rejected))
 
     def device_bytes(self, scene, *, spp, max_depth):
         """Bytes that it allocates on the device, where all methods are needed."""
         options = dict(spp=spp, max_depth=max_depth)
-        methods = self.detached, self.attached, self.boundary
+        methods = filter(None, (self.detached, self.attached, self.boundary))
         return max(method.device_bytes(scene, **options) for method in methods)
 
     def _of(self, scene, name):
@@ -110,7 +124,7 @@ class Automatic(Adjoint):
         record = records(scene)[name]
         if record.bends_rays:
             return (self.attached,)
-        return (self.detached, self.boundary) if record.moves else (self.detached,)
+        return (self.detached, self.boundary) if record.moves and self.boundary else (self.detached,)
 
     def _parts(self, scene, names):
         """The methods that are needed, each with the names of its parameters; one at least."""
@@ -119,6 +133,7 @@ class Automatic(Adjoint):
         parts = [
             (method, [name for name in names if method in self._of(scene, name)])
             for method in (self.detached, self.attached, self.boundary)
+            if method is not None
         ]
         return [part for part in parts if part[1]] or [(self.detached, [])]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from prb.device import runtime
 from prb.device.arrays import clear, fetch, output, passed, unused, upload
 from prb.device.edge_views import seen
 from prb.device.edges import edges_of, quantised
@@ -23,6 +24,7 @@ from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
 from prb.kernels.arrays import vec2f, vec3i
+from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.boundary import trace_edges
 from prb.kernels.estimators.edge_sampling import vec8i
@@ -121,7 +123,8 @@ class Boundary(Adjoint):
     @locked
     def _estimate(self, scene, mode, given, names, with_image, options, **paths):
         values, variance = options.pop("values", None), options.pop("variance", False)
-        options.pop("deterministic", None)
+        if options.pop("deterministic", False) and sums_of() != ti.f64:
+            raise ParameterError("deterministic: boundary terms need double precision for it; use the CPU")
         progress = options.pop("progress", False)
         settings = resolved(scene, **paths, **options)
         if scene.layout.features.media:
@@ -145,6 +148,12 @@ class Boundary(Adjoint):
 def fraction(part):
     """The number that one of `Boundary`'s kinds stands for."""
     return SHARE if part is True else float(part)
+
+
+def sums_of():
+    """The type of sums that all workers add to, in any order. In double precision what is rounded to single
+    precision afterwards does not depend on the order, but for one number in very many."""
+    return ti.f64 if runtime.on_cpu() or runtime.arch() == "cuda" else ti.f32
 
 
 class _Terms:
@@ -233,11 +242,12 @@ class _Terms:
         film = work.new_film(scene, settings, 1)
         height, width, _ = scene.image_shape
         copies = GRADIENT_COPIES
+        element = sums_of()
         if mode == modes.FORWARD:
-            image = output(height * pitch(scene.film) * 3)
-            gradient, copies = unused(1), 1
+            image = output(height * pitch(scene.film) * 3, element)
+            gradient, copies = unused(1, element), 1
         else:
-            image, gradient = unused(1), output(copies * self._size)
+            image, gradient = unused(1, element), output(copies * self._size, element)
         work.set_gradient(launch, copies=copies, size=self._size, fixed_point_scale=1.0)
         execution = work.execution(plan, vertices=any(r.kind == VERTICES for r in self._wanted))
 
@@ -251,12 +261,12 @@ class _Terms:
         guide, shape = upload(np.array([0, 1], np.float32)), vec3i(1, 1, 1)
         if guiding == "grid" and shadows < samples:
             shape = CELLS[primary]
-            learned = output(math.prod(shape))
+            learned = output(math.prod(shape), element)
             pilot = max(1, math.ceil(min(max(PILOT * (samples - shadows), MIN_PILOT), MAX_PILOT)))
             work.set_samples(launch, first_sample=PILOT_SAMPLE)
             work.distribute_items(launch, pilot, plan.workers, plan)
             trace(upload(quantised(np.ones(math.prod(shape)))), vec3i(*shape), learned, 1, 0)
-            sizes = np.sqrt(np.array(fetch(learned), np.float64)[: math.prod(shape)])
+            sizes = np.sqrt(fetch(learned)[: math.prod(shape)].astype(np.float32).astype(float))
             if sizes.sum() > 0:
                 sizes = (1 - DEFENSIVE) * sizes / sizes.sum() + DEFENSIVE / len(sizes)
                 guide, shape = upload(quantised(sizes)), vec3i(*shape)
@@ -268,8 +278,8 @@ class _Terms:
             for number in range(launches):
                 work.set_samples(launch, first_sample=(settings.first_sample + batch) * launches + number)
                 work.distribute_items(launch, items, plan.workers, plan)
-                trace(guide, shape, unused(1), 0, n_shadows)
-            total = np.array(fetch(target), np.float64) / launches
+                trace(guide, shape, unused(1, element), 0, n_shadows)
+            total = fetch(target).astype(np.float32).astype(np.float64) / launches
             if mode == modes.FORWARD:
                 left = margin(scene.film) + reach(scene.film)
                 padded = total.reshape(height, pitch(scene.film), 3)[:, left : left + width]

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from prb.device.camera import camera_buffer
 from prb.device.lock import device_lock
 from prb.device.params import records, traverse
 from prb.errors import ParameterError
@@ -29,8 +28,8 @@ class Call:
     """One call: the scene's view, the names of the parameters that are given, the method, and numbers of
     samples.
 
-    Random numbers and values are arguments of the methods: `values` is the whole parameter buffer. The scene
-    keeps its own ones, and `camera`, the numbers of camera and film, has to be as it was.
+    Random numbers and values are arguments of the methods: `values` is the whole parameter buffer, cameras
+    among them. The scene keeps its own ones. The film has to be as it was.
     """
 
     def __init__(self, scene, params, what, *, sensor, spp, max_depth, spp_grad, adjoint):
@@ -46,7 +45,7 @@ class Call:
         resolved(self.scene, spp=self.spp_grad, suffix="_grad")
         for name in self.names:
             check_name(self.scene, name, self.method, what)
-        self.camera = _camera(self.scene)
+        self._film = _film(self.scene)
 
     def check_seed(self, seed, suffix=""):
         """Raise ParameterError unless that is a seed. suffix: of its name."""
@@ -98,15 +97,15 @@ class Call:
     def _scene_of_picture(self, values):
         """While the block runs, the scene is as for the picture; yields the options for that."""
         with device_lock:
-            if _camera(self.scene) != self.camera:
-                name = self.scene.sensor.name
+            if _film(self.scene) != self._film:
+                what = f"the film of {self.scene.sensor.name}"
                 raise ParameterError(
-                    f"{name}: has changed since its picture was rendered; differentiate first"
+                    f"{what} has changed since its picture was rendered; differentiate first"
                 )
             same = np.array_equal(values, self.scene.values)
             with device_tables(self.scene, values):
                 yield {} if same else {"values": values}
 
 
-def _camera(scene):
-    return camera_buffer(scene.sensor).tobytes(), *vars(scene.film).values()
+def _film(scene):
+    return tuple(vars(scene.film).values())

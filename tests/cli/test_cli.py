@@ -164,13 +164,15 @@ def test_params(run):
     assert (status, out, err) == (0, repr(prb.traverse(prb.load_file("cornell-box"))) + "\n", "")
     status, out, err = run("params", "cornell-box", "--json")
     report = json.loads(out)
-    assert (status, err, report["scene"], len(report["parameters"])) == (0, "", "cornell-box", 10)
+    assert (status, err, report["scene"], len(report["parameters"])) == (0, "", "cornell-box", 18)
     red = report["parameters"]["red.reflectance.value"]
     assert red["shape"] == [3] and red["differentiable"] and red["value"][0] == pytest.approx(0.570068)
     assert red["sampling"] == ["detached", "attached"] and red["why_not"] is None
     camera = report["parameters"]["sensor.to_world"]
-    assert (camera["differentiable"], camera["sampling"]) == (False, [])
-    assert camera["why_not"] == "it moves the camera's rays, which are held fixed"
+    assert (camera["differentiable"], camera["sampling"], camera["why_not"]) == (True, ["detached"], None)
+    clip = report["parameters"]["sensor.near_clip"]
+    assert (clip["differentiable"], clip["sampling"]) == (False, [])
+    assert clip["why_not"] == "it only decides how near and far the camera sees"
 
 
 def test_warnings_of_a_scene_are_lines_on_standard_error(run):

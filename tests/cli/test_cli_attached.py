@@ -22,7 +22,7 @@ def test_params_say_how(prb_command, scene):
     out = prb_command("params", scene)[1]
     how = {line.split()[0]: line.split("  ")[-1].strip() for line in out.splitlines()}
     assert how[ETA] == "attached" and how[WALL] == "detached, attached"
-    assert how["sensor.to_world"].startswith("no: it moves the camera's rays")
+    assert how["sensor.to_world"] == "detached" and how["sensor.near_clip"].startswith("no: it only decides")
 
 
 def test_grad_says_which_method_was_used(prb_command, scene):

@@ -123,9 +123,9 @@ def test_bytes_of_the_methods():
 def test_the_tape_refuses_what_does_not_fit():
     scene = prepared("cornell-box", 16)
     weight = np.ones(scene.image_shape)
-    small = 2**20
+    small = 2**21
     with pytest.raises(
-        prb.MemoryLimitError, match=r"needs \d+ MiB.*limit is 1 MiB.*passes=(\d+).*Replay"
+        prb.MemoryLimitError, match=r"needs \d+ MiB.*limit is 2 MiB.*passes=(\d+).*Replay"
     ) as info:
         prb.render_backward(scene, weight, spp=16, max_depth=8, adjoint=prb.TapeAdjoint(memory_limit=small))
     assert info.value.needed > info.value.limit == small
