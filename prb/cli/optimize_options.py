@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from prb import coordinates, priors
-from prb.device.params import records, select
+from prb.device.params import records, select, traverse
 from prb.errors import ParameterError
 from prb.estimators import seeds
 from prb.io.images import READABLE, read_texels
@@ -19,14 +19,17 @@ from prb.scene.files import scene_dict
 from prb.scene.load import named_nodes
 
 RANDOM = "random"
+SPHERE = "sphere"
 VALUES = "values"  # of --as: the numbers of the matrix themselves
 
 
 def add_options(parser):
     """--init, --prior, --coarse-to-fine, --as, --smooth-steps and --remesh."""
-    parser.add_argument("--init", action="append", default=[], metavar="[PATTERN=]VALUE|IMAGE|VOL|random",
+    parser.add_argument("--init", action="append", default=[],
+                        metavar="[PATTERN=]VALUE|IMAGE|VOL|random|sphere",
                         help="the start, as in 0.5 or 0.5,0.2,0.9 or photo.png or smoke.vol, which are "
-                             "resized to the texture or the volume (default: the scene's)")  # fmt: skip
+                             "resized to the texture or the volume; sphere: vertex positions on a ball about "
+                             "the middle of the mesh (default: the scene's)")  # fmt: skip
     parser.add_argument("--prior", action="append", type=prior, default=[], metavar="PATTERN=KIND:WEIGHT",
                         help="a term that is added to the loss: tv (total variation), smooth (squared "
                              "differences of neighbouring texels) or l2 (squared differences from the "
@@ -149,6 +152,8 @@ def initial_values(scene, given, names, seed, source):
             record = records(scene)[name]
             if value == RANDOM:
                 found[name] = _random(name, record, seed)
+            elif value == SPHERE:
+                found[name] = _sphere(scene, name)
             elif _suffix(value) == ".vol":
                 found[name] = _from_volume(scene, name, value)
                 files.append(value)
@@ -221,6 +226,17 @@ def _random(name, record, seed):
     low = record.low if np.isfinite(record.low) else -1.0
     high = min(record.high, low + 1 if np.isfinite(record.low) else 1.0)
     return seeds.initial_values(seed, name).uniform(low, high, record.shape)
+
+
+def _sphere(scene, name):
+    """A mesh's positions, each in its direction from the mean of all, at the mean distance from there."""
+    if not name.endswith(f".{POSITIONS}"):
+        raise ParameterError(f"--init: {name} is no positions of vertices, which a sphere is for")
+    positions = traverse(scene)[name].astype(float)
+    middle = positions.mean(axis=0)
+    offsets = positions - middle
+    distances = np.linalg.norm(offsets, axis=1, keepdims=True)
+    return middle + offsets * (distances.mean() / np.maximum(distances, np.finfo(np.float32).tiny))
 
 
 def _given(name, record, text):

@@ -74,7 +74,7 @@ class Boundary(Adjoint):
     indirect: float | bool = True
     guiding: str = "grid"
     name = "boundary"
-    has_forward = has_stderr = True
+    has_forward = has_stderr = own_samples = True
 
     def __post_init__(self):
         for kind in ("primary", "shadow", "indirect"):

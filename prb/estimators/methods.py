@@ -14,6 +14,8 @@ from prb.errors import ParameterError
 from prb.estimators import cross_folds
 from prb.estimators.sums import Result
 
+PATHS = ("spp", "seed", "max_depth", "rr_depth", "values", "progress")  # options that any part of a sum takes
+
 
 class Adjoint(ABC):
     """A way to estimate derivatives, and what it can do.
@@ -23,7 +25,8 @@ class Adjoint(ABC):
 
     name: for messages and reports. has_forward: it has `forward`. has_stderr: `backward`, and `forward` if
     there is one, take ``variance=True``. has_deterministic_sums: `backward` takes ``deterministic=True``.
-    is_difference: its gradients are finite differences, which cannot test themselves.
+    is_difference: its gradients are finite differences, which cannot test themselves. own_samples: its random
+    numbers are not those of a picture with the same seed.
 
     Options that all methods take, by keyword:
 
@@ -40,6 +43,7 @@ class Adjoint(ABC):
     has_stderr = False
     has_deterministic_sums = False
     is_difference = False
+    own_samples = False
 
     def reason(self, scene, name):
         """Why the method cannot differentiate that parameter, as the end of a sentence; None where it can.
@@ -189,6 +193,21 @@ class Sum(Adjoint):
             if found.variance is not None:
                 found = replace(found, variance=found.variance + result.variance)
         return found
+
+    def value_and_grad(self, scene, derivative_of, *, names=None, **options) -> Result:
+        """As of `Adjoint`. Methods whose random numbers are not those of the picture take the loss gradient
+        at the whole picture, in one call; the first one, and all if there are others, go by folds."""
+        (first, own), *others = self._shares(scene, names)
+        if not others or not all(part.own_samples for part, _ in others):
+            return super().value_and_grad(scene, derivative_of, names=names, **options)
+        result = first.value_and_grad(scene, derivative_of, names=own, **options)
+        paths = {key: options[key] for key in PATHS if key in options}
+        adjoint = np.asarray(derivative_of(result.image), float)
+        for part, own in others:
+            more = part.backward(scene, adjoint, names=own, **part.beside_others(result), **paths)
+            rejected = max(result.rejected, more.rejected)
+            result = replace(result, gradient=result.gradient + more.gradient, rejected=rejected)
+        return result
 
     def device_bytes(self, scene, *, spp, max_depth):
         """As of `Adjoint`: the methods run one after the other."""

@@ -55,8 +55,8 @@ class Coordinates:
 
 
 class _Motion(Coordinates):
-    """Motions of a shape, a sensor or a light, about the middle of a shape and about a sensor's or a light's
-    place (prb/recover/poses.py)."""
+    """Motions of a shape, a sensor or a light, about the middle of a shape, what a sensor looks at and a
+    light's place (prb/recover/extents.py, prb/recover/poses.py)."""
 
     kind: ClassVar[str] = ""
     of_sensors: ClassVar[bool] = False  # whether sensors can be moved so

@@ -25,8 +25,11 @@ def centre_and_radius(scene: Any, owner: str, matrix: Array) -> tuple[Array, flo
     that the transform maps to.
 
     owner: the name of a shape, an instance, a sensor or a light. matrix: its transform now. What has no
-    extent turns about its own place, and its radius is the distance from there to the middle of the scene's
-    shapes, or their radius where that is larger: by so much a radian moves what it sees or shines on.
+    extent has as its radius the distance from its place to the middle of the scene, the median of the shapes'
+    middles, or the median of their radii where that is larger: by about so much a radian moves what it sees
+    or shines on. A light turns about its place. A sensor turns about the point so far ahead of it: about its
+    place, a turn and a shift would move the picture by nearly the same, and steps would creep along the
+    valley between the two.
     """
     params, shapes = traverse(scene), scene.model.shapes
     own = [_points(params, shape, world=False) for shape in shapes if shape.name == owner][:1]
@@ -37,8 +40,12 @@ def centre_and_radius(scene: Any, owner: str, matrix: Array) -> tuple[Array, flo
     place, every = matrix[:3, 3], [_points(params, shape) for shape in shapes]
     if not every:
         return place, 1.0
-    points = np.concatenate(every)
-    return place, max(float(np.linalg.norm(_middle(points) - place)), half_diagonal(points)) or 1.0
+    middle = np.median([_middle(points) for points in every], axis=0)
+    typical = np.median([half_diagonal(points) for points in every])
+    radius = float(max(np.linalg.norm(middle - place), typical)) or 1.0
+    if any(sensor.name == owner for sensor in scene.model.sensors):
+        place = place + radius * matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    return place, radius
 
 
 def followers(scene: Any, owner: str, matrix: Array) -> dict[str, Callable[[Array], Array]]:

@@ -3,11 +3,13 @@
 import argparse
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+import prb
 from prb import coordinates
 from prb.cli.optimize import _optimizer
-from prb.cli.optimize_options import coordinates_given, motion, remesh
+from prb.cli.optimize_options import coordinates_given, initial_values, motion, remesh
 from prb.errors import ParameterError
 
 pytestmark = pytest.mark.quick
@@ -57,3 +59,18 @@ def test_when_meshes_are_remeshed():
     for text in ("vase.*=", "50", "vase.*=a", "vase.*=50:x", "=50"):
         with pytest.raises(argparse.ArgumentTypeError, match="is no list of iterations; write it as in"):
             remesh(text)
+
+
+def test_positions_that_start_on_a_sphere():
+    """Each in the direction that it has from the mean of all."""
+    scene = prb.load_file("bear")
+    name, other = "bear.vertex_positions", "sky.radiance.value"
+    found, files = initial_values(scene, [f"{name}=sphere"], [name], 0, ("bear", {}))
+    before = prb.traverse(scene)[name].astype(float)
+    offsets, moved = before - before.mean(axis=0), found[name] - before.mean(axis=0)
+    lengths = np.linalg.norm(offsets, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), lengths.mean(), rtol=1e-9)
+    np.testing.assert_allclose((moved * offsets).sum(axis=1), lengths * lengths.mean(), rtol=1e-9)
+    assert files == []
+    with pytest.raises(ParameterError, match=f"--init: {other} is no positions of vertices"):
+        initial_values(scene, ["sphere"], [other], 0, ("bear", {}))

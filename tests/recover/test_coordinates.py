@@ -142,9 +142,13 @@ def test_where_shapes_are(shapes):
         found = centre_and_radius(shapes, owner, np.eye(4))
         np.testing.assert_allclose(found[0], centre, atol=1e-6)
         assert found[1] == pytest.approx(radius)
-    place = prb.traverse(shapes)["sensor.to_world"]
-    centre, radius = centre_and_radius(shapes, "sensor", place)  # the shapes lie from z = 1 to 7
-    assert centre.tolist() == [1, 2, -24] and radius == pytest.approx(28, abs=0.1)
+    place = prb.traverse(shapes)["sensor.to_world"]  # it looks along z; the shapes' middles: z = 7, 3, 3
+    centre, radius = centre_and_radius(shapes, "sensor", place)
+    np.testing.assert_allclose(centre, [1, 2, 3], atol=1e-5)
+    assert radius == pytest.approx(27)
+    place = prb.traverse(shapes)["lamp.to_world"]
+    centre, radius = centre_and_radius(shapes, "lamp", place)
+    assert centre.tolist() == [0, 0, 9] and radius == pytest.approx(np.sqrt(41))
 
 
 def test_what_is_moved_by_default(shapes):

@@ -92,3 +92,49 @@ def test_normal_map_of_glass_and_of_a_mirror(name, solve):
     found = unit(prb.read_image(f"{name}/rippled.normalmap.data.exr"))
     error = np.arccos(np.clip((true * found).sum(axis=-1), -1, 1))
     assert error.mean() < 0.5 * np.arccos(np.clip(true[..., 2], -1, 1)).mean()
+
+
+def turn_and_shift(name, parameter, folder):
+    """How far a transform that a run recovered is from the scene's: the angle in degrees, the distance."""
+    true = prb.traverse(prb.load_file(name))[parameter].astype(float)
+    values = json.loads(Path(folder, "parameters.json").read_text(encoding="utf-8"))["parameters"]
+    found = np.array(values[parameter])
+    turn = found[:3, :3] @ np.linalg.inv(true[:3, :3])
+    axis = turn[[2, 0, 1], [1, 2, 0]] - turn[[1, 2, 0], [2, 0, 1]]  # times 2 sin, the trace less 1 is 2 cos
+    angle = np.degrees(np.arctan2(np.linalg.norm(axis), np.trace(turn) - 1))
+    return angle, np.linalg.norm(found[:3, 3] - true[:3, 3])
+
+
+@pytest.mark.slow
+def test_pose_of_a_bear(solve):
+    solve("seated-bear")
+    angle, distance = turn_and_shift("seated-bear", "bear.to_world", "seated-bear")
+    assert angle < 5 and distance < 0.1  # 25 degrees and 0.87 at first
+
+
+@pytest.mark.slow
+def test_place_and_direction_of_a_camera(solve):
+    solve("knot-camera")
+    angle, distance = turn_and_shift("knot", "sensor.to_world", "knot-camera")
+    assert angle < 1 and distance < 0.15  # 16 degrees and 2.0 at first
+
+
+@pytest.mark.slow
+def test_place_of_what_throws_a_shadow(solve):
+    solve("shadow")
+    angle, distance = turn_and_shift("shadow", "bear.to_world", "shadow")
+    assert angle < 0.1 and distance < 0.06  # 0.7 at first
+
+
+@pytest.mark.slow
+def test_ball_that_becomes_a_bear(solve):
+    """The mean distance from the vertices of each mesh to the nearest of the other, over the diagonal."""
+    solve("bear-from-ball")
+    true = prb.traverse(prb.load_file("bear"))["bear.vertex_positions"].astype(float)
+    found = prb.traverse(prb.load_file("bear-from-ball/scene.json"))["bear.vertex_positions"].astype(float)
+    diagonal = np.linalg.norm(np.ptp(true, axis=0))
+
+    def distance(a, b):
+        return np.mean([np.sqrt(((b - point) ** 2).sum(axis=1).min()) for point in a]) / diagonal
+
+    assert max(distance(found, true), distance(true, found)) < 0.015  # 0.034 at first

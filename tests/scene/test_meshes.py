@@ -378,12 +378,13 @@ def test_vertices_beyond_32_bits(tmp_path):
         model_of(tmp_path, "t.obj", to_world=[{"scale": 1e38}, {"scale": 1}, {"translate": [3.3e38, 0, 0]}])
 
 
-def test_the_script_makes_the_bundled_meshes():
+@pytest.mark.parametrize("name", ["bear", "knot"])
+def test_the_script_makes_the_bundled_meshes(name):
     spec = importlib.util.spec_from_file_location("make_meshes", SCENES / "make_meshes.py")
     make_meshes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_meshes)
-    vertices, faces = make_meshes.knot()
-    data = (SCENES / "meshes/knot.ply").read_bytes()
+    vertices, faces = getattr(make_meshes, name)()
+    data = (SCENES / f"meshes/{name}.ply").read_bytes()
     assert len(data) < 1_000_000
     bundled = read_ply(data)
     np.testing.assert_allclose(bundled.vertices, vertices, atol=1e-6)
