@@ -169,6 +169,8 @@ def test_behind_glass(bsdf):
         "floor.to_world": [shift(0.1, 0.2, 0.5), turn(params["floor.to_world"], 1)],
         "front.to_world": [shift(0.5, -0.2, 0.1)],
     }
+    if bsdf["type"] == "thindielectric":  # shifts nothing; and turned, it is hardly more than noise
+        del moved["glass.to_world"]
     in_the_mean(room, moved, spp=2048, step=1e-2)
 
 
