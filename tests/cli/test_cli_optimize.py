@@ -281,7 +281,9 @@ def test_every_kind_of_value_goes_back_into_a_scene(folder):
     names = list(known)
     assert len(names) > 12
     new = {n: rng.uniform(0.1, 0.9, s.shape).astype(np.float32) for n, s in known.items()}
-    new["sky.to_world"] = np.diag([-1, 1, -1, 1]).astype(np.float32)
+    for name in (n for n in names if known[n].shape == (4, 4)):
+        new[name] = np.diag([-1, 1, -1, 1]).astype(np.float32)
+        new[name][:3, 3] = 0.0 if name == "sky.to_world" else rng.uniform(0.1, 0.9, 3)
 
     def write(name, texels):
         from prb.io.images import write_texels

@@ -149,7 +149,7 @@ def test_sky():
     texels[[0, -1]] = 1.0
     open_air = scene(floor=plane(METAL), lamp={"type": "envmap", "bitmap": texels})
     floor = prb.traverse(open_air)["floor.to_world"]
-    in_the_mean(open_air, {"floor.to_world": [turn(floor, 0), turn(floor, 1)]}, spp=2048)
+    in_the_mean(open_air, {"floor.to_world": [turn(floor, 0), turn(floor, 1)]}, spp=8192, precision=0.1)
 
 
 ROUGH_GLASS = {"type": "roughdielectric", "alpha": 0.3}
@@ -169,7 +169,9 @@ def test_behind_glass(bsdf):
         "floor.to_world": [shift(0.1, 0.2, 0.5), turn(params["floor.to_world"], 1)],
         "front.to_world": [shift(0.5, -0.2, 0.1)],
     }
-    in_the_mean(room, moved, spp=1024, step=1e-2)
+    if bsdf["type"] == "thindielectric":  # shifts nothing; and turned, it is hardly more than noise
+        del moved["glass.to_world"]
+    in_the_mean(room, moved, spp=2048, step=1e-2)
 
 
 @pytest.mark.slow
