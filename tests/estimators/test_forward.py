@@ -33,7 +33,7 @@ def of_scene(scene, *more):
 
 
 # rippled-glass bends rays, too; the media of test_media_differences.py have this test, too
-LONG = "glass-ball", "rippled-mirror", "smoke"
+LONG = "bear", "glass-ball", "rippled-mirror", "seated-bear", "shadow", "smoke"
 MOVED_FAST = "blinn-phong-sphere", "cornell-box"
 
 
