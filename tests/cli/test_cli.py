@@ -248,7 +248,10 @@ def test_help_and_version(run):
         ),
         (["grad", "--target", "none.png"], ["none.png: no such file"]),
         (["grad", "--target", "."], [".: is a folder"]),
-        (["render", "none"], ["none: no such file; the bundled scenes are blinn-phong-sphere, cornell"]),
+        (
+            ["render", "none"],
+            ["none: no such file; the bundled scenes are bear, blinn-phong-sphere, cornell"],
+        ),
         (["render", "none.json"], ["none.json: no such file"]),
         (["params", "."], [".: is a folder"]),
         (["params", "x" * 300], ["no such file"]),
