@@ -250,7 +250,7 @@ def test_help_and_version(run):
         (["grad", "--target", "."], [".: is a folder"]),
         (
             ["render", "none"],
-            ["none: no such file; the bundled scenes are bear, blinn-phong-sphere, cornell"],
+            ["none: no such file; the bundled scenes are bear, blinn-phong-s"],
         ),
         (["render", "none.json"], ["none.json: no such file"]),
         (["params", "."], [".: is a folder"]),
