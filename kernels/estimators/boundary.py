@@ -17,12 +17,11 @@ fixed, the place of that jump moves, and Reynolds' theorem adds for each pixel j
              omega': omega' (n_x.dm) / (n_x.omega'), dm the motion of the surface at x
     s        |x_B - x| / |y - x|, on each side with its own y: about 1 for L_f, 0 for a y at infinity
 
-If y is a light without a surface, which moves by dy, the speed of its edge is n.(dx_B - (1 - s) dx - s dy);
-for a light at infinity s dy is |x_B - x| times the motion of the unit direction to it. This is so
-
-since seen from x the edge moves by (dx_B - dx) / |x_B - x|, and a fixed y by -dx / |y - x|. A sphere's or a
-cylinder's silhouette is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature
-along omega, dsigma the angle of omega in the tangent plane (the limit of finer and finer facets).
+since seen from x the edge moves by (dx_B - dx) / |x_B - x|, and a fixed y by -dx / |y - x|. If y is a light
+without a surface, which moves by dy, the speed of its edge is n.(dx_B - (1 - s) dx - s dy); for a light at
+infinity s dy is |x_B - x| times the motion of the unit direction to it. A sphere's or a cylinder's silhouette
+is wherever omega is tangent: dl sin(theta) becomes the area times the normal curvature along omega, dsigma
+the angle of omega in the tangent plane (the limit of finer and finer facets).
 
 If x is the camera, both sides are functions of the film position, and the film integral has the boundary term
 

@@ -20,7 +20,6 @@ from prb.kernels import placing
 from prb.kernels.moving import FRAME_ROWS, OUTER_B, OWN_A, OWN_B, VERTEX_A
 from prb.scene.plugins.shapes import keeps_round
 
-WITH_MEDIA = "shapes that move in scenes with participating media have no derivative"
 FOLLOWING = "the normals of its instances follow the positions, which has no derivative"
 
 

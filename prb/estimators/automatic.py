@@ -8,7 +8,7 @@ from prb.device.lock import locked
 from prb.device.params import records
 from prb.estimators.attached import AttachedReplay
 from prb.estimators.boundary import Boundary
-from prb.estimators.methods import Adjoint
+from prb.estimators.methods import Adjoint, only
 from prb.estimators.replay import ReplayAdjoint
 from prb.estimators.sums import Result
 
@@ -27,12 +27,7 @@ class Automatic(Adjoint):
     attached: AttachedReplay = field(default_factory=AttachedReplay)
     boundary: Boundary | None = field(default_factory=Boundary)
     name = "automatic"
-    has_forward = has_stderr = True
-
-    @property
-    def has_deterministic_sums(self):
-        """As of `Adjoint`; boundary terms refuse it where they are needed."""
-        return True
+    has_forward = has_stderr = has_deterministic_sums = True
 
     def reason(self, scene, name):
         """As of `Adjoint`."""
@@ -80,7 +75,7 @@ class Automatic(Adjoint):
         total = None
         for method, own in self._parts(scene, names):
             beside = method.beside_others(total)
-            found = method.forward(scene, _only(scene, tangents, own), names=own, **beside, **options)
+            found = method.forward(scene, only(scene, tangents, own), names=own, **beside, **options)
             if total is None:
                 total = found
                 continue
@@ -135,14 +130,3 @@ class Automatic(Adjoint):
             if method is not None
         ]
         return [part for part in parts if part[1]] or [(self.detached, [])]
-
-
-def _only(scene, tangents, names):
-    """The tangents of the named parameters, zero for the others; None: as they are."""
-    if names is None:
-        return tangents
-    found = np.zeros_like(tangents)
-    for name in names:
-        record = records(scene)[name]
-        record.of(found)[...] = record.of(tangents)
-    return found

@@ -170,28 +170,16 @@ class Sum(Adjoint):
         found = None
         for part, own in self._shares(scene, names):
             result = part.backward(scene, image_adjoint, names=own, **part.beside_others(found), **options)
-            if found is None:
-                found = result
-                continue
-            rejected = max(found.rejected, result.rejected)
-            found = replace(found, gradient=found.gradient + result.gradient, rejected=rejected)
-            if found.variance is not None:
-                found = replace(found, variance=found.variance + result.variance)
+            found = result if found is None else _plus(found, result, "gradient")
         return found
 
     def forward(self, scene, tangents, *, names=None, **options) -> Result:
         """As of `Adjoint`."""
         found = None
         for part, own in self._shares(scene, names):
-            some = _only(scene, tangents, own)
+            some = only(scene, tangents, own)
             result = part.forward(scene, some, names=own, **part.beside_others(found), **options)
-            if found is None:
-                found = result
-                continue
-            rejected = max(found.rejected, result.rejected)
-            found = replace(found, tangent=found.tangent + result.tangent, rejected=rejected)
-            if found.variance is not None:
-                found = replace(found, variance=found.variance + result.variance)
+            found = result if found is None else _plus(found, result, "tangent")
         return found
 
     def value_and_grad(self, scene, derivative_of, *, names=None, **options) -> Result:
@@ -205,8 +193,7 @@ class Sum(Adjoint):
         adjoint = np.asarray(derivative_of(result.image), float)
         for part, own in others:
             more = part.backward(scene, adjoint, names=own, **part.beside_others(result), **paths)
-            rejected = max(result.rejected, more.rejected)
-            result = replace(result, gradient=result.gradient + more.gradient, rejected=rejected)
+            result = _plus(result, more, "gradient")
         return result
 
     def device_bytes(self, scene, *, spp, max_depth):
@@ -221,8 +208,18 @@ class Sum(Adjoint):
         return [share for share in shares if share[1]] or [(self.parts[0], [])]
 
 
-def _only(scene, tangents, names):
-    """The tangents of the named parameters, zero for the others."""
+def _plus(found, other, what):
+    """The `Result` with the derivative of another method added, and its variance where there is one. what:
+    the field that the derivative is, gradient or tangent."""
+    variance = None if found.variance is None else found.variance + other.variance
+    total = {what: getattr(found, what) + getattr(other, what)}
+    return replace(found, variance=variance, rejected=max(found.rejected, other.rejected), **total)
+
+
+def only(scene, tangents, names):
+    """The tangents of the named parameters, zero for the others; None: as they are."""
+    if names is None:
+        return tangents
     found = np.zeros_like(tangents)
     for name in names:
         record = records(scene)[name]
