@@ -4,7 +4,7 @@ The formulas are those of prb/device/primitives.py, in float64, for one triangle
 normals are those of prb/scene/meshes/mesh.py.
 """
 
-from prb.kernels.backend import ti
+from prb.kernels.backend import pi, ti
 from prb.kernels.view import DISK_LIMIT, PACKET_ROWS, SUM_LIMIT, U_ROW, V_ROW, W_ROW, WIDTH
 
 vec3d = ti.types.vector(3, ti.f64)
@@ -130,34 +130,45 @@ def inner_bounds(
                     bounds[nodes[i], 2 * k + 1, lane] = high
 
 
-@ti.func
-def _corner(vertices: ti.template(), faces: ti.template(), corner):
-    """(unit normal times the angle at a corner of a face), 0 for a face without area. corner: 3 face + k."""
-    face, k = corner // 3, corner % 3
-    p = _point(vertices, faces[face, k])
-    a, b = _point(vertices, faces[face, (k + 1) % 3]) - p, _point(vertices, faces[face, (k + 2) % 3]) - p
-    n = a.cross(b)
-    size = n.norm()
-    found = vec3d(0.0, 0.0, 0.0)
-    if size > 0:
-        found = n * (ti.atan2(size, a.dot(b)) / size)
-    return found
+@ti.kernel
+def weighted_normals(
+    vertices: ti.types.ndarray(ti.f32, ndim=2),
+    faces: ti.types.ndarray(ti.i32, ndim=2),
+    weighted: ti.types.ndarray(ti.f32, ndim=2),
+):
+    """Write the unit normal of each face and its angles at its vertices; all 0 for one without area."""
+    for i in range(faces.shape[0]):
+        p = _point(vertices, faces[i, 0])
+        a, b = _point(vertices, faces[i, 1]) - p, _point(vertices, faces[i, 2]) - p
+        n = a.cross(b)
+        size = n.norm()
+        unit, first, second, third = vec3d(0.0, 0.0, 0.0), 0.0, 0.0, 0.0
+        if size > 0:
+            unit = n / size
+            first, second = ti.atan2(size, a.dot(b)), ti.atan2(size, a.dot(a - b))
+            third = pi - first - second
+        for k in ti.static(range(3)):
+            weighted[i, k] = ti.cast(unit[k], ti.f32)
+        weighted[i, 3] = ti.cast(first, ti.f32)
+        weighted[i, 4] = ti.cast(second, ti.f32)
+        weighted[i, 5] = ti.cast(third, ti.f32)
 
 
 @ti.kernel
 def smooth_normals(
-    vertices: ti.types.ndarray(ti.f32, ndim=2),
-    faces: ti.types.ndarray(ti.i32, ndim=2),
+    weighted: ti.types.ndarray(ti.f32, ndim=2),
     starts: ti.types.ndarray(ti.i32, ndim=1),
     corners: ti.types.ndarray(ti.i32, ndim=1),
     normals: ti.types.ndarray(ti.f32, ndim=2),
 ):
-    """Vertex normals, from the faces around each vertex weighted by their angles. corners: 3 face + k of all
-    corners, those of vertex i from starts[i] to starts[i + 1]."""
-    for i in range(vertices.shape[0]):
+    """Vertex normals, from those of the faces around each vertex weighted by their angles. weighted: as of
+    `weighted_normals`. corners: 3 face + k of all corners, those of vertex i from starts[i] on."""
+    for i in range(normals.shape[0]):
         total = vec3d(0.0, 0.0, 0.0)
         for j in range(starts[i], starts[i + 1]):
-            total += _corner(vertices, faces, corners[j])
+            face, k = corners[j] // 3, corners[j] % 3
+            n = vec3d(weighted[face, 0], weighted[face, 1], weighted[face, 2])
+            total += n * ti.cast(weighted[face, 3 + k], ti.f64)
         size = total.norm()
         n = ti.select(size > 1e-9, total / ti.max(size, 1e-30), vec3d(1.0, 0.0, 0.0))
         for k in ti.static(range(3)):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from prb.kernels.arrays import SCENE, WIDTH
 from prb.kernels.backend import ti
+from prb.kernels.points import INDEPENDENT
 from prb.kernels.traced import traced
 
 # Rows of a packet in `packets`, each with WIDTH primitives. The coordinates u, v of a point p on a primitive
@@ -123,6 +124,7 @@ class Execution:
     attached: how derivatives go through directions: "kept" (kernels/estimators/attached.py) or "inverse"
         (kernels/estimators/inverse.py) where sampled directions move; "points" (kernels/step/points.py) where
         points of surfaces are held; "" where directions are constants.
+    sampler: the kind of random numbers, of kernels/points.
     """
 
     block: int = 1
@@ -137,6 +139,7 @@ class Execution:
     unrolled: bool = False
     density: str = ""
     attached: str = ""
+    sampler: str = INDEPENDENT
 
 
 class SceneView:

@@ -65,6 +65,7 @@ def render(
     spp: int | None = None,
     seed: int = 0,
     max_depth: int | None = None,
+    sampler: str | None = None,
     progress: bool = False,
 ) -> Image:
     """Render a scene: linear RGB radiance, float32 (height, width, 3).
@@ -74,6 +75,9 @@ def render(
     seed: the same seed gives the same picture, bit for bit on the same device, however many threads there
         are.
     max_depth: edges of a path at most, -1 for no limit, by default the integrator's.
+    sampler: how random numbers are found, by default as the scene has it: "independent", "sobol",
+        "stratified", "multijitter" or "orthogonal". But for the first one, the samples of a pixel share
+        points that fill the unit cube evenly, so that a picture has less noise.
     progress: a bar on standard error, if that is a terminal.
 
     The method is path tracing with next-event estimation and multiple importance sampling by the power
@@ -81,7 +85,7 @@ def render(
     glass or a mirror. Raises ParameterError for options out of their ranges and for a film that is too large
     for this machine. Warns of paths that were left out because a contribution was not finite.
     """
-    scene = viewed(scene, sensor)
+    scene = viewed(scene, sensor, sampler)
     check_memory(scene, modes.PRIMAL)
     result = integrate(scene, modes.PRIMAL, spp=spp, seed=seed, max_depth=max_depth, progress=progress)
     report_rejected(result)
@@ -92,20 +96,23 @@ def render(
 @overload
 def render_backward(
     scene: Scene, grad_image: ArrayLike, params: Patterns = None, *, sensor: Sensor = None,
-    spp: int | None = None, seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
-    stderr: Literal[False] = False, deterministic: bool = False, progress: bool = False,
+    spp: int | None = None, seed: int = 0, max_depth: int | None = None, sampler: str | None = None,
+    adjoint: Adjoint | None = None, stderr: Literal[False] = False, deterministic: bool = False,
+    progress: bool = False,
 ) -> Gradients: ...
 @overload
 def render_backward(
     scene: Scene, grad_image: ArrayLike, params: Patterns = None, *, sensor: Sensor = None,
-    spp: int | None = None, seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
-    stderr: Literal[True], deterministic: bool = False, progress: bool = False,
+    spp: int | None = None, seed: int = 0, max_depth: int | None = None, sampler: str | None = None,
+    adjoint: Adjoint | None = None, stderr: Literal[True], deterministic: bool = False,
+    progress: bool = False,
 ) -> dict[str, Estimate]: ...
 @overload
 def render_backward(
     scene: Scene, grad_image: ArrayLike, params: Patterns = None, *, sensor: Sensor = None,
-    spp: int | None = None, seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
-    stderr: bool, deterministic: bool = False, progress: bool = False,
+    spp: int | None = None, seed: int = 0, max_depth: int | None = None, sampler: str | None = None,
+    adjoint: Adjoint | None = None, stderr: bool, deterministic: bool = False,
+    progress: bool = False,
 ) -> Gradients | dict[str, Estimate]: ...
 # fmt: on
 def render_backward(
@@ -117,6 +124,7 @@ def render_backward(
     spp: int | None = None,
     seed: int = 0,
     max_depth: int | None = None,
+    sampler: str | None = None,
     adjoint: Adjoint | None = None,
     stderr: bool = False,
     deterministic: bool = False,
@@ -129,14 +137,15 @@ def render_backward(
         differentiate. None: all of that, except vertex normals and directions, and except what only attached
         sampling differentiates or what moves shapes or the camera, which takes time of its own: name it.
     sensor: number or name of the image's sensor, by default the first.
-    spp, seed, max_depth: of the paths that carry the gradient, as for `prb.render`. For an objective that is
-        not linear in the image, give them another seed than the picture's, or the gradient is biased.
+    spp, seed, max_depth, sampler: of the paths that carry the gradient, as for `prb.render`. For an objective
+        that is not linear in the image, give them another seed than the picture's, or the gradient is biased.
     adjoint: the method, a `prb.Adjoint`; by default `prb.ReplayAdjoint()`, path replay backpropagation
         (Vicini, Speierer and Jakob, SIGGRAPH 2021), and `prb.AttachedReplay()` for parameters that only that
         can differentiate, along the same paths. Where a parameter moves shapes, the camera or a light
         without a surface, `prb.Boundary()` is added, which has samples of its own.
     stderr: also estimate the standard error of each number, without further rays: the values of the result
-        are `Estimate`s.
+        are `Estimate`s. With a sampler other than "independent" it comes from up to 16 batches of the samples
+        that have points of their own each, and the gradient is their mean.
     deterministic: the same seed gives the same bits on the same device, however many threads there are; on a
         CPU it always does unless there are tens of thousands of numbers, and otherwise the cost is small.
     progress: a bar on standard error, if that is a terminal.
@@ -148,7 +157,7 @@ def render_backward(
     What is left out: see `prb.Boundary` of edges that shapes and cameras move, and `prb.AttachedReplay` of
     those that bent rays sweep over.
     """
-    scene, method = viewed(scene, sensor), method_of(adjoint)
+    scene, method = viewed(scene, sensor, sampler), method_of(adjoint)
     names = selected(scene, params, method)
     result = backward(
         scene, grad_image, method, spp=spp, seed=seed, max_depth=max_depth, names=names, stderr=stderr,
@@ -161,20 +170,20 @@ def render_backward(
 @overload
 def render_forward(
     scene: Scene, tangents: Mapping[str, ArrayLike], *, sensor: Sensor = None, spp: int | None = None,
-    seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
-    stderr: Literal[False] = False, progress: bool = False,
+    seed: int = 0, max_depth: int | None = None, sampler: str | None = None,
+    adjoint: Adjoint | None = None, stderr: Literal[False] = False, progress: bool = False,
 ) -> Image: ...
 @overload
 def render_forward(
     scene: Scene, tangents: Mapping[str, ArrayLike], *, sensor: Sensor = None, spp: int | None = None,
-    seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
-    stderr: Literal[True], progress: bool = False,
+    seed: int = 0, max_depth: int | None = None, sampler: str | None = None,
+    adjoint: Adjoint | None = None, stderr: Literal[True], progress: bool = False,
 ) -> Estimate: ...
 @overload
 def render_forward(
     scene: Scene, tangents: Mapping[str, ArrayLike], *, sensor: Sensor = None, spp: int | None = None,
-    seed: int = 0, max_depth: int | None = None, adjoint: Adjoint | None = None,
-    stderr: bool, progress: bool = False,
+    seed: int = 0, max_depth: int | None = None, sampler: str | None = None,
+    adjoint: Adjoint | None = None, stderr: bool, progress: bool = False,
 ) -> Image | Estimate: ...
 # fmt: on
 def render_forward(
@@ -185,6 +194,7 @@ def render_forward(
     spp: int | None = None,
     seed: int = 0,
     max_depth: int | None = None,
+    sampler: str | None = None,
     adjoint: Adjoint | None = None,
     stderr: bool = False,
     progress: bool = False,
@@ -193,7 +203,7 @@ def render_forward(
 
     tangents: dict name -> array or number that broadcasts to the parameter's shape; each parameter by its
         exact name, and those that are not named have tangent zero.
-    sensor, spp, seed, max_depth, progress: as for `prb.render`.
+    sensor, spp, seed, max_depth, sampler, progress: as for `prb.render`.
     adjoint: a method that has a forward mode; by default as for `prb.render_backward`: one pass for each of
         the two methods that is needed, in which tangents go along with the path.
     stderr: the result is an `Estimate` with the standard error of each pixel; where both methods are needed,
@@ -203,8 +213,8 @@ def render_forward(
     method without a forward mode. What is left out: as for `prb.render_backward`.
     """
     result = forward(
-        scene, tangents, adjoint, sensor=sensor, spp=spp, seed=seed, max_depth=max_depth, stderr=stderr,
-        progress=progress,
+        scene, tangents, adjoint, sensor=sensor, sampler=sampler, spp=spp, seed=seed, max_depth=max_depth,
+        stderr=stderr, progress=progress,
     )  # fmt: skip
     tangent = result.tangent.astype(np.float32)
     return Estimate(tangent, np.sqrt(result.variance).astype(np.float32)) if stderr else tangent
@@ -219,6 +229,7 @@ def value_and_grad(
     spp: int | None = None,
     seed: int = 0,
     max_depth: int | None = None,
+    sampler: str | None = None,
     adjoint: Adjoint | None = None,
     folds: int | None = None,
     hit_budget: float = cross_folds.KEPT_BUDGET,
@@ -233,8 +244,9 @@ def value_and_grad(
         wait for other threads that do.
         `prb.torch.loss` and `prb.jax.loss` make such a function of one of PyTorch's or JAX's.
     folds: parts of about equal size that the samples are split into, from 2 to spp: the more, the less noise
-        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less.
-    spp: at least 2. sensor, seed, max_depth, adjoint: as for `prb.render_backward`.
+        a loss gradient has, and the more often the loss is evaluated. By default 8, or spp if that is less;
+        4 for a sampler other than "independent", as each has points of its own.
+    spp: at least 2. sensor, seed, max_depth, sampler, adjoint: as for `prb.render_backward`.
     hit_budget: bytes that vertices may take which path replay keeps from the picture for the gradient, 40 for
         each path and 32 to 148 for each of its vertices; beyond that, rays are traced again.
     picture: a `prb.RecursivePicture` that goes from iteration to iteration: value, gradient and image are
@@ -248,7 +260,7 @@ def value_and_grad(
     Returns a `ValueAndGrad`. Raises ParameterError and ImageError, also for a loss that is not finite or
     whose derivative has another shape. What is left out: as for `prb.render_backward`.
     """
-    scene, method = viewed(scene, sensor), method_of(adjoint)
+    scene, method = viewed(scene, sensor, sampler), method_of(adjoint)
     check_memory(scene, modes.REVERSE, folds if isinstance(folds, int) else cross_folds.FOLDS)
     if params is not None and not isinstance(params, str):
         params = list(params)

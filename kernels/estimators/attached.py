@@ -211,7 +211,7 @@ def advance(
     """Forward mode at vertex k: add the tangent of what it contributes; take that of the state on."""
     state, state_tangents = (x.o, x.d, x.beta, x.pdf), (dx.o, dx.d, dx.beta, dx.pdf)
     if decisions.slot >= 0:
-        u_light, u_bsdf = draw_vertex(sampler, k + 1)
+        u_light, u_bsdf = draw_vertex(scene.execution.sampler, sampler, k + 1)
         do, dd, dbeta, dpdf, dC = step.push_forward(
             scene, tangents, decisions, u_light, u_bsdf, state, state_tangents
         )
@@ -238,7 +238,7 @@ def walk(
         x, decisions = load(rows, row.worker, k % capacity * SIZE, ti.cast(k == 0, ti.i32))
         state = (x.o, x.d, x.beta, x.pdf)
         if decisions.slot >= 0:
-            u_light, u_bsdf = draw_vertex(sampler, k + 1)
+            u_light, u_bsdf = draw_vertex(scene.execution.sampler, sampler, k + 1)
             if ti.static(scene.execution.attached == "points"):
                 moving = points.moves_along(decisions, x.pdf)
                 o, d, beta = points.pull_back(
@@ -290,7 +290,7 @@ def carry(
             target = points.target_of(scene, here, there)
             ray = following
         if at.slot >= 0:
-            u_light, u_bsdf = draw_vertex(sampler, k)
+            u_light, u_bsdf = draw_vertex(scene.execution.sampler, sampler, k)
             do, dd, dbeta, dC = points.push_forward(
                 scene, tangents, at, points.moves_along(at, x.pdf), x.pdf, target, u_light, u_bsdf,
                 (x.o, x.d, x.beta), (dx.o, dx.d, dx.beta),

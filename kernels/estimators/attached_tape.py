@@ -18,6 +18,7 @@ from prb.kernels.estimators import attached
 from prb.kernels.estimators.launch import Launch
 from prb.kernels.estimators.tape import pack, path_place, unpack
 from prb.kernels.frame import vec2, vec3
+from prb.kernels.points import INDEPENDENT
 from prb.kernels.sampler import Sampler, draw_vertex
 from prb.kernels.step import step
 from prb.kernels.step.reader import Found
@@ -26,6 +27,7 @@ from prb.kernels.view import SceneView, new_stack
 STATE = 10  # numbers of a state: o, d, beta, pdf
 NUMBERS = 2  # distance and survival of the decisions
 FOUND = 7  # what loops found, where the scene has any
+RANDOM = 8  # random numbers, but for independent ones, which are drawn again; they come last
 EXISTS, LIT, CONTINUES = 1, 2, 4  # flags of a vertex
 
 
@@ -64,7 +66,7 @@ def record(
 ):
     """Trace and record one more vertex of every active path, and add what it contributes to L.
 
-    paths: what a path carries along, see `tape.pack`. samplers: pixel, sample, seed and 0. states: X_k.
+    paths: what a path carries along, see `tape.pack`. samplers: the fields of `Sampler`. states: X_k.
     vertex_i: slot, flags, the leaf that was selected, 0. vertex_f: distance, survival, and FOUND numbers
     where the scene has loops. alive: [0] counts the paths that continue after the vertex.
     """
@@ -80,15 +82,22 @@ def record(
             ray, state, active = unpack(paths[i], bounce)
             vertex_i[i] = ti.Vector([-1, 0, 0, 0])
             if active:
-                _column, _row, sampler = path_place(launch, i)
-                samplers[i] = ti.Vector([sampler.pixel, sampler.sample, sampler.seed, 0])
+                _column, _row, sampler = path_place(execution.sampler, launch, i)
+                samplers[i] = ti.Vector([sampler.pixel, sampler.sample, sampler.seed, sampler.count])
                 x, decisions, E, vertex, following = attached.visit(scene, launch, sampler, ray, state)
                 L[i] += x.beta * E
                 store_state(states, i, x.o, x.d, x.beta, x.pdf)
                 vertex_f[i, 0], vertex_f[i, 1] = decisions.distance, decisions.survival
+                if ti.static(execution.sampler != INDEPENDENT):
+                    u_light, u_bsdf = draw_vertex(execution.sampler, sampler, bounce + 1)
+                    last = vertex_f.shape[1] - RANDOM
+                    for j in ti.static(range(4)):
+                        vertex_f[i, last + j] = u_light[j]
+                        vertex_f[i, last + 4 + j] = u_bsdf[j]
                 leaf = 0
                 if ti.static(step.has_loops(features)):
-                    found = step.search(scene, vertex, *draw_vertex(sampler, bounce + 1))
+                    u = draw_vertex(execution.sampler, sampler, bounce + 1)
+                    found = step.search(scene, vertex, *u)
                     leaf = found.leaf
                     for j in ti.static(range(3)):
                         vertex_f[i, NUMBERS + j] = found.d[j]
@@ -132,9 +141,16 @@ def step_bounce(
         if ids[1] > 0:
             base = (i % gradient_copies) * gradient_size
             scene = SceneView(features, execution, arrays, min_selection, params=params, base=base)
-            numbers = samplers[i]
-            sampler = Sampler(pixel=numbers[0], sample=numbers[1], seed=numbers[2])
-            u_light, u_bsdf = draw_vertex(sampler, bounce + 1)
+            u_light, u_bsdf = ti.Vector([0.0] * 4), ti.Vector([0.0] * 4)
+            if ti.static(execution.sampler == INDEPENDENT):
+                numbers = samplers[i]
+                sampler = Sampler(pixel=numbers[0], sample=numbers[1], seed=numbers[2], count=numbers[3])
+                u_light, u_bsdf = draw_vertex(INDEPENDENT, sampler, bounce + 1)
+            else:  # Taichi does not differentiate beside loops
+                last = vertex_f.shape[1] - RANDOM
+                for j in ti.static(range(4)):
+                    u_light[j] = vertex_f[i, last + j]
+                    u_bsdf[j] = vertex_f[i, last + 4 + j]
             at = step.Decisions(
                 slot=ids[0], distance=vertex_f[i, 0], first=ti.select(bounce == 0, 1, 0),
                 lit=ti.select((ids[1] & LIT) != 0, 1, 0),

@@ -36,42 +36,50 @@ is derived here for the parametrisation of prb's interior derivatives.
 """
 
 from prb.kernels import bvh, moving
-from prb.kernels.arrays import SceneArrays, SensorArrays, vec3i
+from prb.kernels.arrays import SceneArrays, SensorArrays, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import edge as edges
 from prb.kernels.estimators import edge_film
-from prb.kernels.estimators.edge_light import draw_line
-from prb.kernels.estimators.edge_paths import BINS, add_radiance, connections, sees
+from prb.kernels.estimators.edge_light import draw_through_light, no_line
+from prb.kernels.estimators.edge_near import draw_at_edge
+from prb.kernels.estimators.edge_paths import (
+    BINS,
+    add_radiance,
+    connections,
+    new_ray,
+    nothing_sensed,
+    sees,
+)
 from prb.kernels.estimators.edge_sampling import choose_edge, guided, vec2f, vec8i
+from prb.kernels.estimators.edge_sensor import draw_from_sensor
 from prb.kernels.estimators.film import Film
 from prb.kernels.estimators.launch import Launch
 from prb.kernels.estimators.light_motion import add_light_motion, light_motion
 from prb.kernels.estimators.modes import FORWARD, is_usable
-from prb.kernels.estimators.vertex import DELTA_DENSITY, FIRST_RAY_DENSITY, Ray, power_heuristic
+from prb.kernels.estimators.vertex import DELTA_DENSITY, FIRST_RAY_DENSITY, power_heuristic
 from prb.kernels.frame import vec3
 from prb.kernels.gradient import GradientBlock
 from prb.kernels.sampler import EDGE, Sampler, track
 from prb.kernels.shape import SHADOW_EPSILON
 from prb.kernels.view import SceneView, new_stack
 
-
-@ti.func
-def new_ray(o, d, t_max, density, previous):
-    """A ray in vacuum."""
-    return Ray(o=o, d=d, t_max=t_max, previous=previous, pdf=density, medium=-1, balance=vec3(1.0, 1.0, 1.0))
+LIGHTS, SENSOR, NEAR = 0, 1, 2  # techniques for lines
 
 
 @ti.func
 def primary_sample(
     mode: ti.template(), scene: ti.template(), launch, film, sensor: ti.template(), sampler,
-    records: ti.template(), cdf: ti.template(), ranges: ti.template(), guide: ti.template(), shape,
-    learned: ti.template(), learns, scale, image: ti.template(),
+    records: ti.template(), cdf: ti.template(), ranges: ti.template(), guide: ti.template(),
+    boxes: ti.template(), learned: ti.template(), learns, scale, image: ti.template(),
     image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
 ):  # fmt: skip
     """One sample of the film's boundary term; scale: over the number of samples."""
     u, v = track(sampler, 0, EDGE, 0), track(sampler, 0, EDGE, 1)
-    place, cell, guided_weight = guided(guide, shape, v[1], v[2], vec3(u[0], u[1], u[2]))
+    low, size, guided_weight = guided(guide, boxes, v[1], v[2])
+    place = ti.min(low + size * vec3(u[0], u[1], u[2]), 0.99999994)
     u[0], u[1], u[2] = place.x, place.y, place.z
+    if learns == 1:
+        learn(learned, sampler, place, 0.0)
     index, tau, probability = choose_edge(cdf, u[0], v[0])
     record, part = records[index], ranges[index]
     tau = part.x + (part.y - part.x) * tau
@@ -114,8 +122,7 @@ def primary_sample(
                 jump = fixed * scale
                 if is_usable(jump):
                     if learns == 1:
-                        size = max_of(fixed) * rate.norm()
-                        ti.atomic_add(learned[cell], size * size)
+                        learn(learned, sampler, place, max_of(fixed) * rate.norm())
                     elif ti.static(mode == FORWARD):
                         moves = moving.tangent_of_point(
                             scene, tangents, grazing.slot, grazing.u, grazing.v, p
@@ -132,67 +139,99 @@ def primary_sample(
 @ti.func
 def secondary_sample(
     mode: ti.template(), scene: ti.template(), launch, film, sensor: ti.template(), sampler,
-    records: ti.template(), cdf: ti.template(), guide: ti.template(), shape, learned: ti.template(),
-    learns, shadow, candidates, with_mis, scale, image: ti.template(),
-    image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
+    records: ti.template(), cdf: ti.template(), moved: ti.template(), guide: ti.template(),
+    boxes: ti.template(), learned: ti.template(), learns, technique, candidates, with_mis, scale,
+    image: ti.template(), image_adjoint: ti.template(), gradient: ti.template(), tangents: ti.template(),
 ):  # fmt: skip
-    """One sample of the other segments' boundary term, by one of two techniques for lines; scale: as above.
+    """One sample of the other segments' boundary term, by one of three techniques for lines; scale: as above.
 
-    Light that reaches the edge from beyond at once is found by both techniques, and weighted by the power
-    heuristic of the densities that direction and light have at the edge (with_mis = 1).
+    The sensor's and that of directions share lines by how near to the edge their end x is. Light that reaches
+    the edge from beyond at once is found by lights, too, and weighted by the power heuristic of the densities
+    that light and the other technique have at the edge (with_mis = 1); where the camera does not see x, an
+    even density stands for the sensor's.
     """
-    drawn = draw_line(scene, sampler, records, cdf, guide, shape, shadow, candidates)
+    values = ti.Vector([0.0] * (3 * BINS))
+    places = ti.Vector([0.0] * (2 * BINS))
+    drawn, sensed = no_line(), nothing_sensed()
+    if technique == SENSOR:
+        line, seen = draw_from_sensor(
+            scene, launch, film, sensor, sampler, records, cdf, moved, guide, boxes, candidates, scale,
+            values, places,
+        )  # fmt: skip
+        drawn, sensed = line, seen
+        if learns == 1:
+            learn(learned, sampler, line.place, 0.0)
+    else:
+        if technique == LIGHTS:
+            line = draw_through_light(scene, sampler, records, cdf, candidates)
+            drawn = line
+        else:
+            line = draw_at_edge(scene, sampler, records, cdf)
+            drawn = line
+        if drawn.grazing.valid == 1:
+            u = track(sampler, 0, EDGE, 2)
+            aperture = edge_film.aperture_point(sensor, u[0], u[1])
+            limit = ti.select(technique == LIGHTS, bvh.MISS, drawn.near)
+            seen = connections(
+                scene, launch, film, sensor, sampler, aperture, drawn.grazing, limit, drawn.weight * scale,
+                values, places,
+            )  # fmt: skip
+            sensed = seen
     grazing = drawn.grazing
-    if grazing.valid == 1:
-        u = track(sampler, 0, EDGE, 2)
-        aperture = edge_film.aperture_point(sensor, u[0], u[1])
-        values = ti.Vector([0.0] * (3 * BINS))
-        places = ti.Vector([0.0] * (2 * BINS))
-        sensed = connections(
-            scene, launch, film, sensor, sampler, aperture, grazing, drawn.weight * scale, values, places
-        )
-        if sensed.count > 0:
-            fixed = ti.Vector([0.0] * (3 * BINS))
-            sliding = ti.Vector([0.0] * (3 * BINS))
-            lever = 0.0  # how far the light's edge moves if the light does
-            if shadow == 1:
-                lead = grazing.omega.dot(grazing.p - grazing.start)
-                length = ti.min(drawn.distance, bvh.MISS) + lead
-                slot, _t, _u, _v = bvh.trace(
-                    scene, grazing.start, grazing.omega, length * (1.0 - SHADOW_EPSILON), 1
-                )
-                if slot < 0:  # fault: light-behind-a-wall
-                    rest = ti.select(drawn.far == 1, 1.0, drawn.distance / (drawn.distance + sensed.reach))
-                    if drawn.delta == 1:
-                        lever = ti.select(drawn.far == 1, sensed.reach, 1.0 - rest)
-                    weight = 1.0
-                    if with_mis == 1 and drawn.light_density > 0:
-                        weight = power_heuristic(drawn.light_density, drawn.density)
-                    for c in ti.static(range(3)):
-                        fixed[c] = -weight * drawn.radiance[c]
-                        sliding[c] = weight * rest * drawn.radiance[c]
-            else:
-                for side in range(2):
-                    o = ti.select(side == 0, grazing.front, grazing.behind)
-                    density = DELTA_DENSITY
-                    if with_mis == 1 and side == 1 and grazing.crease == 0:
-                        density = drawn.density
-                    before = ti.select(side == 0, grazing.before_front, grazing.before)
-                    ray = new_ray(o, grazing.omega, bvh.MISS, density, grazing.p)
-                    sign = ti.select(side == 0, 1.0, -1.0)
-                    add_radiance(
-                        scene, launch, sampler, ray, 1, sensed.reach, before, sign, BINS, fixed,
-                        sliding,
-                    )  # fmt: skip
-            add_up(fixed, sliding)
-            if learns == 1:
-                size = size_of_terms(launch, sensed, values, fixed, sliding) / scale
-                ti.atomic_add(learned[drawn.cell], size * size)
-            else:
-                deliver(
-                    mode, scene, launch, film, sensor, grazing, sensed, drawn.emitter, lever, values, places,
-                    fixed, sliding, image, image_adjoint, gradient, tangents,
-                )  # fmt: skip
+    edge_moves, point_moves = 0, 0
+    if grazing.valid == 1 and sensed.count > 0:
+        edge_moves = moved[scene.prim_info[grazing.slot][1]]
+        point_moves = moved[scene.prim_info[sensed.slot][1]]
+    if edge_moves | point_moves != 0:
+        fixed = ti.Vector([0.0] * (3 * BINS))
+        sliding = ti.Vector([0.0] * (3 * BINS))
+        lever = 0.0  # how far the light's edge moves if the light does
+        if technique == LIGHTS:
+            lead = grazing.omega.dot(grazing.p - grazing.start)
+            length = ti.min(drawn.distance, bvh.MISS) + lead
+            slot, _t, _u, _v = bvh.trace(
+                scene, grazing.start, grazing.omega, length * (1.0 - SHADOW_EPSILON), 1
+            )
+            if slot < 0:  # fault: light-behind-a-wall
+                rest = ti.select(drawn.far == 1, 1.0, drawn.distance / (drawn.distance + sensed.reach))
+                if drawn.delta == 1:
+                    lever = ti.select(drawn.far == 1, sensed.reach, 1.0 - rest)
+                for c in ti.static(range(3)):
+                    fixed[c] = -drawn.radiance[c]
+                    sliding[c] = rest * drawn.radiance[c]
+                if with_mis == 1 and drawn.light_density > 0:
+                    for k in range(sensed.count):
+                        density = ti.select(k == 0, sensed.density, drawn.density)
+                        if sensed.reach - grazing.before <= drawn.near:
+                            density = drawn.near_density
+                        weight = power_heuristic(drawn.light_density, density)
+                        for c in ti.static(range(3)):
+                            values[3 * k + c] *= weight
+        else:
+            for side in range(2):
+                o = ti.select(side == 0, grazing.front, grazing.behind)
+                density = DELTA_DENSITY
+                if with_mis == 1 and side == 1 and grazing.crease == 0:
+                    density = drawn.density
+                before = ti.select(side == 0, grazing.before_front, grazing.before)
+                ray = new_ray(o, grazing.omega, bvh.MISS, density, grazing.p)
+                sign = ti.select(side == 0, 1.0, -1.0)
+                add_radiance(scene, launch, sampler, ray, 1, sensed.reach, before, sign, BINS, fixed, sliding)
+        add_up(fixed, sliding)
+        if learns == 1:
+            size = size_of_terms(launch, sensed, values, fixed, sliding, edge_moves, point_moves) / scale
+            learn(learned, sampler, drawn.place, size)
+        else:
+            deliver(
+                mode, scene, launch, film, sensor, grazing, sensed, drawn.emitter, lever, values, places,
+                fixed, sliding, image, image_adjoint, gradient, tangents,
+            )  # fmt: skip
+
+
+@ti.func
+def learn(learned: ti.template(), sampler, place, size):
+    """Keep where in the guide's cube a sample lies, and how large its term is."""
+    learned[sampler.pixel] = vec4f(place.x, place.y, place.z, size)
 
 
 @ti.func
@@ -205,14 +244,22 @@ def add_up(fixed: ti.template(), sliding: ti.template()):
 
 
 @ti.func
-def size_of_terms(launch, sensed, values: ti.template(), fixed: ti.template(), sliding: ti.template()):
-    """How much a sample may add to the derivative, whatever moves: what guiding learns."""
+def size_of_terms(
+    launch,
+    sensed,
+    values: ti.template(),
+    fixed: ti.template(),
+    sliding: ti.template(),
+    edge_moves,
+    point_moves,
+):
+    """How much a sample may add to the derivative: what guiding learns."""
     total = 0.0
     for k in range(sensed.count):
         bin = ti.min(launch.max_depth - k - 2, BINS - 1)
         if bin >= 0:
             for c in ti.static(range(3)):
-                jump = ti.abs(fixed[3 * bin + c]) + ti.abs(sliding[3 * bin + c])
+                jump = edge_moves * ti.abs(fixed[3 * bin + c]) + point_moves * ti.abs(sliding[3 * bin + c])
                 total += ti.abs(values[3 * k + c]) * jump
     return ti.select(total < 1e15, total, 0.0)
 
@@ -290,13 +337,16 @@ def trace_edges(
     sensor: SensorArrays,
     records: ti.types.ndarray(vec8i, ndim=1),
     cdf: ti.types.ndarray(ti.f32, ndim=1),
+    moved: ti.types.ndarray(ti.i32, ndim=1),
     ranges: ti.types.ndarray(vec2f, ndim=1),
     guide: ti.types.ndarray(ti.f32, ndim=1),
-    shape: vec3i,
-    learned: ti.types.ndarray(ndim=1),
+    boxes: ti.types.ndarray(vec4f, ndim=1),
+    learned: ti.types.ndarray(vec4f, ndim=1),
     learns: ti.i32,
     shadows: ti.i32,
+    seen: ti.i32,
     candidates: ti.i32,
+    seen_candidates: ti.i32,
     with_mis: ti.i32,
     image: ti.types.ndarray(ndim=1),
     image_adjoint: ti.types.ndarray(ti.f32, ndim=1),
@@ -305,10 +355,13 @@ def trace_edges(
 ):
     """Take `launch.items` samples of the boundary terms: add to the image's tangent, or to the gradient.
 
-    primary: of the film's boundary, else of other segments; then the first `shadows` samples are those of
-    shadows. records, cdf, ranges: the edges, cumulative probabilities, and the part of each that may be seen.
-    guide, shape: how the numbers are distributed that edges and directions are chosen by (`guided`). learns:
-    1 if nothing is added but the squares of the samples' sizes, to `learned`, cell by cell.
+    primary: of the film's boundary, else of other segments; then the first `shadows` samples are lines
+    through lights, `seen` ones from the sensor, and the others by directions at edges. candidates,
+    seen_candidates: lines of which the first two keep one.
+    records, cdf, ranges: the edges, cumulative probabilities, and the part of each that may be seen. moved:
+    for each shape 1 if its motion, or that of all else, counts.
+    guide, boxes: how the numbers are distributed that edges and directions are chosen by (`guided`). learns:
+    1 if nothing is added; each sample is kept in `learned` (`learn`).
     image, image_adjoint: as of `edge_film.splat` and `gathered`. gradient_buffer: `gradient_copies` copies.
     """
     ti.loop_config(block_dim=ti.static(execution.block))
@@ -329,14 +382,17 @@ def trace_edges(
             sampler = Sampler(pixel=item, sample=launch.first_sample, seed=launch.seed)
             if ti.static(primary):
                 primary_sample(
-                    mode, scene, launch, film, sensor, sampler, records, cdf, ranges, guide, shape,
+                    mode, scene, launch, film, sensor, sampler, records, cdf, ranges, guide, boxes,
                     learned, learns, 1.0 / ti.f32(launch.items), image, image_adjoint, gradient, tangents,
                 )  # fmt: skip
             else:
-                shadow = ti.select(item < shadows, 1, 0)
-                count = ti.select(shadow == 1, shadows, launch.items - shadows)
+                technique, count, tried = NEAR, launch.items - shadows - seen, 1
+                if item < shadows:
+                    technique, count, tried = LIGHTS, shadows, candidates
+                elif item < shadows + seen:
+                    technique, count, tried = SENSOR, seen, seen_candidates
                 secondary_sample(
-                    mode, scene, launch, film, sensor, sampler, records, cdf, guide, shape, learned,
-                    learns, shadow, candidates, with_mis, 1.0 / ti.f32(count), image,
+                    mode, scene, launch, film, sensor, sampler, records, cdf, moved, guide, boxes, learned,
+                    learns, technique, tried, with_mis, 1.0 / ti.f32(count), image,
                     image_adjoint, gradient, tangents,
                 )  # fmt: skip

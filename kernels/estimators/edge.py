@@ -1,7 +1,7 @@
 """Edges of shapes on the device: points on them, their tangents, and which lines graze a shape there.
 
 A record of an edge (prb/device/edges.py makes it) is eight integers: kind, slot, side, second slot or -1, its
-side, flags, 0, 0. Kinds:
+side, flags, the bits of a distance (`near`), 0. Kinds:
 
     LINE         a straight side of one or two planar primitives, from corner `side` to the next one
     CIRCLE       the rim of a disk, or of the end of a cylinder (side 0: at its base point, 1: at the other
@@ -104,6 +104,12 @@ def line_point(scene: ti.template(), record, tau):
         p = middle + cosine * x + sine * y
         along = 2.0 * pi * (cosine * y - sine * x)
     return p, along
+
+
+@ti.func
+def near(record):
+    """The distance up to which surfaces are near an edge: float32, a part of its shape's size."""
+    return ti.bit_cast(record[6], ti.f32)
 
 
 @ti.func

@@ -10,14 +10,21 @@ from prb.kernels.estimators import edge_film, modes
 from prb.kernels.estimators.modes import is_usable
 from prb.kernels.estimators.path import extend, new_state
 from prb.kernels.estimators.shading import shade
-from prb.kernels.estimators.vertex import next_vertex, no_vertex
+from prb.kernels.estimators.vertex import Ray, next_vertex, no_vertex
 from prb.kernels.frame import max_abs, to_local, to_world, vec3
+from prb.kernels.points import INDEPENDENT
 from prb.kernels.sampler import BSDF, draw
 from prb.kernels.shape import frame, interact, ray_origin
 
 BINS = 16  # longest path on either side of an edge that is told apart by its length
-SENSOR_EVENTS = 1000  # random numbers of events from there on are those of the sensor's side
+FIRST_SENSOR_EVENT = 1000  # from there on, events' random numbers are those of the sensor's side
 MAX_SURVIVAL = 0.95
+
+
+@ti.func
+def new_ray(o, d, t_max, density, previous):
+    """A ray in vacuum."""
+    return Ray(o=o, d=d, t_max=t_max, previous=previous, pdf=density, medium=-1, balance=vec3(1.0, 1.0, 1.0))
 
 
 @ti.func
@@ -88,7 +95,8 @@ class Sensed:
     count: of connections to the camera, each one edge longer than the one before. slot, u, v, p, n: the
     surface at x, the first point, and its geometric normal. first: the film point that x itself was
     connected to. direct, deep: n.dx for n_x.dm = 1 (see kernels/estimators/boundary.py), if the path goes to
-    the camera from x and if it goes on.
+    the camera from x and if it goes on. density: that of the direction at the edge, by solid angle, if x is
+    found by a uniform point of the film.
     """
 
     count: ti.i32
@@ -101,28 +109,44 @@ class Sensed:
     direct: ti.f32
     deep: ti.f32
     first: edge_film.FilmPoint
+    density: ti.f32
+
+
+@ti.func
+def nothing_sensed():
+    """`Sensed` without a connection."""
+    return Sensed(count=0, slot=-1, direct=0.0, deep=0.0, density=0.0)
+
+
+@ti.func
+def film_density(launch, film, at, n, omega, reach):
+    """`Sensed.density` for a point x with normal n, whose film point is `at`, and x_B at the distance `reach`
+    along omega."""
+    area = ti.f32(launch.width) * ti.f32(film.sampled_height)
+    cosine = ti.max(ti.abs(n.dot(omega)), 1e-6)
+    return ti.abs(at.grad_x.cross(at.grad_y).dot(n)) / area * reach * reach / cosine
 
 
 @ti.func
 def connections(
-    scene: ti.template(), launch, film, sensor: ti.template(), sampler, aperture, grazing, weight,
+    scene: ti.template(), launch, film, sensor: ti.template(), sampler, aperture, grazing, limit, weight,
     values: ti.template(), places: ti.template(),
 ):  # fmt: skip
-    """Follow a grazing line towards the sensor. Returns `Sensed`; for connection k of it, `values` (RGB) are
-    the weight times W, `places` the film position (2).
+    """Follow a grazing line towards the sensor, up to the distance `limit`. Returns `Sensed`; for connection
+    k of it, `values` (RGB) are the weight times W, `places` the film position (2).
 
     At each surface point the path is connected to the camera, and goes on along a sampled direction: as in
     light tracing, where the BSDF is that of the path from the camera, f(omega' -> omega). Its cosine, which
     prb's `eval` includes, is that at the side of the light, so it is exchanged for that at the sensor's side.
     """
-    found = Sensed(count=0, slot=-1, direct=0.0, deep=0.0)
+    found = nothing_sensed()
     o, d, toward = grazing.start, -grazing.omega, grazing.omega
     beta = vec3(weight, weight, weight)
     active = True
     k = 0
     while active:
         active = False
-        slot, t, hit_u, hit_v = bvh.trace(scene, o, d, bvh.MISS, 0)
+        slot, t, hit_u, hit_v = bvh.trace(scene, o, d, ti.select(k == 0, limit, bvh.MISS), 0)
         if slot >= 0:
             si = interact(scene, slot, t, hit_u, hit_v, o, d)
             s, tt = frame(scene, si.n, si.dp_du)
@@ -144,7 +168,7 @@ def connections(
             cos_toward = ti.max(ti.abs(si.ng.dot(toward)), 1e-6)
             vertex.wi = local_toward
             vertex.wo_light = local_toward
-            u = draw(sampler, SENSOR_EVENTS + k, BSDF)
+            u = draw(INDEPENDENT, sampler, FIRST_SENSOR_EVENT + k, BSDF)
             u_roulette = u[3]
             _pdf_light, sampled, pdf, lobe, eta = material.sample(scene, vertex, u)
             at = edge_film.project(sensor, si.p, aperture)
@@ -184,6 +208,7 @@ def connections(
                                 if k == 0:
                                     found.first = at
                                     found.direct = slide
+                                    found.density = film_density(launch, film, at, si.ng, toward, found.reach)
                     else:
                         if lobe >= 0:
                             f *= cos_toward / (eta * eta)

@@ -1,9 +1,9 @@
 """Which edge a boundary sample is taken at, and which of the lines through its points graze the shape."""
 
 from prb.kernels.backend import pi, ti
-from prb.kernels.estimators.edge import SILHOUETTE, across_edge, inward
+from prb.kernels.estimators.edge import SILHOUETTE, SPHERICAL, across_edge, inward
 from prb.kernels.frame import tangents, vec3
-from prb.kernels.sampler import TO_UNIT
+from prb.kernels.hashing import TO_UNIT
 
 vec2f = ti.types.vector(2, ti.f32)
 vec8i = ti.types.vector(8, ti.i32)
@@ -29,20 +29,17 @@ def choose_edge(cdf: ti.template(), u, fine):
 
 
 @ti.func
-def guided(guide: ti.template(), shape, u, fine, x):
-    """(point of the unit cube, cell, inverse density): a sample of a density that is constant on cells.
+def guided(guide: ti.template(), boxes: ti.template(), u, fine):
+    """(lowest corner, size, inverse density): a box of those that fill the unit cube, chosen by a guide, and
+    the inverse density of a uniform point in it.
 
-    guide: the cells' cumulative probabilities, as of `choose_edge`; there are shape.x * shape.y * shape.z. u,
-    fine: which cell; x: where in it, three uniform numbers.
+    guide: the boxes' cumulative probabilities, as of `choose_edge`. boxes: two rows for each, its lowest
+    corner and its size. u, fine: which box.
     """
-    cell, _tau, probability = choose_edge(guide, u, fine)
-    plane = shape.y * shape.z
-    i, j, k = cell // plane, cell % plane // shape.z, cell % shape.z
-    found = vec3(
-        (ti.f32(i) + x.x) / ti.f32(shape.x), (ti.f32(j) + x.y) / ti.f32(shape.y),
-        (ti.f32(k) + x.z) / ti.f32(shape.z),
-    )  # fmt: skip
-    return ti.min(found, 0.99999994), cell, 1.0 / (probability * ti.f32(shape.x * plane))
+    box, _tau, probability = choose_edge(guide, u, fine)
+    low, size = boxes[2 * box], boxes[2 * box + 1]
+    inverse = size.x * size.y * size.z / probability
+    return vec3(low.x, low.y, low.z), vec3(size.x, size.y, size.z), inverse
 
 
 @ti.func
@@ -68,6 +65,17 @@ def wedge(scene: ti.template(), record, p, t):
             half = ti.min(0.5 * (one + two).norm(), 1.0)
             eta = ti.max(ti.asin(half), MIN_WEDGE)
     return d, m, eta
+
+
+@ti.func
+def density_at_edge(scene: ti.template(), record, p, t):
+    """The density by solid angle of the direction of a line through an edge at p by `grazing_direction`, or
+    by `edge.free_tangency`."""
+    density = 0.25 / pi
+    if record[0] < SPHERICAL:
+        _d, _m, eta = wedge(scene, record, p, t)
+        density = 0.125 / eta
+    return density
 
 
 @ti.func

@@ -19,7 +19,7 @@ from prb.kernels.arrays import SensorArrays, vec2f, vec3f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.estimators.launch import Launch, film_place
 from prb.kernels.frame import vec2, vec3
-from prb.kernels.sampler import CAMERA, Sampler, draw
+from prb.kernels.sampler import CAMERA, draw, new_sampler
 
 THREAD = 512  # iterations that Taichi gives to one thread of a CPU at a time
 LINE = 32  # numbers that `collect` adds up at once
@@ -107,12 +107,13 @@ def pitch(launch, film):
 
 
 @ti.kernel
-def place(launch: Launch, film: Film, positions: ti.types.ndarray(vec2f, ndim=1)):
-    """Compute where in its pixel each sample of a launch lies, as the camera's rays have it: in [0, 1)^2."""
+def place(kind: ti.template(), launch: Launch, film: Film, positions: ti.types.ndarray(vec2f, ndim=1)):
+    """Compute where in its pixel each sample of a launch lies, as the camera's rays have it: in [0, 1)^2.
+    kind: the sampler's."""
     for i in range(film.pixels * film.samples):
         _column, _row, number = film_place(launch, launch.first_pixel + i // film.samples)
-        sampler = Sampler(pixel=number, sample=launch.first_sample + i % film.samples, seed=launch.seed)
-        u = draw(sampler, 0, CAMERA)
+        sampler = new_sampler(kind, launch, number, launch.first_sample + i % film.samples)
+        u = draw(kind, sampler, 0, CAMERA)
         positions[i] = vec2(u[0], u[1])
 
 

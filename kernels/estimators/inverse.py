@@ -122,7 +122,7 @@ def Li(
                 here.end = step.normal(scene, here.at, ray.o, ray.d)
 
         # ------------------------------------------------- 2. carry the derivatives by the first ray along
-        u_light, u_bsdf = draw_vertex(sampler, before.event)
+        u_light, u_bsdf = draw_vertex(scene.execution.sampler, sampler, before.event)
         if before.at.slot >= 0:
             u = track(sampler, before.event, NOISE, 0)  # fault: noise-drawn-anew
             noise = ti.select(u[0] < 0.5, -launch.noise, launch.noise)

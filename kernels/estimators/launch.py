@@ -10,7 +10,7 @@ from prb.kernels.estimators.path import Li
 from prb.kernels.estimators.vertex import FIRST_RAY_DENSITY, Ray
 from prb.kernels.frame import vec3
 from prb.kernels.gradient import GradientBlock
-from prb.kernels.sampler import CAMERA, Sampler, draw
+from prb.kernels.sampler import CAMERA, draw, new_sampler
 from prb.kernels.step import camera
 from prb.kernels.view import SceneView, new_stack
 
@@ -35,6 +35,9 @@ class Launch:
     samples_per_item: ti.i32
     first_pixel: ti.i32
     first_sample: ti.i32
+    call_sample: ti.i32  # number of the call's first sample, whose call_spp samples are split into parts with
+    call_spp: ti.i32  # points of their own (kernels/points)
+    parts: ti.i32
     seed: ti.i32
     crop_x: ti.i32  # first column and row of the sampled window on the film; may be negative
     crop_y: ti.i32
@@ -71,9 +74,9 @@ def film_place(launch, pixel):
 
 
 @ti.func
-def camera_ray(sensor: ti.template(), launch, column, row, sampler):
+def camera_ray(kind: ti.template(), sensor: ti.template(), launch, column, row, sampler):
     """The `Ray` with which a path through a pixel begins."""
-    u = draw(sampler, 0, CAMERA)
+    u = draw(kind, sampler, 0, CAMERA)
     o, d, t_max = sample_ray(sensor, launch, column, row, u)
     one = vec3(1.0, 1.0, 1.0)
     return Ray(
@@ -132,7 +135,7 @@ def trace_paths(
             second_moment = vec3(0.0, 0.0, 0.0)
             for s in range(launch.samples_per_item):
                 sample = launch.first_sample + (item % launch.items_per_pixel) * launch.samples_per_item + s
-                sampler = Sampler(pixel=film_pixel, sample=sample, seed=launch.seed)
+                sampler = new_sampler(execution.sampler, launch, film_pixel, sample)
                 zero = vec3(0.0, 0.0, 0.0)
                 sums = Sums(L=zero, L_low=zero, Z=zero, dL=zero, grad_L=zero)
                 first = free  # index in the row of the path's vertices; -1 if they are not kept
@@ -158,7 +161,7 @@ def trace_paths(
                         density.unpack(probe, kept_probes, item * launch.samples_per_item + s)
                 primary = Ray(t_max=0.0, pdf=FIRST_RAY_DENSITY)
                 if first_sweep == 0 or first < 0:
-                    primary = camera_ray(sensor, launch, column, row_of_pixel, sampler)
+                    primary = camera_ray(execution.sampler, sensor, launch, column, row_of_pixel, sampler)
                 row = Row(worker=worker, first=first, end=first, length=0)
                 by_ray = inverse.no_derivative()
                 lost = 0  # 1 if an attached derivative of the path is not finite
@@ -193,7 +196,7 @@ def trace_paths(
                     elif ti.static(execution.attached != ""):
                         first_ray = attached.no_state()
                         if ti.static(mode == modes.FORWARD and execution.camera):
-                            u = draw(sampler, 0, CAMERA)
+                            u = draw(execution.sampler, sampler, 0, CAMERA)
                             do, dd = camera.push_forward(sensor, launch, tangents, column, row_of_pixel, u)
                             first_ray.o = do
                             first_ray.d = dd
@@ -203,7 +206,7 @@ def trace_paths(
                         )  # fmt: skip
                         if ti.static(mode == modes.REVERSE and execution.camera):
                             if (sweep >= 1) & active:
-                                u = draw(sampler, 0, CAMERA)
+                                u = draw(execution.sampler, sampler, 0, CAMERA)
                                 camera.pull_back(
                                     sensor, launch, gradient, column, row_of_pixel, u, first_ray.o,
                                     first_ray.d,

@@ -20,7 +20,7 @@ from prb.kernels.estimators.launch import Launch, camera_ray, film_place
 from prb.kernels.estimators.vertex import intersect, no_vertex
 from prb.kernels.frame import to_local, to_world, vec3
 from prb.kernels.gradient import GradientBlock
-from prb.kernels.sampler import BSDF, Sampler, draw
+from prb.kernels.sampler import BSDF, draw, new_sampler
 from prb.kernels.shape import frame, ray_origin
 from prb.kernels.view import SceneView, new_stack
 
@@ -46,10 +46,10 @@ def trace_basic(
         gradient = GradientBlock(execution, gradient_buffer, 0, launch.gradient_size, 1.0)
         column, row, film_pixel = film_place(launch, pixel)
         for sample in range(launch.samples_per_item):
-            sampler = Sampler(pixel=film_pixel, sample=sample, seed=launch.seed)
+            sampler = new_sampler(execution.sampler, launch, film_pixel, sample)
             L, grad_L = vec3(0.0, 0.0, 0.0), image_adjoint[pixel]
             for sweep in range(2):
-                ray = camera_ray(sensor, launch, column, row, sampler)
+                ray = camera_ray(execution.sampler, sensor, launch, column, row, sampler)
                 beta, R, depth, active = vec3(1.0, 1.0, 1.0), L, 0, True
                 while active:
                     # 1. find the next vertex
@@ -78,7 +78,7 @@ def trace_basic(
                         s, t = frame(scene, si.n, si.dp_du)
                         vertex.material, vertex.wi = si.material, to_local(-ray.d, s, t, si.n)
                         vertex.wo_light = vec3(0.0, 0.0, 1.0)
-                        u = draw(sampler, depth, BSDF)
+                        u = draw(execution.sampler, sampler, depth, BSDF)
                         _pdf, vertex.wo, vertex.pdf, vertex.lobe, _eta = material.sample(scene, vertex, u)
                         _f_light, f = material.eval(scene, vertex)
                         if sweep == 1 and vertex.pdf > 0:

@@ -26,7 +26,7 @@ from prb.kernels.estimators.shading import attenuated, contribution, shade
 from prb.kernels.estimators.vertex import Ray, no_vertex
 from prb.kernels.frame import vec2, vec3
 from prb.kernels.gradient import GradientBlock
-from prb.kernels.sampler import Sampler
+from prb.kernels.sampler import new_sampler
 from prb.kernels.traced import traced
 from prb.kernels.view import SceneView, new_stack
 
@@ -109,11 +109,11 @@ def read_media(vertex_m: ti.template(), i, vertex: ti.template()):
 
 
 @ti.func
-def path_place(launch, i):
-    """Path i of a batch: its column and row in the crop window, and its `Sampler`."""
+def path_place(kind: ti.template(), launch, i):
+    """Path i of a batch: its column and row in the crop window, and its `Sampler`, of that kind."""
     column, row, film_pixel = film_place(launch, launch.first_pixel + i // launch.samples_per_item)
     sample = launch.first_sample + i % launch.samples_per_item
-    return column, row, Sampler(pixel=film_pixel, sample=sample, seed=launch.seed)
+    return column, row, new_sampler(kind, launch, film_pixel, sample)
 
 
 @ti.func
@@ -149,15 +149,16 @@ def unpack(p, bounce):
 
 @ti.kernel
 def begin(
+    execution: ti.template(),
     launch: Launch,
     sensor: SensorArrays,
     states: ti.types.ndarray(vec20f, ndim=1),
 ):
     """Start every path of the batch at the camera."""
     for i in range(launch.items):
-        column, row, sampler = path_place(launch, i)
+        column, row, sampler = path_place(execution.sampler, launch, i)
         state = new_state()
-        states[i] = pack(camera_ray(sensor, launch, column, row, sampler), state, True)
+        states[i] = pack(camera_ray(execution.sampler, sensor, launch, column, row, sampler), state, True)
 
 
 @ti.kernel
@@ -181,8 +182,8 @@ def trace_suffixes(
         gradient = GradientBlock(execution, unused_numbers, 0, 0, 1.0)
         first = worker * launch.items_per_worker
         for i in range(first, ti.min(first + launch.items_per_worker, launch.items)):
-            column, line, sampler = path_place(launch, i)
-            ray = camera_ray(sensor, launch, column, line, sampler)
+            column, line, sampler = path_place(execution.sampler, launch, i)
+            ray = camera_ray(execution.sampler, sensor, launch, column, line, sampler)
             probe, rest = density.new_probe(), vec3(0.0, 0.0, 0.0)
             row = Row(worker=worker, first=-1, end=-1, length=0)
             for part in range(2):
@@ -235,7 +236,7 @@ def record(
             if ti.static(features.places):
                 vertex_m[i, MEDIUM], vertex_m[i, SEGMENT_LENGTH], vertex_m[i, SHADOW_LENGTH] = -1.0, 0.0, 0.0
             if active:
-                _column, _row, sampler = path_place(launch, i)
+                _column, _row, sampler = path_place(execution.sampler, launch, i)
                 vertex, next_ray = find(scene, launch, sampler, ray, state, False)
                 shading = shade(scene, vertex)
                 state.depth += 1 - vertex.straight

@@ -205,7 +205,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth):
     meet(scene, launch, ray, slot, si, vertex)
 
     if slot >= 0 and depth + 1 < launch.max_depth:
-        u_light, u_bsdf = draw_vertex(sampler, event)  # fault: same-numbers
+        u_light, u_bsdf = draw_vertex(scene.execution.sampler, sampler, event)  # fault: same-numbers
         vertex.u_roulette = u_light[3]
         frame_s, frame_t = frame(scene, si.n, si.dp_du)
         vertex.material = si.material

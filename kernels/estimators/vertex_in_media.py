@@ -153,7 +153,7 @@ def next_vertex(scene: ti.template(), launch, sampler, ray, event, depth, forced
     counts = depth + 1 < launch.max_depth
     collided = vertex.medium >= 0
     if (collided and counts) or (not collided and slot >= 0):
-        u_light, u_bsdf = draw_vertex(sampler, event)
+        u_light, u_bsdf = draw_vertex(scene.execution.sampler, sampler, event)
         vertex.u_roulette = u_light[3]
         p = vertex.p
         s, r, n = vec3(1.0, 0.0, 0.0), vec3(0.0, 1.0, 0.0), vec3(0.0, 0.0, 1.0)

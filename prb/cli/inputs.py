@@ -27,7 +27,7 @@ def load_view(args):
     """The scene as seen by the chosen sensor, in the chosen size, on the device that the options name."""
     if args.arch is not None:
         prb.init(args.arch)
-    scene = load_scene(args).view(args.sensor)
+    scene = load_scene(args).view(args.sensor, args.sampler)
     if args.size is not None:
         scene.resize(*args.size)
     return scene

@@ -102,7 +102,7 @@ def run(args):
     """Run the command: its `Output`. An interrupt is raised again once all is written."""
     if args.arch is not None:
         prb.init(args.arch)
-    report = _recovered(load_scene(args), args)
+    report = _recovered(load_scene(args).view(sampler=args.sampler), args)
     return Output(as_json(**report) if args.json else _as_text(report))
 
 

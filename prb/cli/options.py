@@ -2,6 +2,8 @@
 
 import argparse
 
+from prb.kernels.points import NAMES as SAMPLERS
+
 SCENE = "a scene file, or the name of a bundled scene"
 PARAM = "a name, a glob or the alias albedo; may be repeated (default: all)"
 SEED = "same seed, same numbers (default: 0)"
@@ -32,6 +34,7 @@ class Shared:
         parser.add_argument("--size", type=size, metavar="WxH", help=SIZE)
         parser.add_argument("--sensor", type=sensor, metavar="N|NAME",
                             help="the sensor's number or name (default: the first, 0)")  # fmt: skip
+        parser.add_argument("--sampler", choices=SAMPLERS, help="random numbers (default: the scene's)")
         parser.add_argument("--arch", help=ARCH)
         parser.add_argument("--json", action="store_true", help=JSON)
 

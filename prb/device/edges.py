@@ -25,6 +25,7 @@ from prb.kernels.view import CYLINDER, DISK, PARALLELOGRAM, SPHERE, TRIANGLE
 
 WELD = 4e-7  # of the scene's largest coordinate: corners nearer than that along each axis are one
 COPLANAR = 1e-4  # radians between two faces, up to which the side between them is no edge
+NEAR = 0.1  # of a shape's diagonal: surfaces up to there are near its edges
 QUANTA = 2**24  # cumulative probabilities are multiples of 1 / QUANTA, as random numbers are
 _topologies = weakref.WeakKeyDictionary()
 
@@ -185,7 +186,18 @@ def _with_geometry(topology, arrays):
     a[at] = np.minimum(own[at, :3], own[at, :3] + axis) - radius[:, None]
     b[at] = np.maximum(own[at, :3], own[at, :3] + axis) + radius[:, None]
     shapes = np.stack([info[slot, 1], info[np.where(other >= 0, other, slot), 1]], axis=1)
+    records[:, 6] = _nearness(shapes[:, 0], a, b).view(np.int32)
     return Edges(records, lengths, measures, a, b, shapes)
+
+
+def _nearness(shapes, a, b):
+    """For each edge the distance up to which surfaces are near: a part of its shape's diagonal. float32."""
+    count = shapes.max(initial=-1) + 1
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    for points in (a, b):
+        np.minimum.at(low, shapes, points)
+        np.maximum.at(high, shapes, points)
+    return (NEAR * np.linalg.norm(high - low, axis=1)[shapes]).astype(np.float32)
 
 
 def _inward(prims, kinds, side, tangent):

@@ -131,7 +131,9 @@ class _Shape:
             self.corners = starts, np.argsort(of_vertex, kind="stable").astype(np.int32)
         found = np.empty((len(positions), 3), np.float32)
         runtime.ensure()
-        placing.smooth_normals(np.ascontiguousarray(positions), faces, *self.corners, found)
+        weighted = np.empty((len(faces), 6), np.float32)
+        placing.weighted_normals(np.ascontiguousarray(positions), faces, weighted)
+        placing.smooth_normals(weighted, *self.corners, found)
         return found
 
     def frames(self, values):

@@ -34,6 +34,10 @@ def select(scene, patterns):
     where it is asked for.
     Raises ParameterError where a pattern matches none.
     """
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    patterns = patterns and list(patterns)
+    scene.free_corners(name for name in patterns or () if isinstance(name, str))
     known = records(scene)
     if not known:
         raise ParameterError("the scene has no differentiable parameter; give it a surface or a light")
@@ -43,8 +47,6 @@ def select(scene, patterns):
             listed = ", ".join([*known][:MAX_LISTED])
             raise ParameterError(f"params: nothing is differentiated here unless it is named; name {listed}")
         return chosen
-    if isinstance(patterns, str):
-        patterns = [patterns]
     chosen = set()
     for pattern in patterns:
         if not isinstance(pattern, str):
@@ -85,18 +87,22 @@ class Params(MutableMapping[str, np.ndarray]):
     """The parameters of a scene, name -> array. Assign, then call `update()`; until then nothing changes.
 
     They are float32, colours in linear RGB; transforms of shapes and what cameras have are float64. Assigning
-    a mesh's `to_world` takes its `vertex_positions` along. Values are copies. `repr` is a table.
+    a mesh's `to_world` takes its `vertex_positions` along. The `vertex_positions` of a cube are not listed:
+    asking for them makes a mesh of it. Values are copies. `repr` is a table.
     """
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._records = scene.layout.parameters
         self._pending: dict[str, np.ndarray] = {}
+
+    @property
+    def _records(self):
+        return self._scene.layout.parameters
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self._pending:
             return self._pending[name].copy()
-        if name not in self._records:
+        if not self._knows(name):
             raise KeyError(self._unknown(name))
         return self._scene.parameter_values[self._records[name]].copy()
 
@@ -105,7 +111,7 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def _checked(self, name, value):
         """The value as an array of the parameter's shape and type."""
-        if name not in self._records:
+        if not self._knows(name):
             raise ParameterError(self._unknown(name))
         record = self._records[name]
         array, shape = _numbers(name, value, record.dtype), record.shape
@@ -125,6 +131,12 @@ class Params(MutableMapping[str, np.ndarray]):
             record.check(name, array)
         return array
 
+    def _knows(self, name):
+        """True if there is such a parameter; a cube's positions make a mesh of it."""
+        if name not in self._records:
+            self._scene.free_corners([name])
+        return name in self._records
+
     def _unknown(self, name):
         near = difflib.get_close_matches(str(name), list(self), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "repr(prb.traverse(scene)) lists them"
@@ -135,6 +147,9 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._records)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._records
 
     def __len__(self) -> int:
         return len(self._records)

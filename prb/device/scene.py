@@ -2,7 +2,7 @@
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from prb.device.parameters import ParameterValues
 from prb.errors import ParameterError
 from prb.kernels import arrays
 from prb.kernels.camera import CAMERA_SIZE
+from prb.kernels.points import NAMES as SAMPLERS
+from prb.scene.meshes.cube import mesh_of
 from prb.scene.model import Film, SceneModel, Sensor, Shape
 
 
@@ -65,6 +67,7 @@ class Scene:
         self.name = name
         self._contents = Contents.of(model)
         self._number = 0  # of the sensor
+        self._sampler: str | None = None  # None: the sensor's
         self._largest_window: tuple[int, int] | None = None  # of the film: all of it
         self.state = DeviceState()
 
@@ -84,12 +87,20 @@ class Scene:
     def values(self) -> np.ndarray:
         return self._contents.parameter_values.numbers
 
-    def view(self, sensor: int | str | None = None) -> "Scene":
+    def view(self, sensor: int | str | None = None, sampler: str | None = None) -> "Scene":
         """This scene through another of its sensors; all else is shared, parameters too.
 
         sensor: its number or name; None: the one that this scene has already, which is the first one unless
-        it is a view itself. Raises ParameterError.
+        it is a view itself. sampler: how random numbers are found, a name of kernels/points; None: as the
+        scene has it. Raises ParameterError.
         """
+        if sampler is not None:
+            if sampler not in SAMPLERS:
+                known = ", ".join(SAMPLERS)
+                raise ParameterError(f"sampler: {sampler!r} is unknown; take one of {known}")
+            other = copy.copy(self)
+            other._sampler = sampler
+            return other.view(sensor)
         if sensor is None:
             return self
         names = [s.name for s in self.model.sensors]
@@ -118,6 +129,11 @@ class Scene:
         """The camera that is rendered, as it is now: the first one, or that of the view. Change it through
         `prb.traverse` and `resize`."""
         return self.layout.cameras[self._number].sensor
+
+    @property
+    def sampler(self) -> str:
+        """How random numbers are found: a name of kernels/points."""
+        return self._sampler or self.sensor.sampler
 
     @property
     def sensor_medium(self) -> int:
@@ -247,8 +263,8 @@ class Scene:
 
     @locked
     def exchange(self, shapes: Mapping[str, Shape]) -> None:
-        """Other shapes in place of some of the scene's, for all views of it; see `exchanged`. A `Params` from
-        before does not fit any more."""
+        """Other shapes in place of some of the scene's, for all views of it; see `exchanged`. What waits in
+        a `Params` for its `update` is not looked at again."""
         vars(self._contents).update(vars(self.exchanged(shapes)._contents))
         vars(self.state).update(vars(DeviceState()))
 
@@ -273,6 +289,24 @@ class Scene:
         other = copy.copy(self)
         other._contents, other.state = after, DeviceState()
         return other
+
+    @locked
+    def free_corners(self, names: Iterable[str]) -> None:
+        """Make meshes of the cubes whose ``vertex_positions`` are among the names, for all views of the
+        scene. What stays a cube is cheaper to trace. Those in a shapegroup stay as they are."""
+        cubes = {
+            f"{shape.name}.vertex_positions": shape
+            for shape in self.model.shapes
+            if shape.kind == "cube" and shape.original is None
+        }
+        wanted = [cubes[name] for name in names if name in cubes]
+        if not wanted:
+            return
+        placed = {}
+        for shape in wanted:
+            record = self.layout.parameters[f"{shape.name}.to_world"]
+            placed[shape.name] = mesh_of(replace(shape, to_world=np.array(self.parameter_values[record])))
+        self.exchange(placed)
 
     def device_bytes(self) -> int:
         """Bytes of the scene's arrays on the device, this sensor's among them."""

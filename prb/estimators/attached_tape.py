@@ -8,7 +8,8 @@ from prb.estimators.tapes import with_adjoint
 from prb.kernels.arrays import vec3f, vec4i, vec20f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import attached_tape, tape
-from prb.kernels.estimators.attached_tape import FOUND, NUMBERS, STATE
+from prb.kernels.estimators.attached_tape import FOUND, NUMBERS, RANDOM, STATE
+from prb.kernels.points import INDEPENDENT
 from prb.kernels.step.step import has_loops
 
 
@@ -35,13 +36,14 @@ class AttachedTape:
     def of(cls, scene, names, density, paths):
         """A tape for the derivatives by the named parameters. density: of media, which it does not cover."""
         kept = scene.state.tape_buffers
-        if not isinstance(kept, cls) or (kept.generation, kept.paths) != (runtime.ensure(), paths):
+        wanted = runtime.ensure(), paths, _numbers(scene)
+        if not isinstance(kept, cls) or (kept.generation, kept.paths, kept.numbers) != wanted:
             scene.state.tape_buffers = None  # free the old ones first
             kept = scene.state.tape_buffers = cls(scene, paths)
         kept.min_selection = work.min_selection(scene, names)
         kept.execution = work.execution(
             work.device_plan(), orientations=work.has_orientations(scene, names),
-            placements=work.has_placements(scene, names),
+            placements=work.has_placements(scene, names), sampler=scene.sampler,
         )  # fmt: skip
         return kept
 
@@ -58,7 +60,7 @@ class AttachedTape:
     def begin(self, launch, items, scene_arrays, sensor, parameters):
         """Start the paths of a launch."""
         self.launch, self.items, self.arrays, self.parameters = launch, items, scene_arrays, parameters
-        tape.begin(launch, sensor, self.carried)
+        tape.begin(self.execution, launch, sensor, self.carried)
 
     def record(self, k):
         """Trace one more vertex of every path and add what it contributes to L. Returns whether any go on."""
@@ -93,4 +95,5 @@ class AttachedTape:
 
 def _numbers(scene):
     """Numbers that are kept of a vertex beside its state and the integers."""
-    return NUMBERS + (FOUND if has_loops(scene.layout.features) else 0)
+    drawn = RANDOM if scene.sampler != INDEPENDENT else 0
+    return NUMBERS + (FOUND if has_loops(scene.layout.features) else 0) + drawn

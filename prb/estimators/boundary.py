@@ -16,34 +16,30 @@ from prb.device.lock import locked
 from prb.device.parameters import OF_CAMERAS, TRANSFORM, VERTICES
 from prb.device.params import records
 from prb.errors import ParameterError
-from prb.estimators import seeds, work
+from prb.estimators import guides, seeds, work
 from prb.estimators.integrate import integrate
 from prb.estimators.methods import Adjoint
 from prb.estimators.reconstruction import divided
 from prb.estimators.settings import resolved
 from prb.estimators.sums import Result
 from prb.estimators.values import device_values
-from prb.kernels.arrays import vec2f, vec3i
+from prb.kernels.arrays import vec2f, vec4f
 from prb.kernels.backend import ti
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.boundary import trace_edges
 from prb.kernels.estimators.edge_sampling import vec8i
 
 BATCHES = 16  # for a standard error
-SHARE = 0.5  # of the samples of a picture that each kind of term takes by default
+# Of the samples of a picture, what each kind of term takes by default.
+SHARES = {"primary": 0.25, "shadow": 1.0, "indirect": 0.5}
 STILL = 0.25  # how much less often an edge is sampled that does not move itself
-CANDIDATES = 8  # lines of which a shadow's sample keeps one
+CLOSE = 0.25  # part of the indirect samples for lines between an edge and a surface near by
+CANDIDATES, SEEN_CANDIDATES = 8, 16  # lines of which a sample keeps one, through a light or from the sensor
 GRADIENT_COPIES = 8
-# Cells of a guide: of the film's boundary, of other segments.
-CELLS = {True: (256, 1, 1), False: (64, 4, 8)}
-PILOT, MIN_PILOT, MAX_PILOT = (
-    0.25,
-    2**16,
-    2**18,
-)  # samples that a guide is learned from: a part of all, and the most
+PILOT = 0.25  # samples that a guide is learned from, as a part of those that it guides
+MIN_PILOT, MAX_PILOT = 2**14, 2**18
+EDGE_BYTES, PILOT_BYTES = 44, 16  # of an edge with its probability and range; of a sample
 PILOT_SAMPLE = -1  # number of its samples, which no other has
-DEFENSIVE = 0.3  # part of a guide's samples that stay as they would be without
-GUIDING = "none", "grid"
 
 
 @dataclass(frozen=True)
@@ -53,10 +49,14 @@ class Boundary(Adjoint):
     not in it: add the two, as in ``prb.ReplayAdjoint() + prb.Boundary()``.
 
     primary: of silhouettes that the camera sees itself. shadow: of what hides lights from surfaces, sampled
-        through points of lights. indirect: of everything else that surfaces see, and of light that hits them
-        from near by, sampled by directions at edges. For each, the number of samples as a part of the
-        picture's (spp for every pixel); True stands for 0.5, False leaves it out. What is left out is
-        missing, but that without `shadow` all lights with an area are found by `indirect`, at more noise.
+        through points of lights. indirect: of everything else that surfaces see, sampled from the camera, or
+        by directions at edges where a surface is near. For each, the number of samples as a part of the
+        picture's (spp for every pixel); True stands for 0.25, 1 and 0.5, False leaves it out. What is left
+        out is missing, but that without `shadow` all lights with an area are found by `indirect`, at more
+        noise.
+    guiding: how samples that no light guides go where terms are large: by the boxes of a "grid" or of an
+        "octree", learned from a pilot in each call (prb/estimators/guides.py), or "none", the default: in
+        most scenes a pilot costs more than it brings.
 
     Edges of meshes are sides where the two faces lie on one side as seen along a line, open borders, and
     creases where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on
@@ -72,7 +72,7 @@ class Boundary(Adjoint):
     primary: float | bool = True
     shadow: float | bool = True
     indirect: float | bool = True
-    guiding: str = "grid"
+    guiding: str = "none"
     name = "boundary"
     has_forward = has_stderr = own_samples = True
 
@@ -83,8 +83,10 @@ class Boundary(Adjoint):
                 why = "is out of range; it is a part of the samples, from 0 on"
                 raise ParameterError(f"{kind}: {part!r} {why}")
 
-        if self.guiding not in GUIDING:
-            raise ParameterError(f"guiding: {self.guiding!r} is unknown; take one of {', '.join(GUIDING)}")
+        if self.guiding not in guides.NAMES:
+            raise ParameterError(
+                f"guiding: {self.guiding!r} is unknown; take one of {', '.join(guides.NAMES)}"
+            )
 
     def reason(self, scene, name):
         """As of `Adjoint`: only what moves shapes, the camera or lights without a surface moves edges."""
@@ -129,6 +131,14 @@ class Boundary(Adjoint):
             max_depth=max_depth,
         )  # fmt: skip
 
+    def device_bytes(self, scene, *, spp, max_depth):
+        """Bytes that it allocates on the device: edges, a guide with its pilot, and a picture or copies of
+        the gradient; they do not depend on the samples."""
+        edges = len(edges_of(scene.layout).records)
+        size = max([1, *(r.offset + r.size for r in records(scene).values() if r.moves_edges)])
+        sums = max(scene.image_shape[0] * pitch(scene.film) * 3, GRADIENT_COPIES * size)
+        return EDGE_BYTES * edges + PILOT_BYTES * MAX_PILOT + 8 * sums
+
     @locked
     def _estimate(self, scene, mode, given, names, with_image, options, **paths):
         values, variance = options.pop("values", None), options.pop("variance", False)
@@ -154,9 +164,10 @@ class Boundary(Adjoint):
         return result
 
 
-def fraction(part):
+def fraction(method, kind):
     """The number that one of `Boundary`'s kinds stands for."""
-    return SHARE if part is True else float(part)
+    part = getattr(method, kind)
+    return SHARES[kind] if part is True else float(part)
 
 
 def sums_of():
@@ -202,17 +213,19 @@ class _Terms:
             warnings.warn(f"boundary: {why}", stacklevel=5)
             return found
         edges = edges_of(scene.layout)
-        moving = self._moving(edges)
+        shapes = self._moved_shapes()
+        moving = shapes[edges.shapes].any(axis=1)
+        self._moved = shapes | self._camera | self._lights
         of_all = width * height * spp
         deep = self._settings.max_depth < 0 or self._settings.max_depth >= 2
         lights = len(scene.layout.arrays["light_pdf"]) > 0 and scene.layout.arrays["light_pdf"][:, 1].any()
-        primary = fraction(method.primary) * of_all
+        primary = fraction(method, "primary") * of_all
         if primary > 0 and lights:
             weights, ranges = seen(edges, scene.sensor, scene.film, scene.layout.arrays)
             if not self._camera:
                 weights = weights * moving
             self._launches(found, 0, edges, weights, ranges, True, primary, 0.0, method.guiding)
-        shadow, indirect = (fraction(part) * of_all for part in (method.shadow, method.indirect))
+        shadow, indirect = (fraction(method, kind) * of_all for kind in ("shadow", "indirect"))
         if not any(r.moves for r in self._wanted):  # lights without a surface, which no direction finds
             indirect = 0.0
         if shadow + indirect > 0 and deep and lights:
@@ -222,12 +235,11 @@ class _Terms:
             self._launches(found, 1, edges, weights, ranges, False, samples, shadow, method.guiding)
         return found
 
-    def _moving(self, edges):
-        """Which edges move by themselves."""
+    def _moved_shapes(self):
+        """Which shapes move by themselves."""
         moves = self._scene.layout.arrays["moves"]
         offsets = [r.offset for r in self._wanted if r.kind not in OF_CAMERAS]
-        moved = np.isin(moves[:, :3], offsets).any(axis=1)
-        return moved[edges.shapes].any(axis=1)
+        return np.isin(moves[:, :3], offsets).any(axis=1)
 
     def _launches(self, found, kind, edges, weights, ranges, primary, samples, shadows, guiding):
         """Add the samples of one kernel to each batch."""
@@ -238,18 +250,15 @@ class _Terms:
         plan = work.device_plan()
         arguments = (
             upload(edges.records[some], vec8i), upload(quantised(weights[some])),
-            upload(ranges[some], vec2f),
+            upload(self._moved.astype(np.int32)), upload(ranges[some], vec2f),
         )  # fmt: skip
         count = len(found)
         each = samples / count
         launches = math.ceil(each / plan.paths)
         items = max(1, math.ceil(each / launches))
-        n_shadows = round(items * shadows / samples)
-        if 0 < shadows:
-            n_shadows = max(n_shadows, 1)
-        if shadows < samples:
-            n_shadows = min(n_shadows, items - 1)
-        mis = int(0 < shadows < samples)
+        others = samples - shadows
+        n_shadows, n_seen, n_near = _shared((shadows, others * (1 - CLOSE), others * CLOSE), items)
+        items, mis = n_shadows + n_seen + n_near, int(0 < shadows < samples)
         launch = work.new_launch(scene, replace(settings, seed=seeds.hashed(settings.seed, 7919, kind)))
         film = work.new_film(scene, settings, 1)
         height, width, _ = scene.image_shape
@@ -265,34 +274,29 @@ class _Terms:
             plan, vertices=any(r.kind == VERTICES for r in self._wanted), placements=self._lights
         )
 
-        def trace(guide, shape, learned, learns, shadows):
+        def trace(guide, learned, learns, shadows, seen):
             trace_edges(
                 scene.layout.features, execution, mode, primary, launch, film, *self._arrays, *arguments,
-                guide, shape, learned, learns, shadows, CANDIDATES, mis, image, self._adjoint, gradient,
-                self._tangents,
+                *guide, learned, learns, shadows, seen, CANDIDATES, SEEN_CANDIDATES, mis, image,
+                self._adjoint, gradient, self._tangents,
             )  # fmt: skip
 
-        guide, shape = upload(np.array([0, 1], np.float32)), vec3i(1, 1, 1)
-        if guiding == "grid" and shadows < samples:
-            shape = CELLS[primary]
-            learned = output(math.prod(shape), element)
-            pilot = max(1, math.ceil(min(max(PILOT * (samples - shadows), MIN_PILOT), MAX_PILOT)))
+        guide = guides.uniform()
+        if guiding != "none" and shadows < samples:
+            pilot = math.ceil(min(max(PILOT * (samples - shadows), MIN_PILOT), MAX_PILOT))
+            learned = output(pilot, vec4f)
             work.set_samples(launch, first_sample=PILOT_SAMPLE)
             work.distribute_items(launch, pilot, plan.workers, plan)
-            trace(upload(quantised(np.ones(math.prod(shape)))), vec3i(*shape), learned, 1, 0)
-            sizes = np.sqrt(fetch(learned)[: math.prod(shape)].astype(np.float32).astype(float))
-            if sizes.sum() > 0:
-                sizes = (1 - DEFENSIVE) * sizes / sizes.sum() + DEFENSIVE / len(sizes)
-                guide, shape = upload(quantised(sizes)), vec3i(*shape)
-            else:
-                shape = vec3i(1, 1, 1)
+            trace(_on_device(guide), learned, 1, 0, pilot)
+            guide = guides.made(guiding, fetch(learned)[:pilot], primary)
+        guide, nothing = _on_device(guide), unused(1, vec4f)
         target = image if mode == modes.FORWARD else gradient
         for batch in range(count):
             clear(target)
             for number in range(launches):
                 work.set_samples(launch, first_sample=(settings.first_sample + batch) * launches + number)
                 work.distribute_items(launch, items, plan.workers, plan)
-                trace(guide, shape, unused(1, element), 0, n_shadows)
+                trace(guide, nothing, 0, n_shadows, n_seen)
             total = fetch(target).astype(np.float32).astype(np.float64) / launches
             if mode == modes.FORWARD:
                 left = margin(scene.film) + reach(scene.film)
@@ -304,6 +308,17 @@ class _Terms:
                 for record in self._wanted:
                     part = slice(record.offset, record.offset + record.size)
                     found[batch, part] += sums[part]
+
+
+def _shared(parts, total):
+    """Whole numbers in proportion to the parts, of about that sum; at least 1 for a part that is not 0."""
+    return [max(round(total * part / sum(parts)), int(part > 0)) for part in parts]
+
+
+def _on_device(guide):
+    """A guide's cumulative probabilities and boxes as `trace_edges` takes them."""
+    weights, boxes = guide
+    return upload(quantised(weights)), upload(boxes.reshape(-1, 4), vec4f)
 
 
 def _expected_weights(film):

@@ -48,9 +48,9 @@ def backward(
     return result
 
 
-def forward(scene, tangents, adjoint=None, *, sensor=None, stderr=False, **options):
+def forward(scene, tangents, adjoint=None, *, sensor=None, sampler=None, stderr=False, **options):
     """As `prb.render_forward`: a `Result` with the derivative image. options: those of `Adjoint.forward`."""
-    scene, method = viewed(scene, sensor), method_of(adjoint)
+    scene, method = viewed(scene, sensor, sampler), method_of(adjoint)
     check_memory(scene, modes.FORWARD)
     flat, names = flat_tangents(scene, tangents, method), list(tangents)
     special = _special(method, stderr=stderr)
@@ -83,6 +83,7 @@ def flat_tangents(scene, tangents, method):
     """A dict name -> tangent as one float32 buffer over all parameters. Raises ParameterError."""
     if not isinstance(tangents, Mapping):
         raise ParameterError(f"tangents: expected a dict name -> tangent, got {type(tangents).__name__}")
+    scene.free_corners(tangents)
     known = records(scene)
     flat = np.zeros(max(scene.values.size, 1), np.float32)
     for name, value in tangents.items():
@@ -126,12 +127,12 @@ def checked_image(image, shape, place):
     return image
 
 
-def viewed(scene, sensor):
-    """The scene as that sensor sees it."""
+def viewed(scene, sensor, sampler=None):
+    """The scene as that sensor sees it, with that sampler; None: its own."""
     if not isinstance(scene, Scene):
         what = type(scene).__name__
         raise ParameterError(f"scene: expected what prb.load_file or prb.load_dict returns, got {what}")
-    return scene.view(sensor)
+    return scene.view(sensor, sampler)
 
 
 def check_memory(scene, mode, folds=0):

@@ -28,9 +28,11 @@ from prb.estimators.recursive_picture import RecursivePicture, leave_one_out
 from prb.estimators.settings import fold_bounds, resolved
 from prb.estimators.sums import Result, normalised
 from prb.kernels.estimators import modes
+from prb.kernels.points import INDEPENDENT
 
 KEPT_BUDGET = 256 * 2**20  # bytes
 FOLDS = 8  # where there are as many samples
+FOLDS_OF_POINTS = 4  # the same where the samples of a fold share points: the more, the better they are
 
 
 def by_replay(
@@ -157,7 +159,8 @@ def checked(scene, spp, seed, max_depth, folds):
     if settings.spp < 2:
         raise ParameterError("spp: 1 sample cannot be split for picture and gradient; take 2 at least")
     if folds is None:
-        return settings, min(FOLDS, settings.spp)
+        shared = settings.sampler != INDEPENDENT
+        return settings, min(FOLDS_OF_POINTS if shared else FOLDS, settings.spp)
     if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= settings.spp:
         raise ParameterError(f"folds: {folds!r} is out of range; it goes from 2 to spp, {settings.spp}")
     return settings, int(folds)

@@ -37,7 +37,9 @@ class DetachedTape:
     def __init__(self, scene, names, density, paths):
         self.features = scene.layout.features
         self.density = work.density(scene, names, density)
-        flags = dict(orientations=work.has_orientations(scene, names), density=self.density)
+        flags = dict(
+            orientations=work.has_orientations(scene, names), density=self.density, sampler=scene.sampler
+        )
         self.execution = work.execution(work.device_plan(), **flags)
         self.unrolled = work.execution(work.device_plan(), unrolled=True, **flags)
         self.buffers = Buffers.of(scene, paths, _located(scene, names))
@@ -51,7 +53,7 @@ class DetachedTape:
     def begin(self, launch, items, scene_arrays, sensor, parameters):
         """Start the paths of a launch."""
         self.launch, self.items, self.arrays, self.parameters = launch, items, scene_arrays, parameters
-        tape.begin(launch, sensor, self.buffers.state)
+        tape.begin(self.execution, launch, sensor, self.buffers.state)
         if self.suffixed:
             rest = unused((1, 1)), unused(1)
             tape.trace_suffixes(

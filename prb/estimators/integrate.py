@@ -26,6 +26,7 @@ from prb.kernels.estimators import launch as kernel
 from prb.kernels.estimators import modes
 from prb.kernels.estimators.attached import SIZE as STATE_SIZE
 from prb.kernels.estimators.density import SUFFIXED
+from prb.kernels.points import INDEPENDENT
 
 BATCHES = 8  # for a variance, where there are as many samples
 FILTERED_BATCHES = 16  # the same where samples count in several pixels
@@ -90,15 +91,17 @@ def integrate(
         scene, spp=spp, seed=seed, max_depth=max_depth, rr_depth=rr_depth, first_sample=first_sample
     )
     spp = settings.spp
+    settings = replace(settings, parts=folds or 1)
     check_passes(passes, spp)
     if variance:
         if spp < 2:
             raise ParameterError("spp: 1 sample has no standard error; take 2 at least")
-        if mode == modes.REVERSE and reach(scene.film):
+        shared = settings.sampler != INDEPENDENT  # points, so that samples are not independent
+        if shared or (mode == modes.REVERSE and reach(scene.film)):
             return _by_batches(
-                scene, settings, values=values, image_adjoint=image_adjoint, names=names,
-                deterministic=deterministic, density=density, attached=attached, noise=noise,
-                progress=progress, label=label,
+                scene, mode, settings, values=values, image_adjoint=image_adjoint,
+                param_tangents=param_tangents, names=names, deterministic=deterministic, density=density,
+                attached=attached, noise=noise, progress=progress, label=label,
             )  # fmt: skip
         passes = max(passes, min(spp, BATCHES)) if mode == modes.REVERSE else passes
     pixels = work.sampled_pixels(scene)
@@ -131,7 +134,7 @@ def integrate(
             exclusive=exclusive, integers=integers, orientations=orientations, density=by_density,
             attached=attached, placements=bool(attached) and work.has_placements(scene, names),
         ) | moves  # fmt: skip
-        execution = work.execution(plan, **flags)
+        execution = work.execution(plan, sampler=settings.sampler, **flags)
 
         sweeps = (0, 2) if kept is None else kept.sweeps
         differentiates = mode == modes.REVERSE and sweeps[1] == 2
@@ -211,29 +214,33 @@ def integrate(
         return sums.result(scene)
 
 
-def _by_batches(scene, settings, *, progress, label, **options):
-    """A gradient and its variance where samples count in several pixels, from the scatter of batches.
+def _by_batches(scene, mode, settings, *, progress, label, **options):
+    """A derivative and its variance from the scatter of batches: a gradient where samples count in several
+    pixels, and both where the samples of a pixel share points, of which each batch has its own.
 
     For the variance each batch is normalised by the weights of its own samples: batches are independent
     then, and what normalising takes from the noise is seen. A worker's sums are no batches (see
     `BatchVariance`), as neighbouring workers share pixels. The gradient is that of all samples, as without a
     variance; both are found along the same paths.
     """
-    spp = settings.spp
+    spp, reverse = settings.spp, mode == modes.REVERSE
     bounds = fold_bounds(spp, min(spp, FILTERED_BATCHES))
     counts, found = np.diff(bounds), []
     common = dict(seed=settings.seed, max_depth=settings.max_depth, rr_depth=settings.rr_depth, **options)
-    common |= dict(weights=sample_weights(scene, settings), normalised_alone=True)
+    if reverse:
+        weights = sample_weights(scene, replace(settings, parts=len(counts)))
+        common |= dict(weights=weights, normalised_alone=True)
     with progress_bar(progress, total=len(counts), desc=label, unit="batch", delay=0.5) as bar:
         for first, count in zip(bounds, counts, strict=False):
             first_sample = settings.first_sample + first
-            found.append(integrate(scene, modes.REVERSE, spp=int(count), first_sample=first_sample, **common))
+            found.append(integrate(scene, mode, spp=int(count), first_sample=first_sample, **common))
             bar.update()
     result = functools.reduce(Result.merge, found)
-    result.gradient = sum(batch.gradient for batch in found)
-    alone = np.stack([batch.gradient_alone for batch in found])
+    if reverse:
+        result.gradient = sum(batch.gradient for batch in found)
+    alone = np.stack([batch.gradient_alone if reverse else batch.tangent for batch in found])
     mean = np.average(alone, axis=0, weights=counts)
-    scatter = sum(n * (gradient - mean) ** 2 for n, gradient in zip(counts, alone, strict=True))
+    scatter = sum(n * (each - mean) ** 2 for n, each in zip(counts, alone, strict=True))
     result.variance = scatter / ((len(counts) - 1) * spp)
     return result
 

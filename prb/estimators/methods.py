@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from prb.device.lock import locked
 from prb.device.params import records
 from prb.errors import ParameterError
 from prb.estimators import cross_folds
@@ -111,7 +112,7 @@ class Adjoint(ABC):
         """The sum of two methods' derivatives, of which each has a part: see `Sum`."""
         if not isinstance(other, Adjoint):
             return NotImplemented
-        mine, theirs = (m.parts if isinstance(m, Sum) else (m,) for m in (self, other))
+        mine, theirs = (m.parts if type(m) is Sum else (m,) for m in (self, other))
         return Sum((*mine, *theirs))
 
 
@@ -119,7 +120,8 @@ class Sum(Adjoint):
     """A sum of methods, each of which has a part of the derivative, such as ``ReplayAdjoint() + Boundary()``.
 
     parts: the methods. A parameter is differentiated by all of them that can; the picture is that of the
-    first. Their random numbers are taken as independent, so that variances are added.
+    first. Variances are added for methods with samples of their own. Others follow the same paths, so that
+    standard errors are added, which is at most too much.
     """
 
     def __init__(self, parts):
@@ -148,6 +150,10 @@ class Sum(Adjoint):
     def __repr__(self):
         return " + ".join(map(repr, self.parts))
 
+    def parts_of(self, scene, name):
+        """The methods that have a part of the derivative by a parameter."""
+        return [part for part in self.parts if part.reason(scene, name) is None]
+
     def reason(self, scene, name):
         """As of `Adjoint`: that of the first method, unless one of them can."""
         reasons = [part.reason(scene, name) for part in self.parts]
@@ -155,73 +161,107 @@ class Sum(Adjoint):
 
     def caveat(self, scene, name):
         """As of `Adjoint`."""
-        able = [part for part in self.parts if part.reason(scene, name) is None]
-        return " ".join(filter(None, (part.caveat(scene, name) for part in able)))
+        return " ".join(filter(None, (part.caveat(scene, name) for part in self.parts_of(scene, name))))
 
     def methods(self, scene, names):
         """As of `Adjoint`."""
-        return {
-            name: " + ".join(part.name for part in self.parts if part.reason(scene, name) is None)
-            for name in names
-        }
+        return {name: " + ".join(part.name for part in self.parts_of(scene, name)) for name in names}
 
+    def takes_picture(self, scene, names):
+        """As of `Adjoint`: True if one method is enough, and takes it."""
+        (part, own), *others = self._shares(scene, names)
+        return not others and part.takes_picture(scene, own)
+
+    @locked
     def backward(self, scene, image_adjoint, *, names=None, **options) -> Result:
         """As of `Adjoint`."""
-        found = None
-        for part, own in self._shares(scene, names):
-            result = part.backward(scene, image_adjoint, names=own, **part.beside_others(found), **options)
-            found = result if found is None else _plus(found, result, "gradient")
-        return found
+        return self._backward(scene, image_adjoint, self._shares(scene, names), None, options)
 
+    @locked
     def forward(self, scene, tangents, *, names=None, **options) -> Result:
         """As of `Adjoint`."""
-        found = None
+        total = None
         for part, own in self._shares(scene, names):
             some = only(scene, tangents, own)
-            result = part.forward(scene, some, names=own, **part.beside_others(found), **options)
-            found = result if found is None else _plus(found, result, "tangent")
-        return found
+            found = part.forward(scene, some, names=own, **part.beside_others(total), **options)
+            total = _plus(total, found, "tangent", part)
+        return total
 
     def value_and_grad(self, scene, derivative_of, *, names=None, **options) -> Result:
-        """As of `Adjoint`. Methods whose random numbers are not those of the picture take the loss gradient
-        at the whole picture, in one call; the first one, and all if there are others, go by folds."""
-        (first, own), *others = self._shares(scene, names)
-        if not others or not all(part.own_samples for part, _ in others):
-            return super().value_and_grad(scene, derivative_of, names=names, **options)
-        result = first.value_and_grad(scene, derivative_of, names=own, **options)
+        """As of `Adjoint`. Methods with samples of their own take the loss gradient at the whole picture, in
+        one call; of the others one does as it would alone, and several go by folds."""
+        shares = self._shares(scene, names)
+        folded = [share for share in shares if not share[0].own_samples]
+        if len(folded) == 1:
+            part, own = folded[0]
+            result = part.value_and_grad(scene, derivative_of, names=own, **options)
+        else:
+
+            def backward(scene, image_adjoint, *, names, **options):
+                return self._backward(scene, image_adjoint, folded or shares, None, options)
+
+            own = None if names is None else [name for _, some in folded or shares for name in some]
+            options.pop("kept_budget", None)
+            result = cross_folds.by_any_method(
+                backward,
+                scene,
+                derivative_of,
+                names=own,
+                **{"spp": None, "seed": 0, "max_depth": None, **options},
+            )
+        others = [share for share in shares if share[0].own_samples] if folded else []
+        if not others:
+            return result
         paths = {key: options[key] for key in PATHS if key in options}
         adjoint = np.asarray(derivative_of(result.image), float)
-        for part, own in others:
-            more = part.backward(scene, adjoint, names=own, **part.beside_others(result), **paths)
-            result = _plus(result, more, "gradient")
-        return result
+        return self._backward(scene, adjoint, others, result, paths)
 
     def device_bytes(self, scene, *, spp, max_depth):
         """As of `Adjoint`: the methods run one after the other."""
         return max(part.device_bytes(scene, spp=spp, max_depth=max_depth) for part in self.parts)
 
+    def _backward(self, scene, image_adjoint, shares, total, options):
+        """`total`, a `Result` or None, with the gradients of methods added: of each for its own names."""
+        for part, own in shares:
+            found = part.backward(scene, image_adjoint, names=own, **part.beside_others(total), **options)
+            if total is not None or len(shares) > 1:
+                found = replace(
+                    found,
+                    gradient=only(scene, found.gradient, own),
+                    variance=only(scene, found.variance, own),
+                )
+            total = _plus(total, found, "gradient", part)
+        return total
+
     def _shares(self, scene, names):
-        """Each method with the names that it differentiates; those that have none are left out."""
+        """Each method with the names that it differentiates; those that have none are left out. Not empty."""
         if names is None:
             names = [name for name, record in records(scene).items() if record.by_default]
-        shares = [(m, [name for name in names if m.reason(scene, name) is None]) for m in self.parts]
+        able = {name: self.parts_of(scene, name) for name in names}
+        shares = [(part, [name for name in names if part in able[name]]) for part in self.parts]
         return [share for share in shares if share[1]] or [(self.parts[0], [])]
 
 
-def _plus(found, other, what):
-    """The `Result` with the derivative of another method added, and its variance where there is one. what:
-    the field that the derivative is, gradient or tangent."""
-    variance = None if found.variance is None else found.variance + other.variance
-    total = {what: getattr(found, what) + getattr(other, what)}
-    return replace(found, variance=variance, rejected=max(found.rejected, other.rejected), **total)
+def _plus(total, found, what, part):
+    """The `Result` total, None at first, with a method's derivative added, and its variance where there is
+    one. what: the field that the derivative is, gradient or tangent."""
+    if total is None:
+        return found
+    variance = found.variance
+    if variance is not None and part.own_samples:
+        variance = total.variance + variance
+    elif variance is not None:
+        variance = (np.sqrt(total.variance) + np.sqrt(variance)) ** 2
+    sums = {what: getattr(total, what) + getattr(found, what)}
+    return replace(total, variance=variance, rejected=max(total.rejected, found.rejected), **sums)
 
 
-def only(scene, tangents, names):
-    """The tangents of the named parameters, zero for the others; None: as they are."""
-    if names is None:
-        return tangents
-    found = np.zeros_like(tangents)
+def only(scene, numbers, names):
+    """Of numbers for all parameters those of the named ones, zero for the others; None: as they are."""
+    if numbers is None or names is None:
+        return numbers
+    found = np.zeros_like(numbers)
     for name in names:
         record = records(scene)[name]
-        record.of(found)[...] = record.of(tangents)
+        record.of(found)[...] = record.of(numbers)
     return found

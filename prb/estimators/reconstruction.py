@@ -29,7 +29,7 @@ class Reconstruction:
         self._film = scene.film
         self._height, self._width, _ = scene.image_shape
         self._folds, self._pitch = folds, pitch(scene.film)
-        self._spp = settings.spp
+        self._spp, self._sampler = settings.spp, settings.sampler
         self._record = work.new_film(scene, settings, folds)
         self.sums = np.zeros((folds, self._height, self._width, 4))
         self.squares = None
@@ -44,7 +44,7 @@ class Reconstruction:
         self._positions = unused(1, vec2f)
         if reach(self._film):
             self._positions = scratch("positions", piece.paths, vec2f)
-            kernel.place(launch, self._record, self._positions)
+            kernel.place(self._sampler, launch, self._record, self._positions)
 
     def _fold(self, sample):
         """The fold of a sample, counted from the call's first one."""

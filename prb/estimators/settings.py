@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prb.errors import ParameterError
+from prb.kernels.points import INDEPENDENT
 
 UNLIMITED = 2**30  # of depths: no path is that long
 MAX_SPP = 2**30
@@ -16,7 +17,8 @@ class Settings:
     """Which paths are traced, and how far.
 
     spp: samples of each pixel, from number `first_sample` on. seed: of their random numbers. max_depth: path
-    edges at most, -1 for no limit. rr_depth: vertices before Russian roulette begins.
+    edges at most, -1 for no limit. rr_depth: vertices before Russian roulette begins. sampler: the kind of
+    random numbers, of kernels/points. parts: of the samples, each with points of its own.
     """
 
     spp: int
@@ -24,6 +26,8 @@ class Settings:
     max_depth: int
     rr_depth: int
     first_sample: int = 0
+    sampler: str = INDEPENDENT
+    parts: int = 1
 
 
 def resolved(
@@ -38,7 +42,7 @@ def resolved(
     max_depth = integrator.max_depth if max_depth is None else max_depth
     rr_depth = integrator.rr_depth if rr_depth is None else rr_depth
     check_samples(spp, seed, max_depth, suffix)
-    return Settings(spp, seed, max_depth, rr_depth, first_sample)
+    return Settings(spp, seed, max_depth, rr_depth, first_sample, scene.sampler)
 
 
 def check_samples(spp, seed, max_depth, suffix=""):

@@ -250,7 +250,7 @@ def new_launch(scene, settings, *, min_selection=0.0, noise=0.0):
         rr_depth=min(settings.rr_depth, UNLIMITED),
         max_vertices=max_depth - (0 if _light_found_by_rays(features) else 1), medium=scene.sensor_medium,
         environment=scene.layout.environment, min_selection=min_selection, fixed_point_scale=1.0,
-        noise=float(noise),
+        noise=float(noise), call_sample=settings.first_sample, call_spp=settings.spp, parts=settings.parts,
     )  # fmt: skip
     return launch
 

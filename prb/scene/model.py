@@ -219,6 +219,7 @@ class Sensor:
     near_clip: float = 1e-2
     far_clip: float = 1e4
     sample_count: int = 4
+    sampler: str = "independent"
     fov: tuple[float, str] = (0.0, "x")
     kind: str = "perspective"
     principal_point_offset_x: float = 0.0

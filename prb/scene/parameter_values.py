@@ -11,7 +11,7 @@ from prb.scene.plugins.shapes import SHAPES
 from prb.scene.plugins.textures import TEXTURES
 
 _OF_MESHES = ("vertex_", "face_")
-_MESHES = ("ply", "obj", "serialized")
+_MESHES = ("ply", "obj", "serialized", "cube")
 _PLACED_BY = {"sphere": ("center", "radius"), "cylinder": ("p0", "p1", "radius")}  # beside to_world
 
 
@@ -95,6 +95,8 @@ class _Places(NamedTuple):
             self.written.add(owner)
             for other in ("to_world", "shape_index", "flip_tex_coords"):
                 node.pop(other, None)
+            if node["type"] == "cube":
+                node["face_normals"] = True
             node["type"] = "ply"
             node["filename"] = self.write_mesh(owner, written_mesh(shape, self.params))
         return True

@@ -33,7 +33,7 @@ FAULTS = {
         "last-vertex-forgotten", "is_usable(sums.Z)", "is_usable(sums.Z) & (sample % 16 != 0)", "red"),
     "random number used twice": ("number-used-twice", "(u[0], u[1])", "(u[0], u[0])", "red"),
     "same random numbers at every vertex": (
-        "same-numbers", "draw_vertex(sampler, event)", "draw_vertex(sampler, 1)", "red"),
+        "same-numbers", "sampler, event)", "sampler, 1)", "red"),
     "density not divided by": ("density-not-divided-by", "/ vertex.pdf", "/ (vertex.pdf + 0.01)", "red"),
     "texel weights left out": ("texel-weights", "weights[i]", "0.25", "texels"),
     "wrong sign of a blend's first weight": (

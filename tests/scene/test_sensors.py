@@ -206,28 +206,31 @@ def test_sensors_that_refer_to_one_film_have_one_each():
     assert scene.image_shape == (6, 4, 3) and scene.view("b").image_shape == (10, 10, 3)
 
 
-SAMPLERS = {
-    "independent": {},
-    "stratified": {"jitter": False},
-    "multijitter": {"jitter": True},
-    "orthogonal": {"jitter": True, "strength": 2},
-    "ldsampler": {},
+SAMPLERS = {  # Mitsuba's name: keys, prb's name
+    "independent": ({}, "independent"),
+    "stratified": ({"jitter": True}, "stratified"),
+    "multijitter": ({"jitter": True}, "multijitter"),
+    "orthogonal": ({"jitter": True, "strength": 2}, "orthogonal"),
+    "ldsampler": ({}, "sobol"),
 }
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_samplers(kind):
-    keys = {"type": kind, "sample_count": 9, "seed": 0, **SAMPLERS[kind]}
+    own, name = SAMPLERS[kind]
+    keys = {"type": kind, "sample_count": 9, "seed": 0, **own}
     model = sensor_of(sampler=keys)
-    assert model.sensors[0].sample_count == 9
-    said = [w for w in model.warnings if "sampler" in w]
-    assert said == (
-        []
-        if kind == "independent"
-        else [f"camera.sampler: '{kind}' is not in prb; 'independent' is used instead"]
-    )
+    assert (model.sensors[0].sample_count, model.sensors[0].sampler) == (9, name)
+    assert not [w for w in model.warnings if "sampler" in w]
     with pytest.raises(SceneError, match="camera.sampler.strenght: unknown key"):
         sensor_of(sampler={**keys, "strenght": 1})
+
+
+def test_what_a_sampler_cannot_do_is_said():
+    keys = {"type": "orthogonal", "jitter": False, "strength": 3, "seed": 4}
+    said = " ".join(w for w in sensor_of(sampler=keys).warnings if "sampler" in w)
+    assert "sampler.jitter: false has no effect" in said
+    assert "sampler.strength: has no effect" in said and "sampler.seed: has no effect" in said
 
 
 ABSENT = "exists in Mitsuba but not in prb: "

@@ -21,11 +21,12 @@ MAX_PIXELS = 2**28
 
 _FOV_AXES = ("x", "y", "diagonal", "smaller", "larger")
 _PIXEL_FORMATS = ("rgb", "rgba", "luminance", "luminance_alpha", "xyz", "xyza")
-_SAMPLERS = {  # those that 'independent' stands in for, and their keys
-    "ldsampler": (),
-    "multijitter": ("jitter",),
-    "orthogonal": ("jitter", "strength"),
-    "stratified": ("jitter",),
+_SAMPLERS = {  # Mitsuba's samplers: prb's names for them, and their keys
+    "independent": ("independent", ()),
+    "ldsampler": ("sobol", ()),
+    "multijitter": ("multijitter", ("jitter",)),
+    "orthogonal": ("orthogonal", ("jitter", "strength")),
+    "stratified": ("stratified", ("jitter",)),
 }
 _REFUSED = {  # Mitsuba's plugins that may stand inside a film or a sensor, and why prb lacks them
     "specfilm": "prb's pictures are rgb; use hdrfilm",
@@ -89,8 +90,8 @@ def _sensor(reader: Reader, to_world: np.ndarray) -> Sensor:
         found[child.category] = child.make()
     film = replace(found.get("film", Film()))
     return Sensor(
-        reader.name, to_world, 0.0, film, near_clip, far_clip, found.get("sampler", 4), kind=reader.type,
-        medium=found.get("medium"),
+        reader.name, to_world, 0.0, film, near_clip, far_clip, *found.get("sampler", (4, "independent")),
+        kind=reader.type, medium=found.get("medium"),
     )  # fmt: skip
 
 
@@ -231,22 +232,17 @@ def _lanczos(reader: Reader) -> dict:
     return {"rfilter": "lanczos", "filter_radius": float(reader.integer("lobes", 3, low=1, high=64))}
 
 
-def _independent(reader: Reader) -> int:
-    """The number of samples per pixel; the seed comes from the call that renders."""
+def _sampler(reader: Reader) -> tuple[int, str]:
+    """The number of samples per pixel and prb's name of the sampler; the seed comes from the call that
+    renders."""
+    name, keys = _SAMPLERS[reader.type]
+    if "jitter" in keys and not reader.boolean("jitter", True):
+        reader.warn("false has no effect: without jitter pictures are biased", "jitter")
+    if "strength" in keys and reader.integer("strength", 2, low=0) != 2:
+        reader.warn("has no effect; prb's arrays have strength 2", "strength")
     if reader.integer("seed", 0, low=0, high=2**32 - 1):
         reader.warn("has no effect; give the seed to the call that renders", "seed")
-    return reader.integer("sample_count", 4, low=1, high=2**31 - 1)
-
-
-def _replaced(reader: Reader) -> int:
-    """A sampler that prb replaces by `independent`; its keys are read, so that the file loads."""
-    if "jitter" in _SAMPLERS[reader.type]:
-        reader.boolean("jitter", True)
-    if "strength" in _SAMPLERS[reader.type]:
-        reader.integer("strength", 2, low=0)
-    reader.integer("seed", 0, low=0, high=2**32 - 1)
-    reader.warn(f"'{reader.type}' is not in prb; 'independent' is used instead")
-    return reader.integer("sample_count", 4, low=1, high=2**31 - 1)
+    return reader.integer("sample_count", 4, low=1, high=2**31 - 1), name
 
 
 SENSORS = {"perspective": _perspective, "thinlens": _thinlens, "orthographic": _orthographic}
@@ -259,4 +255,4 @@ RFILTERS = {
     "catmullrom": _catmullrom,
     "lanczos": _lanczos,
 }
-SAMPLERS = {"independent": _independent, **dict.fromkeys(_SAMPLERS, _replaced)}
+SAMPLERS = dict.fromkeys(_SAMPLERS, _sampler)
