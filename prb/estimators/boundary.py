@@ -62,8 +62,8 @@ class Boundary(Adjoint):
     creases where shading jumps; disks, spheres and cylinders have theirs exactly. Memory does not depend on
     samples or depth.
 
-    What it does not have: light through a point of a light (see `shadow`) that the camera sees only by ideal
-    mirrors or smooth glass, if that light has no surface; edges of textures, of masks and of a projector's
+    What it does not have: silhouettes that are seen in ideal mirrors or through smooth glass, and shadows of
+    lights without a surface that are; edges of textures, of masks and of a projector's
     picture; participating media; an environment map that turns. Of a light without a surface that moves, the
     other part of the derivative is `AttachedReplay`'s.
     Seeds are other numbers than those of a picture with the same seed.
