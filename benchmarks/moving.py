@@ -17,7 +17,7 @@ rotation) and by its vertex positions (along a smooth field of directions; the s
 the camera sees the ball over a floor, only its shadow, or only what reflects it. The objective is a weighted
 sum of the picture, whose derivative by translation, rotation and field is found a second time by central
 differences of prb's pictures, as either program may be wrong. Each call makes a picture and a gradient of
---spp samples each; each kind of boundary term has as many again in Mitsuba, and half as many in prb; with
+--spp samples each; each kind of boundary term has as many again in Mitsuba, and its defaults in prb; with
 --joint prb makes both by `value_and_grad`. Moving the mesh and building hierarchies is in no time. Mitsuba
 guides samples of edges that are seen indirectly by an octree, its default, which it builds in each call, or
 does not: the aims are those beside the better of the two. Vertex normals follow the positions; with
@@ -27,7 +27,7 @@ recovery: a sphere of 5,000 vertices to a statue in 8 views, by large steps and 
 the same views, loss, lambda, rate and samples; the distance to the true surface over wall-clock time: the
 mean of those from the vertices of each mesh to the nearest of many points on the other.
 
-time: of the boundary pass alone over the interior one: with prb's samples, a half for each of three kinds of
+time: of the boundary pass alone over the interior one: with the samples that are prb's defaults for the kinds of
 edges, and with as many in all as the interior has. And of each of the kinds.
 
 memory: of a gradient by vertex positions, each point in a process of its own.

@@ -111,8 +111,8 @@ def time_report(cases):
                     row += [found[key]["ratio"], range_text(found[key]["interval"])]
                 rows.append([*row, *(found[kind]["ratio"] for kind in kinds)])
     note = (
-        "`boundary`: half the samples of the interior pass for each kind of edges, as by default; `as many "
-        "samples`: a third for each; the kinds by themselves with half."
+        "`boundary`: 0.25, 1 and 0.5 times the samples of the interior pass for silhouettes, shadows and all "
+        "else, as by default; `as many samples`: a third for each; the kinds by themselves as by default."
     )
     return "\n".join([*lines, table(rows, [*heads, *kinds]), "", note])
 
