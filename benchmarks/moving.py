@@ -27,8 +27,8 @@ recovery: a sphere of 5,000 vertices to a statue in 8 views, by large steps and 
 the same views, loss, lambda, rate and samples; the distance to the true surface over wall-clock time: the
 mean of those from the vertices of each mesh to the nearest of many points on the other.
 
-time: of the boundary pass alone over the interior one: with the samples that prb takes by default, and with as
-many in all as the interior has. And of each of the kinds of edges.
+time: of the boundary pass alone over the interior one: with the samples that prb takes by default, and with
+as many in all as the interior has. And of each of the kinds of edges.
 
 memory: of a gradient by vertex positions, each point in a process of its own.
 
