@@ -66,6 +66,7 @@ def test_a_cube_stays_one_where_nobody_asks():
         prb.render_backward(scene, np.ones(scene.image_shape), params=["floor.vertex_positions"])
 
 
+@pytest.mark.slow
 def test_positions_of_a_cube_have_the_derivative_of_its_pose():
     """Moved all alike, the corners are the cube's translation."""
     scene = scene_of()

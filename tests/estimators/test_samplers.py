@@ -8,7 +8,11 @@ import prb
 from prb.errors import ParameterError
 from prb.kernels.points import NAMES
 
-SAMPLERS = [name for name in NAMES if name != "independent"]
+SAMPLERS = [
+    name if name == "sobol" else pytest.param(name, marks=pytest.mark.slow)
+    for name in NAMES
+    if name != "independent"
+]
 PARAM = "white.reflectance.value"
 
 

@@ -71,7 +71,6 @@ SCENES = {
         "light": CONSTANT,
     }, "shape", 0, {}),
 }  # fmt: skip
-QUICK = "translate_plane_under_projector"
 
 
 def loaded(name):
@@ -97,9 +96,8 @@ def tiles(image):
     return image.reshape(height // TILE, TILE, width // TILE, TILE, channels).mean(axis=(1, 3))
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCENES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENES)
 @pytest.mark.filterwarnings("ignore:.* not finite and was left out")
 def test_derivative_image(name):
     scene, positions, tangent, spp, reference = loaded(name)
