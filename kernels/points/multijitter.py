@@ -4,7 +4,7 @@ intervals as there are samples. Kensler, Correlated Multi-Jittered Sampling, Pix
 from prb.kernels.backend import ti
 from prb.kernels.frame import vec2
 from prb.kernels.hashing import mixed, permuted, unit
-from prb.kernels.points.stratified import BELOW_1, grid
+from prb.kernels.points.stratified import BELOW_1, grid, pairs
 
 
 @ti.func
@@ -23,6 +23,4 @@ def pair(sampler, key, jitter):
 @ti.func
 def points(sampler, a, b, c, d):
     """See `prb.kernels.points`."""
-    one = pair(sampler, a, mixed(b, sampler.sample))
-    two = pair(sampler, c, mixed(d, sampler.sample))
-    return ti.Vector([one.x, one.y, two.x, two.y])
+    return pairs(pair, sampler, a, b, c, d)

@@ -29,8 +29,14 @@ def pair(sampler, key, jitter):
 
 
 @ti.func
+def pairs(pair_of: ti.template(), sampler, a, b, c, d):
+    """Two pairs by `pair_of`, a function such as `pair`."""
+    one = pair_of(sampler, a, mixed(b, sampler.sample))
+    two = pair_of(sampler, c, mixed(d, sampler.sample))
+    return ti.Vector([one.x, one.y, two.x, two.y])
+
+
+@ti.func
 def points(sampler, a, b, c, d):
     """See `prb.kernels.points`."""
-    one = pair(sampler, a, mixed(b, sampler.sample))
-    two = pair(sampler, c, mixed(d, sampler.sample))
-    return ti.Vector([one.x, one.y, two.x, two.y])
+    return pairs(pair, sampler, a, b, c, d)
